@@ -1,0 +1,71 @@
+"""Automatic differentiation for NumPy code, in pure Python.
+
+>>> import autodiff as ad
+>>> x = ad.Value(3.0)
+>>> y = x * x + x
+>>> y.backward()
+>>> print(x.grad)
+7.0
+>>> print(ad.grad(lambda w: np.log(1 + np.exp(-w @ w)))(np.zeros(3)))
+[-0. -0. -0.]
+"""
+
+import importlib
+from typing import Any
+
+from .checking import check_grads
+from .errors import AutodiffError, DetachError, GradientMismatchError, GraphError, MissingRuleError, OperandError
+from .modes import no_grad, stop_gradient
+from .rules.activations import (
+    gelu,
+    leaky_relu,
+    log_softmax,
+    logsumexp,
+    relu,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+)
+from .transforms import grad, jvp, value_and_grad, vjp
+from .value import Value
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AutodiffError",
+    "DetachError",
+    "GradientMismatchError",
+    "GraphError",
+    "MissingRuleError",
+    "OperandError",
+    "Value",
+    "check_grads",
+    "draw_graph",
+    "gelu",
+    "grad",
+    "jvp",
+    "leaky_relu",
+    "log_softmax",
+    "logsumexp",
+    "nn",
+    "no_grad",
+    "optim",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what a plain computation does not need at its first use."""
+    if name in ("nn", "optim"):
+        return importlib.import_module(f".{name}", __name__)
+    if name == "draw_graph":
+        return importlib.import_module(".draw", __name__).draw_graph
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

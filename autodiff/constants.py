@@ -1,0 +1,65 @@
+"""Plain ndarrays that a node keeps must not change under it.
+
+A rule that saves a constant (`x * c` saves c) reads it again in the backward walk. If the user writes
+into the array in between, the gradient would be silently wrong. A small array is copied when it is
+saved, which costs no more than a checksum. A large one is kept by reference, and a sample of its
+elements is compared when the walk comes by; a change that misses every sampled element goes unseen.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from .errors import GraphError
+from .rule import Case
+from .tape import Node
+
+__all__ = ["COPY_LIMIT", "keep"]
+
+COPY_LIMIT = 65536  # bytes
+SAMPLES = 1024
+
+
+def keep(node: Node, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The array that `node` may save in place of the user's `array`."""
+    if array.nbytes <= COPY_LIMIT:
+        return array.copy()
+    if array.flags.writeable:
+        node.case = Checked(node.case, array)
+    return array
+
+
+class Checked:
+    """A case that verifies a constant before it uses it."""
+
+    __slots__ = ("_array", "_case", "_sample")
+
+    def __init__(self, case: "Case | Checked | Any", array: np.ndarray[Any, Any]) -> None:
+        self._case = case
+        self._array = array
+        self._sample = _sample(array)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._case, name)
+
+    def _check(self) -> None:
+        if _sample(self._array) != self._sample:
+            raise GraphError(
+                f"an array of shape {self._array.shape} was written to after {self._case.rule.name!r} "
+                "used it and before backward() needed it; write to a copy, or walk the graph first"
+            )
+
+    def pull(self, saved: Any, g: Any) -> Any:
+        self._check()
+        return self._case.pull(saved, g)
+
+    def push(self, saved: Any, tangents: tuple[Any, ...], masked: bool = False) -> Any:
+        self._check()
+        return self._case.push(saved, tangents, masked)
+
+
+def _sample(array: np.ndarray[Any, Any]) -> bytes:
+    step = array.size // SAMPLES | 1
+    if array.flags.c_contiguous:
+        return array.reshape(-1)[::step].tobytes()
+    return bytes(array.flat[::step])

@@ -1,0 +1,230 @@
+"""The one door: `apply(function, args, kwargs)` runs a function on Values and records it.
+
+Operators, methods and NumPy's two protocols all end here. The door looks up the rule, takes the arrays
+out of the Values, runs the function on them, and makes a node if an operand is tracked. It wraps the
+result through the operands' own class, so it knows neither Value nor any other class on top of it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from .constants import keep
+from .errors import DetachError, MissingRuleError, OperandError
+from .rule import OPERANDS, RULES, Rule
+from .tape import RECORDING, Node, number
+
+__all__ = ["Box", "apply", "apply_ufunc", "is_array", "unbox"]
+
+PLAIN = frozenset((np.ndarray, float, int, bool, complex))
+METHODS = {
+    (np.add, "reduce"): np.sum,
+    (np.multiply, "reduce"): np.prod,
+    (np.maximum, "reduce"): np.max,
+    (np.minimum, "reduce"): np.min,
+    (np.add, "accumulate"): np.cumsum,
+}
+
+
+class Box:
+    """What the door knows of a Value: an array, and the node that made it (None: untracked)."""
+
+    __slots__ = ("_data", "_node")
+
+    _data: Any
+    _node: Node | None
+
+    @staticmethod
+    def _wrap(data: Any, node: Node | None = None) -> Any:
+        raise NotImplementedError
+
+
+def apply(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run `function` on arguments some of which are Values, and record it if one is tracked.
+
+    Raises MissingRuleError if the function has no rule and a Value is tracked.
+    """
+    rule = RULES.get(function)
+    if rule is None:
+        for box in _boxes((args, kwargs)):
+            if box._node is not None:
+                raise MissingRuleError(
+                    f"{_full_name(function)} has no derivative rule, and an argument is tracked; pass "
+                    "v.detach() if no gradient is wanted, or write it with functions that have one"
+                )
+    elif kwargs:
+        args, kwargs = _normalize(rule, args, kwargs)
+    if rule is None or rule.kind == "nondiff":
+        box = next(_boxes((args, kwargs)))
+        return _wrap_all(box, function(*_data_of(args), **_data_of(kwargs)))
+    if rule.kind == "composite":
+        return rule.forward(*args, **kwargs)  # type: ignore[misc]
+    if len(args) == 1 and rule.kind == "elementwise" and not kwargs:
+        return _record_unary(rule, args[0])
+    return _record(rule, args, kwargs)
+
+
+def apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A ufunc or one of its methods on Values, as `__array_ufunc__` receives it."""
+    if method == "__call__":
+        return apply(ufunc, inputs, kwargs)
+    if method == "outer":
+        x, y = inputs
+        return apply(ufunc, (x.reshape(x.shape + (1,) * np.ndim(y)) if np.ndim(y) else x, y), kwargs)
+    function = METHODS.get((ufunc, method))
+    if function is None:
+        raise MissingRuleError(f"np.{ufunc.__name__}.{method} is not available for Values")
+    return apply(function, inputs, {"axis": 0, **kwargs} if len(inputs) == 1 else kwargs)
+
+
+def _record_unary(rule: Rule, box: Box) -> Any:
+    """`_record` for a function of one operand, the common case, at a third of the cost."""
+    x, parent = box._data, box._node
+    ans = rule.function(x)
+    if parent is None or not RECORDING.get():
+        return box._wrap(ans)
+    node = Node()
+    node.number = number()
+    node.parents = (parent,)
+    node.case = case = rule.case((0,), x.dtype is not ans.dtype)
+    node.saved = case.save(x, None, None, ans, None, (), {})
+    return box._wrap(ans, node)
+
+
+def _record(rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run a ruled function on the data and make the node."""
+    box = next(_boxes((args, kwargs)))
+    operands = args[0] if rule.sequence else args[: len(rule.maps)]
+    rest = args[1:] if rule.sequence else args[len(rule.maps) :]
+    if rest or kwargs:
+        rest, kwargs = _options(rule, rest), _options(rule, kwargs)
+    data = [unbox(rule, a) for a in operands]
+    inputs = (data,) if rule.sequence else data
+    ans, aux = (rule.forward or _no_aux(rule.function))(*inputs, *rest, **kwargs)
+    if type(ans) is np.ndarray and not ans.ndim:
+        ans = ans[()]
+    tracked = tuple(i for i, a in enumerate(operands) if isinstance(a, Box) and a._node is not None)
+    if not rule.sequence:
+        tracked = tuple(i for i in tracked if rule.maps[i] is not None)
+    if not tracked or ans.dtype.kind not in "fc" or not RECORDING.get():
+        return box._wrap(ans)
+    node = Node()
+    node.number = number()
+    node.parents = tuple(operands[i]._node for i in tracked)
+    if rule.sequence:
+        node.case = case = rule.case((0,), False)
+        node.saved = case.save(data, None, None, ans, tracked, rest, kwargs)
+        return box._wrap(ans, node)
+    restored = rule.kind == "bilinear" or any(
+        data[i].dtype != ans.dtype or (rule.kind == "elementwise" and data[i].shape != ans.shape) for i in tracked
+    )
+    node.case = case = rule.case(tracked, restored)
+    for i, a in enumerate(operands):
+        if type(a) is np.ndarray and OPERANDS[i] in case.fields:
+            data[i] = keep(node, a)
+    x, y, z = (*data, None, None)[:3]
+    node.saved = case.save(x, y, z, ans, aux, rest, kwargs)
+    return box._wrap(ans, node)
+
+
+def _no_aux(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args, **kwargs: (function(*args, **kwargs), None)
+
+
+def is_array(x: Any) -> bool:
+    """Whether `x` is an array to compute with: NumPy's, a NumPy scalar, or one with NumPy's protocols."""
+    kind = type(x)
+    if kind is np.ndarray or isinstance(x, np.generic):
+        return bool(x.dtype.kind in "biufc")
+    return not isinstance(x, np.ndarray) and hasattr(kind, "__array_function__") and hasattr(kind, "dtype")
+
+
+def unbox(rule: Rule, a: Any) -> Any:
+    """The array in operand `a`. Raises OperandError if it is not one to compute with."""
+    if isinstance(a, Box):
+        return a._data
+    if type(a) in (float, int, bool, complex) or is_array(a) or a is None:
+        return a
+    if isinstance(a, (list, tuple)):
+        array = np.asarray(a)
+        if array.dtype.kind in "biufc":
+            return array
+    raise OperandError(f"{rule.name}: cannot compute with {describe(a)}")
+
+
+def describe(a: Any) -> str:
+    """What `a` is and how to make it an array, for error messages."""
+    name = f"{type(a).__module__.partition('.')[0]}.{type(a).__name__}".removeprefix("builtins.")
+    if hasattr(a, "to_numpy"):
+        return f"a {name}; pass its .to_numpy()"
+    if isinstance(a, np.matrix):
+        return f"a {name}; pass np.asarray(m)"
+    if isinstance(a, np.ma.MaskedArray):
+        return f"a {name}; pass its .filled(value)"
+    if isinstance(a, np.ndarray):
+        return f"an array of dtype {a.dtype}; numbers are needed: pass .astype(float)"
+    return f"a {name}; pass a number or an array of numbers"
+
+
+def _normalize(rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Drop keywords at their defaults, refuse those without a meaning here, make operands positional."""
+    kwargs = {k: v for k, v in kwargs.items() if not (k == "out" and v is None) and not (k == "where" and v is True)}
+    if rule.kind == "nondiff":
+        return args, kwargs
+    if "out" in kwargs:
+        raise OperandError(f"{rule.name}: out= cannot be used with Values; assign the result instead")
+    if "where" in kwargs:
+        raise OperandError(f"{rule.name}: where= cannot be used with Values; use np.where(mask, x, y) instead")
+    for name in rule.operand_names[len(args) :]:
+        if name in kwargs:
+            args = (*args, kwargs.pop(name))
+    return args, kwargs
+
+
+def _options(rule: Rule, x: Any) -> Any:
+    """Arguments that are not operands, safe to keep: Values unwrapped, arrays and lists copied."""
+    if isinstance(x, Box):
+        if x._node is not None:
+            raise DetachError(
+                f"{rule.name} has no derivative for an argument that was given as a tracked Value; "
+                "pass its .detach()"
+            )
+        return x._data
+    if isinstance(x, dict):
+        return {k: _options(rule, v) for k, v in x.items()}
+    if type(x) in (list, tuple):
+        return type(x)(_options(rule, v) for v in x)
+    return x.copy() if type(x) is np.ndarray else x
+
+
+def _boxes(x: Any) -> Iterator[Box]:
+    """The Values in nested lists, tuples and dicts."""
+    if isinstance(x, Box):
+        yield x
+    elif isinstance(x, (list, tuple, dict)):
+        items: Iterable[Any] = x.values() if isinstance(x, dict) else x
+        for item in items:
+            yield from _boxes(item)
+
+
+def _data_of(x: Any) -> Any:
+    if isinstance(x, Box):
+        return x._data
+    if isinstance(x, dict):
+        return {k: _data_of(v) for k, v in x.items()}
+    return type(x)(map(_data_of, x)) if type(x) in (list, tuple) else x
+
+
+def _wrap_all(box: Box, result: Any) -> Any:
+    """Arrays in `result` as untracked Values; shapes, numbers and the like as they are."""
+    if is_array(result):
+        return box._wrap(result)
+    if type(result) in (list, tuple):
+        return type(result)(_wrap_all(box, r) for r in result)
+    return result
+
+
+def _full_name(function: Callable[..., Any]) -> str:
+    module = getattr(function, "__module__", None) or "numpy"
+    return f"{module}.{getattr(function, '__name__', function)}"

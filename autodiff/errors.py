@@ -1,0 +1,34 @@
+"""The exceptions. Every message names the function, the argument and the way out."""
+
+__all__ = [
+    "AutodiffError",
+    "DetachError",
+    "GradientMismatchError",
+    "GraphError",
+    "MissingRuleError",
+    "OperandError",
+]
+
+
+class AutodiffError(Exception):
+    """Base class of every error that this package raises on purpose."""
+
+
+class DetachError(AutodiffError, TypeError):
+    """A tracked Value would leave the graph without saying so, and its gradient would be lost."""
+
+
+class GraphError(AutodiffError, RuntimeError):
+    """The graph cannot be walked: it was freed, was never recorded, or ends in no scalar."""
+
+
+class MissingRuleError(AutodiffError, TypeError):
+    """A function has no derivative rule and was called on a tracked Value."""
+
+
+class OperandError(AutodiffError, TypeError):
+    """An argument is of a kind that cannot be differentiated or computed with."""
+
+
+class GradientMismatchError(AutodiffError, AssertionError):
+    """`check_grads` found a derivative that differs from finite differences."""

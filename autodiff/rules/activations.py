@@ -1,0 +1,137 @@
+"""Functions of neural networks, stable everywhere: relu ... silu, softmax, logsumexp."""
+
+import math
+
+import numpy as np
+
+from ..arrays import dispatchable, expand, keepaxes
+from ..rule import composite, elementwise, general
+from .elementwise import finite
+from .special import erfc
+
+__all__ = ["gelu", "leaky_relu", "log_softmax", "logsumexp", "relu", "sigmoid", "silu", "softmax", "softplus"]
+
+
+@dispatchable
+def relu(x):
+    """`max(x, 0)`; the derivative at 0 is 0.
+
+    >>> relu(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+    return np.maximum(x, 0)
+
+
+@dispatchable
+def leaky_relu(x, slope=0.01):
+    """`x` where positive, else `slope * x`.
+
+    >>> leaky_relu(np.array([-1.0, 2.0]))
+    array([-0.01,  2.  ])
+    """
+    return x * np.where(x > 0, 1.0, slope).astype(x.dtype)
+
+
+@dispatchable
+def sigmoid(x):
+    """`1 / (1 + exp(-x))`, without overflow.
+
+    >>> sigmoid(np.array([-1e4, 0.0, 1e4]))
+    array([0. , 0.5, 1. ])
+    """
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
+@dispatchable
+def softplus(x):
+    """`log(1 + exp(x))`, without overflow.
+
+    >>> softplus(np.array([-1e4, 1e4]))
+    array([    0., 10000.])
+    """
+    return np.logaddexp(x, 0)
+
+
+@dispatchable
+def gelu(x, approximate="none"):
+    """The Gaussian error linear unit `x * Phi(x)` (Hendrycks and Gimpel, arXiv:1606.08415).
+
+    `approximate="tanh"` is the paper's faster formula, off by at most 5e-4.
+
+    >>> gelu(np.array([0.0, 1.0])).round(6)
+    array([0.      , 0.841345])
+    """
+    if approximate == "tanh":
+        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+    if approximate != "none":
+        raise ValueError(f'gelu: approximate={approximate!r}; it is "none" or "tanh"')
+    return x * normal_cdf(x)
+
+
+@dispatchable
+def normal_cdf(x):
+    return 0.5 * erfc(x * -math.sqrt(0.5))
+
+
+@dispatchable
+def silu(x):
+    """`x * sigmoid(x)` (Elfwing et al., arXiv:1702.03118).
+
+    >>> silu(np.array([-1e4, 0.0, 1e4]))
+    array([   -0.,     0., 10000.])
+    """
+    return x * sigmoid(x)
+
+
+elementwise(relu,       lambda g, x: g * (x > 0))
+elementwise(leaky_relu, lambda g, x, slope=0.01: np.where(x > 0, g, slope * g), None)
+elementwise(sigmoid,    lambda g, ans: g * ans * (1 - ans))
+elementwise(softplus,   lambda g, x: g * sigmoid(x))
+elementwise(normal_cdf, lambda g, x: g * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi))
+composite(gelu, gelu.__wrapped__)
+composite(silu, silu.__wrapped__)
+
+
+@dispatchable
+def logsumexp(x, axis=None, keepdims=False):
+    """`log(sum(exp(x)))` over `axis`, without overflow; -inf where everything is -inf.
+
+    >>> float(logsumexp(np.array([1e4, 1e4])))
+    10000.69314718056
+    """
+    shift = finite(x.max(axis=axis, keepdims=True))
+    with np.errstate(divide="ignore"):
+        ans = np.log(np.exp(x - shift).sum(axis=axis, keepdims=True)) + shift
+    return ans if keepdims else ans.reshape(x.sum(axis=axis).shape)
+
+
+@dispatchable
+def softmax(x, axis=-1):
+    """`exp(x) / sum(exp(x))` along `axis`, without overflow.
+
+    >>> softmax(np.array([1e4, 1e4, -np.inf]))
+    array([0.5, 0.5, 0. ])
+    """
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+@dispatchable
+def log_softmax(x, axis=-1):
+    """`log(softmax(x))` along `axis`, without overflow.
+
+    >>> log_softmax(np.array([1e4, 0.0]))
+    array([     0., -10000.])
+    """
+    shifted = x - x.max(axis=axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+
+
+def logsumexp_map(g, x, ans, axis=None, keepdims=False):
+    return expand(keepaxes(g, x, axis, keepdims), x.shape) * np.exp(x - keepaxes(finite(ans), x, axis, keepdims))
+
+
+general(logsumexp,   None, logsumexp_map)
+general(softmax,     None, lambda g, ans, axis=-1: ans * (g - (g * ans).sum(axis=axis, keepdims=True)))
+general(log_softmax, None, lambda g, ans, axis=-1: g - np.exp(ans) * g.sum(axis=axis, keepdims=True))

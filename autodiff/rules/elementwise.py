@@ -1,0 +1,168 @@
+"""NumPy's ufuncs with a derivative: one line each, the map `g -> D g` per operand.
+
+Piecewise-constant functions have a zero derivative and stay tracked. At the kinks: the derivative of
+abs and sign at 0 is 0, maximum and minimum share ties evenly.
+"""
+
+import math
+
+import numpy as np
+
+from ..arrays import dispatchable, safe_divide
+from ..rule import composite, elementwise, nondiff
+
+LN2, LN10 = math.log(2), math.log(10)
+
+zero = lambda g: np.zeros_like(g)
+share = lambda g, won, tied: g * (won + 0.5 * tied)
+
+
+def is_complex(x):
+    return getattr(x, "dtype", np.dtype(float)).kind == "c"
+
+
+# -- arithmetic
+
+elementwise(np.add,          lambda g: g,                     lambda g: g)
+elementwise(np.subtract,     lambda g: g,                     lambda g: -g)
+elementwise(np.multiply,     lambda g, y: g * y,              lambda g, x: g * x)
+elementwise(np.divide,       lambda g, y: g / y,              lambda g, ans, y: -g * ans / y, singular=True)
+elementwise(np.floor_divide, zero,                            zero)
+elementwise(np.remainder,    lambda g: g,                     lambda g, x, y: -g * np.floor(x / y))
+elementwise(np.fmod,         lambda g: g,                     lambda g, x, y: -g * np.trunc(x / y))
+elementwise(np.negative,     lambda g: -g)
+elementwise(np.positive,     lambda g: g)
+elementwise(np.conjugate,    lambda g: np.conjugate(g))
+elementwise(np.reciprocal,   lambda g, ans: -g * ans * ans)
+elementwise(np.square,       lambda g, x: 2 * g * x)
+elementwise(np.sqrt,         lambda g, ans: 0.5 * g / ans,    singular=True)
+elementwise(np.cbrt,         lambda g, ans: g / (3 * ans * ans), singular=True)
+elementwise(np.fabs,         lambda g, x: g * np.sign(x))
+
+composite(np.divmod, lambda x, y: (np.floor_divide(x, y), np.remainder(x, y)))
+composite(np.modf,   lambda x: (x - np.trunc(x), np.trunc(x)))
+
+
+def absolute_map(g, x, ans):
+    return g * safe_divide(np.conjugate(x), ans) if is_complex(x) else g * np.sign(x)
+
+
+elementwise(np.absolute, absolute_map)
+
+
+@dispatchable
+def real_sign(x):
+    return np.sign(x)
+
+
+elementwise(real_sign, zero)
+composite(np.sign, lambda x: safe_divide(x, np.absolute(x)) if is_complex(x) else real_sign(x))
+
+
+# -- powers: at x = 0 = y the base's derivative is 0, and for x = 0 <= y so is the exponent's
+
+def power_base(g, x, y):
+    return g * (y * x ** (y - ((x != 0) | (y != 0))))
+
+
+def power_exponent(g, ans, x, y):
+    return g * ans * np.log(x + ((x == 0) & (y >= 0)))
+
+
+@dispatchable
+def scalar_power(x, y):
+    """`x ** y` for a Python number `y` other than 0."""
+    return x**y
+
+
+elementwise(np.power,       power_base, power_exponent, singular=True)
+elementwise(np.float_power, power_base, power_exponent, singular=True)
+elementwise(scalar_power,   lambda g, x, y: g * (y * x ** (y - 1)), None, singular=True)
+
+
+# -- exponentials and logarithms
+
+elementwise(np.exp,        lambda g, ans: g * ans)
+elementwise(np.exp2,       lambda g, ans: g * ans * LN2)
+elementwise(np.expm1,      lambda g, ans: g * (ans + 1))
+elementwise(np.log,        lambda g, x: g / x,            singular=True)
+elementwise(np.log2,       lambda g, x: g / x / LN2,      singular=True)
+elementwise(np.log10,      lambda g, x: g / x / LN10,     singular=True)
+elementwise(np.log1p,      lambda g, x: g / (x + 1),      singular=True)
+elementwise(np.logaddexp,  lambda g, x, ans: g * np.exp(x - finite(ans)),  lambda g, y, ans: g * np.exp(y - finite(ans)))
+elementwise(np.logaddexp2, lambda g, x, ans: g * np.exp2(x - finite(ans)), lambda g, y, ans: g * np.exp2(y - finite(ans)))
+
+
+def finite(x):
+    """`x` with its infinities as 0, so that `exp(x - finite(ans))` is 0 where everything is -inf."""
+    return np.where(np.isfinite(x), x, 0.0)
+
+
+# -- trigonometric and hyperbolic functions
+
+elementwise(np.sin,     lambda g, x: g * np.cos(x))
+elementwise(np.cos,     lambda g, x: -g * np.sin(x))
+elementwise(np.tan,     lambda g, ans: g * (1 + ans * ans))
+elementwise(np.arcsin,  lambda g, x: g / np.sqrt(1 - x * x),       singular=True)
+elementwise(np.arccos,  lambda g, x: -g / np.sqrt(1 - x * x),      singular=True)
+elementwise(np.arctan,  lambda g, x: g / (1 + x * x))
+elementwise(np.sinh,    lambda g, x: g * np.cosh(x))
+elementwise(np.cosh,    lambda g, x: g * np.sinh(x))
+elementwise(np.tanh,    lambda g, ans: g * (1 - ans * ans))
+elementwise(np.arcsinh, lambda g, x: g / np.sqrt(x * x + 1))
+elementwise(np.arccosh, lambda g, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)), singular=True)
+elementwise(np.arctanh, lambda g, x: g / (1 - x * x),              singular=True)
+elementwise(np.deg2rad, lambda g: g * (math.pi / 180))
+elementwise(np.radians, lambda g: g * (math.pi / 180))
+elementwise(np.rad2deg, lambda g: g * (180 / math.pi))
+elementwise(np.degrees, lambda g: g * (180 / math.pi))
+elementwise(np.sinc,    lambda g, x, ans: g * safe_divide(np.cos(math.pi * x) - ans, x))
+elementwise(np.hypot,   lambda g, x, ans: g * safe_divide(x, ans), lambda g, y, ans: g * safe_divide(y, ans))
+elementwise(np.arctan2, lambda g, x, y: g * safe_divide(y, x * x + y * y), lambda g, x, y: -g * safe_divide(x, x * x + y * y))
+
+
+# -- choices and roundings
+
+elementwise(np.maximum, lambda g, x, y: share(g, x > y, x == y), lambda g, x, y: share(g, y > x, x == y))
+elementwise(np.minimum, lambda g, x, y: share(g, x < y, x == y), lambda g, x, y: share(g, y < x, x == y))
+elementwise(np.fmax,    lambda g, x, y: share(g, (x > y) | (y != y), x == y), lambda g, x, y: share(g, (y > x) | (x != x), x == y))
+elementwise(np.fmin,    lambda g, x, y: share(g, (x < y) | (y != y), x == y), lambda g, x, y: share(g, (y < x) | (x != x), x == y))
+elementwise(np.copysign, lambda g, x, ans: g * np.sign(x) * np.sign(ans), zero)
+elementwise(np.heaviside, zero, lambda g, x: g * (x == 0))
+elementwise(np.floor,    zero)
+elementwise(np.ceil,     zero)
+elementwise(np.trunc,    zero)
+elementwise(np.rint,     zero)
+elementwise(np.round,    zero)
+elementwise(np.spacing,  zero)
+elementwise(np.ldexp,    lambda g, y: np.ldexp(g, y), None)
+elementwise(np.nextafter, lambda g: g, zero)
+composite(np.around,     np.round)
+composite(np.fix,        np.trunc)
+composite(np.frexp,      lambda x: (np.ldexp(x, -np.frexp(x.data)[1]), np.frexp(x.data)[1]))
+
+
+@dispatchable
+def select(mask, y, z):
+    """`np.where(mask, y, z)`, with the result's dtype also where y and z are numbers."""
+    return np.where(mask, y, z)
+
+
+elementwise(select, None, lambda g, x: np.where(x, g, 0.0), lambda g, x: np.where(x, 0.0, g))
+composite(np.where, lambda condition, *xy: select(condition, *xy) if xy else np.nonzero(condition))
+
+
+def clip(a, a_min=None, a_max=None, *, min=None, max=None):
+    lo, hi = (min if a_min is None else a_min), (max if a_max is None else a_max)
+    a = a if lo is None else np.maximum(a, lo)
+    return a if hi is None else np.minimum(a, hi)
+
+
+composite(np.clip, clip)
+
+nondiff(
+    np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal,
+    np.logical_and, np.logical_or, np.logical_xor, np.logical_not,
+    np.isfinite, np.isinf, np.isnan, np.signbit,
+    np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.left_shift, np.right_shift, np.gcd, np.lcm,
+)

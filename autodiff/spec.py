@@ -1,0 +1,36 @@
+"""Spec: what a linear rule knows of an array without holding its data."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["Spec"]
+
+
+class Spec(NamedTuple):
+    """Shape and dtype of an array.
+
+    >>> Spec.of(np.ones((2, 3)))
+    Spec(shape=(2, 3), dtype=dtype('float64'))
+    """
+
+    shape: tuple[int, ...]
+    dtype: Any
+
+    @classmethod
+    def of(cls, x: Any) -> "Spec":
+        """The spec of `x`, or of every array in `x` when it is a list or tuple of arrays."""
+        if isinstance(x, (list, tuple)):
+            return tuple(map(cls.of, x))  # type: ignore[return-value]
+        return cls(x.shape, x.dtype) if hasattr(x, "dtype") else cls(np.shape(x), np.result_type(x))
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        size = 1
+        for n in self.shape:
+            size *= n
+        return size

@@ -1,0 +1,301 @@
+"""The tape: nodes, the walk backward (vjp) and the walk forward (jvp).
+
+Every operation on a tracked Value makes a `Node` that knows the rule, what the rule's maps need, and
+the nodes of its operands. Walking the nodes from the newest to the oldest and pulling cotangents
+through the maps is reverse mode; walking them from the oldest to the newest and pushing tangents
+through the same maps is forward mode. Cotangents and tangents live in the walk, not in the nodes, so
+that walks nest and run in parallel.
+
+For `y = x * x + x` the nodes are x (a leaf), multiply (1) and add (2). The backward walk pops add:
+its two cotangents go to multiply, which is newer than all else and so comes next, and to the leaf x,
+where they wait; multiply's two are added to what x has. Numbers decide the order, because an operand
+is always older than its result; a heap holds the nodes that are pending.
+
+A walk handles raw arrays, unless the derivative itself will be differentiated: then the saved arrays
+are wrapped around their nodes again ("lifted"), and the same maps record new nodes.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from heapq import heappop, heappush
+from typing import Any
+
+import numpy as np
+
+from .rule import Rule
+
+__all__ = ["RECORDING", "Node", "OuterGraphError", "input_node", "leaf", "number", "reachable", "walk_back", "walk_forward"]
+
+RECORDING: ContextVar[bool] = ContextVar("autodiff_recording", default=True)
+
+number = itertools.count(1).__next__
+LEAF = 0  # the number of every leaf: older than any operation, whenever it was made
+
+float64 = np.float64
+ndarray = np.ndarray
+
+
+class Node:
+    """One operation on the tape. It never holds its own result's Value: that would be a cycle."""
+
+    __slots__ = ("__weakref__", "case", "grad", "number", "parents", "saved")
+
+    case: Any  # a Case or what stands in for one; None for leaves
+    saved: Any
+    parents: tuple["Node", ...]
+    number: int
+    grad: Any  # leaves, and nodes after retain_grad()
+
+
+def leaf() -> Node:
+    """A node without parents, where cotangents end. `saved` is the moment of its creation."""
+    n = Node()
+    n.case = n.grad = None
+    n.parents = ()
+    n.number = LEAF
+    n.saved = number()
+    return n
+
+
+class Input:
+    """The case of a transform's argument: cotangents end here, whoever walks."""
+
+    count = 0
+    rule = Rule(lambda x: x, "input")
+
+    def pull(self, saved: Any, g: Any) -> tuple[()]:
+        return ()
+
+    @property
+    def spent(self) -> "Input":
+        return self
+
+    def lift(self, saved: Any, node: Node, wrap: Any) -> None:
+        return None
+
+
+IDENTITY = Rule(np.positive, "elementwise", (lambda g: g,)).case((0,), False)
+
+
+def input_node(outer: Node | None) -> Node:
+    """A node for an argument of a transform; linked to `outer` if that is tracked in its own right."""
+    n = Node()
+    n.number = number()
+    n.saved = None
+    n.case = IDENTITY if outer else Input()
+    n.parents = (outer,) if outer else ()
+    return n
+
+
+class OuterGraphError(Exception):
+    """A raw walk met a tracked operand that is older than its inputs: it must be run again, lifted."""
+
+
+class FloatingPointFlag:
+    """NumPy calls it at an invalid operation (0/0, 0*inf, ...) during a walk."""
+
+    __slots__ = ("raised",)
+
+    def __init__(self) -> None:
+        self.raised = False
+
+    def __call__(self, kind: str, flag: int) -> None:
+        self.raised = True
+
+
+class Totals(dict[Node, Any]):
+    """Sums of cotangents by node. `owned` says whose arrays the walk may add to in place."""
+
+    __slots__ = ("owned",)
+
+    def __init__(self) -> None:
+        self.owned: set[Node] = set()
+
+    def add(self, node: Node, d: Any, fresh: bool) -> None:
+        """`self[node] += d`; `fresh`: `d` is not the cotangent that the map was given.
+
+        A map returns its argument, a view of it, or a new array, and never a residual. So an array
+        that is fresh and no view belongs to the walk.
+        """
+        total = self.get(node)
+        if total is None:
+            self[node] = d
+            if fresh and type(d) is ndarray and d.base is None:
+                self.owned.add(node)
+        elif type(total) is ndarray and type(d) is ndarray and node in self.owned and total.dtype == d.dtype:
+            np.add(total, d, out=total)
+        else:
+            self[node] = total + d
+            if type(total) is ndarray:
+                self.owned.add(node)
+
+
+def walk_back(
+    seeds: Sequence[tuple[Node, Any]],
+    *,
+    floor: int = 0,
+    top: int = LEAF,
+    free: bool = False,
+    wrap: Callable[[Any, Node | None], Any] | None = None,
+    prune: bool = False,
+) -> Totals:
+    """Pull cotangents from the nodes of `seeds` back to the leaves and to nodes numbered `floor..top`.
+
+    `wrap(data, node)` makes the walk a lifted one; `free` drops residuals as they are consumed. An
+    operand older than `floor` belongs to an outer derivative: a lifted walk and one with `prune=True`
+    stop there, a raw walk raises OuterGraphError.
+    """
+    flag = FloatingPointFlag()
+    with np.errstate(all="ignore", invalid="call", call=flag):
+        if wrap is None:
+            return _walk(seeds, floor, top, flag, free, None, prune)
+        token = RECORDING.set(True)
+        try:
+            return _walk(seeds, floor, top, flag, False, wrap, True)
+        finally:
+            RECORDING.reset(token)
+
+
+def _walk(seeds: Any, floor: int, top: int, flag: FloatingPointFlag, free: bool, wrap: Any, prune: bool) -> Totals:
+    ends, totals = Totals(), Totals()  # totals: of the nodes in the heap
+    heap: list[tuple[int, Node]] = []  # (-number, node): the newest comes first
+
+    def put(p: Node, d: Any, fresh: bool) -> None:
+        if p.number <= top:
+            if not (floor and _is_outer(p, floor)):
+                ends.add(p, d, fresh)
+            elif not prune:
+                raise OuterGraphError
+        else:
+            if p not in totals:
+                heappush(heap, (-p.number, p))
+            totals.add(p, d, fresh)
+
+    for n, g in seeds:
+        put(n, g, False)
+    if not heap:
+        return ends
+    n = heappop(heap)[1]
+    g = totals.pop(n)
+    while True:
+        case = n.case
+        saved = n.saved if wrap is None else case.lift(n.saved, n, wrap)
+        d = case.pull(saved, g)
+        if flag.raised:
+            flag.raised = False
+            if case.rule.singular:
+                d = case.pull_masked(saved, g)
+                flag.raised = False
+        if free:
+            n.case = case.spent
+            n.saved = None
+        p = None
+        if case.count == 1:
+            p = n.parents[0]
+        elif case.count == 2:
+            p, q = n.parents
+            d, e = d
+            if p.number < q.number:
+                p, q, d, e = q, p, e, d
+            if type(e) is not float64:
+                put(q, e, e is not g)
+            elif q in totals:
+                totals[q] += e
+            elif q in ends:
+                ends[q] += e
+            else:
+                put(q, e, True)
+        else:
+            for q, e in zip(n.parents, d, strict=True):
+                put(q, e, e is not g)
+        if p is not None:
+            if p.number > top and p not in totals and (not heap or p.number > -heap[0][0]):
+                n, g = p, d  # newer than all that waits: go on with it
+                continue
+            put(p, d, d is not g)
+        if not heap:
+            return ends
+        d = e = None
+        n = heappop(heap)[1]
+        g = totals.pop(n)
+
+
+def walk_forward(
+    roots: Sequence[Node],
+    tangents: dict[Node, Any],
+    *,
+    floor: int,
+    top: int,
+    wrap: Callable[[Any, Node | None], Any],
+    lifted: bool,
+    prune: bool = False,
+) -> list[Any]:
+    """Push the tangents of the nodes numbered `floor..top` to `roots`; None stands for zero.
+
+    An operand older than `floor` is treated as in `walk_back`.
+    """
+    order = sorted(reachable(roots, floor, top, lifted or prune), key=lambda n: n.number)
+    tangents = dict(tangents)
+    flag = FloatingPointFlag()
+    token = RECORDING.set(True)
+    try:
+        with np.errstate(all="ignore", invalid="call", call=flag):
+            for n in order:
+                ts = tuple(map(tangents.get, n.parents))
+                if all(t is None for t in ts):
+                    continue
+                case = n.case
+                saved = case.lift(n.saved, n, wrap) if lifted else n.saved
+                flag.raised = False
+                if case.rule.kind == "general":
+                    tangents[n] = _push_general(case, saved, ts, wrap, lifted)
+                else:
+                    tangents[n] = case.push(saved, ts)
+                    if flag.raised and case.rule.singular:
+                        tangents[n] = case.push(saved, ts, masked=True)
+    finally:
+        RECORDING.reset(token)
+    return [tangents.get(root) for root in roots]
+
+
+def reachable(roots: Sequence[Node], floor: int, top: int, prune: bool) -> set[Node]:
+    """The nodes newer than `top` that `roots` were computed from.
+
+    Raises OuterGraphError if an operand is older than `floor`, unless `prune`.
+    """
+    seen: set[Node] = set()
+    pending = list(roots)
+    while pending:
+        n = pending.pop()
+        if n.number > top:
+            if n not in seen:
+                seen.add(n)
+                pending.extend(n.parents)
+        elif not prune and _is_outer(n, floor):
+            raise OuterGraphError
+    return seen
+
+
+def _is_outer(n: Node, floor: int) -> bool:
+    """Whether `n` was there before the inputs of the transform: an outer derivative may need it."""
+    return (n.saved if n.number == LEAF else n.number) < floor
+
+
+def _push_general(case: Any, saved: Any, ts: tuple[Any, ...], wrap: Any, lifted: bool) -> Any:
+    """The jvp of a general rule: its pull is linear in the cotangent, and the jvp is its transpose."""
+    known = case.residuals(saved)
+    if case.rule.push is not None:
+        return case.rule.push(ts, **known)
+    some = next(t for t in ts if t is not None)
+    u = wrap(np.zeros_like(some, shape=known["sans"].shape, dtype=known["sans"].dtype), leaf())
+    pulled = case.pull(saved, u)
+    total = None
+    for t, v in zip(ts, (pulled,) if case.count == 1 else pulled, strict=True):
+        if t is None or v._node is None:
+            continue
+        ends = walk_back([(v._node, t)], floor=u._node.saved, wrap=wrap if lifted else None)
+        d = ends.get(u._node)
+        if d is not None:
+            total = d if total is None else total + d
+    return total

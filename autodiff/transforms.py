@@ -1,0 +1,276 @@
+"""grad, value_and_grad, vjp, jvp: functions in, functions of their derivatives out.
+
+Each transform hands `f` Values with fresh nodes, lets it record, and walks the nodes. To nest, it only
+has to know which nodes are its own: those newer than its inputs. If the walk meets an operand that is
+older and tracked, an outer derivative is under way (`grad(grad(f))`, or a tracked Value in a closure);
+then the walk is lifted, and the results are tracked Values. Otherwise they are plain arrays.
+
+    grad(lambda x: x * grad(lambda y: x + y)(1.0))(2.0)    # 1.0, not 2.0: the two never mix
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .dispatch import is_array
+from .errors import GraphError, OperandError
+from .tape import RECORDING, Node, OuterGraphError, input_node, reachable, walk_back, walk_forward
+from .tree import flatten, leaves, tree_map
+from .value import Value, own
+
+__all__ = ["grad", "jvp", "value_and_grad", "vjp"]
+
+Function = Callable[..., Any]
+
+
+def grad(f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bool = False) -> Function:
+    """The gradient of a scalar-valued `f` with respect to the arguments `argnums`.
+
+    The gradient has the shape and dtype of the argument, which may be an array or a list, tuple or dict
+    of arrays; for a sequence `argnums` it is a tuple. With `has_aux=True`, `f` returns (value, aux) and
+    the result is (gradient, aux). Plain arguments give plain results.
+
+    >>> print(grad(lambda x: x ** 3)(2.0), grad(grad(lambda x: x ** 3))(2.0))
+    12.0 12.0
+
+    Raises GraphError if `f` is not scalar-valued, OperandError for integer arguments.
+    """
+    with_value = value_and_grad(f, argnums, has_aux=has_aux)
+
+    @functools.wraps(f, updated=())
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        value, g = with_value(*args, **kwargs)
+        return (g, value[1]) if has_aux else g
+
+    return gradient
+
+
+def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bool = False) -> Function:
+    """`f` and its gradient in one pass; see `grad`. With `has_aux=True` it gives ((value, aux), gradient).
+
+    >>> value, g = value_and_grad(lambda x: x * x)(3.0)
+    >>> print(value, g)
+    9.0 6.0
+    """
+
+    @functools.wraps(f, updated=())
+    def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
+        positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+        for i in positions:
+            if not -len(args) <= i < len(args):
+                raise OperandError(f"grad: argnums={argnums!r}, but {_name(f)} was called with {len(args)} arguments")
+        record = _Record("grad", [args[i] for i in positions])
+        full = list(args)
+        for i, given in zip(positions, record.arguments, strict=True):
+            full[i] = given
+        result = record.run(f, full, kwargs)
+        value, aux = _split_aux(f, result) if has_aux else (result, None)
+        _check_scalar(f, value)
+        seed = np.ones_like(value._data) if isinstance(value, Value) else None
+        gradients = record.back([value], [seed])
+        released = record.release(value)
+        g = gradients[0] if isinstance(argnums, int) else tuple(gradients)
+        return ((released, record.release(aux)) if has_aux else released), g
+
+    return value_and_gradient
+
+
+def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
+    """`f(*primals)`, and the function that pulls a cotangent of the result back to the primals.
+
+    The pullback takes what has the structure of the result and returns a tuple, one cotangent per
+    primal. It may be called any number of times.
+
+    >>> y, pull = vjp(lambda x: x * x, np.array([1.0, 2.0]))
+    >>> pull(np.ones(2))
+    (array([2., 4.]),)
+    """
+    record = _Record("vjp", primals, copy=True)
+    result = record.run(f, record.arguments, {})
+    outputs, rebuild = flatten(result)
+
+    def pull(g: Any) -> tuple[Any, ...]:
+        cotangents = list(leaves(g))
+        if len(cotangents) != len(outputs):
+            raise OperandError(f"vjp: {len(cotangents)} cotangents for {len(outputs)} results of {_name(f)}")
+        seeds = [_like("vjp: cotangent", c, y) for c, y in zip(cotangents, outputs, strict=True)]
+        return tuple(record.back(outputs, seeds))
+
+    return record.release(result, copy=True), pull
+
+
+def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
+    """`f(*primals)` and its directional derivative along `tangents`, in one forward pass.
+
+    `primals` and `tangents` are tuples of equal structure; for a function of one argument they may be
+    given bare.
+
+    >>> y, t = jvp(np.sin, (0.0,), (2.0,))
+    >>> print(y, t)
+    0.0 2.0
+    """
+    if not isinstance(primals, (tuple, list)):
+        primals, tangents = (primals,), (tangents,)
+    record = _Record("jvp", primals)
+    directions = list(leaves(tangents))
+    if len(directions) != len(record.values):
+        raise OperandError(f"jvp: {len(directions)} tangents for {len(record.values)} primals")
+    ts = [_like("jvp: tangent", t, v) for t, v in zip(directions, record.values, strict=True)]
+    result = record.run(f, record.arguments, {})
+    return record.forward(result, ts)
+
+
+class _Record:
+    """One run of a function on Values of its own, ready to be walked."""
+
+    def __init__(self, transform: str, arguments: Sequence[Any], copy: bool = False) -> None:
+        self.transform = transform
+        self.outer = RECORDING.get()  # under no_grad a transform gives plain arrays
+        self.nested = False
+        self.floor = 0
+        self.values: list[Value] = []
+        self.arguments = [tree_map(functools.partial(self._input, i, copy), a) for i, a in enumerate(arguments)]
+        self.top = self.values[-1]._node.number if self.values else 0  # type: ignore[union-attr]
+
+    def _input(self, position: int, copy: bool, x: Any) -> Value:
+        data = x._data if isinstance(x, Value) else x
+        if isinstance(data, float | complex):
+            data = np.asarray(data)[()]
+        if not is_array(data) or data.dtype.kind not in "fc":
+            what = f"dtype {data.dtype}; pass .astype(float)" if is_array(data) else f"type {type(data).__name__}"
+            hint = "; pass a float" if isinstance(data, int) else ""
+            raise OperandError(f"{self.transform}: differentiated argument {position} has {what}{hint}")
+        if isinstance(data, np.ndarray):
+            data = data[()] if not data.ndim else data.copy() if copy else data
+        outer = x._node if self.outer and isinstance(x, Value) else None
+        self.nested = self.nested or outer is not None
+        value = Value._wrap(data, input_node(outer))
+        self.floor = self.floor or value._node.number  # type: ignore[union-attr]
+        self.values.append(value)
+        return value
+
+    def run(self, f: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        token = RECORDING.set(True)
+        try:
+            return f(*args, **kwargs)
+        finally:
+            RECORDING.reset(token)
+
+    def back(self, outputs: Sequence[Any], seeds: Sequence[Any]) -> list[Any]:
+        """Cotangents of the arguments, in their containers, given cotangents of the outputs."""
+        pairs = [
+            (y._node, g) for y, g in zip(outputs, seeds, strict=True) if isinstance(y, Value) and y._node is not None
+        ]
+        outer = self.outer and RECORDING.get()
+        lifted = outer and (self.nested or any(isinstance(g, Value) for _, g in pairs))
+        bounds = {"floor": self.floor, "top": self.top}
+        if not lifted:
+            pairs = [(n, g._data if isinstance(g, Value) else g) for n, g in pairs]
+            try:
+                ends = walk_back(_conjugated(pairs), **bounds, prune=not outer)
+            except OuterGraphError:
+                lifted = True
+        if lifted:
+            pairs = [(n, g if isinstance(g, Value) else Value._wrap(g)) for n, g in pairs]
+            ends = walk_back(_conjugated(pairs), **bounds, wrap=Value._wrap)
+        it = iter(self.values)
+
+        def cotangent(_: Any) -> Any:
+            v = next(it)
+            g = ends.get(v._node)
+            if g is None:
+                return np.zeros_like(v._data)[()]
+            return own(g, v._node in ends.owned)
+
+        return tree_map(cotangent, self.arguments)  # type: ignore[no-any-return]
+
+    def forward(self, result: Any, ts: Sequence[Any]) -> tuple[Any, Any]:
+        """The outputs and their tangents, in the result's containers."""
+        outputs = [y for y in leaves(result) if isinstance(y, Value) and y._node is not None]
+        nodes = [y._node for y in outputs]
+        lifted = self.outer and (self.nested or any(isinstance(t, Value) for t in ts))
+        bounds: dict[str, Any] = {"floor": self.floor, "top": self.top, "wrap": Value._wrap}
+
+        def walk(lifted: bool) -> list[Any]:
+            wrapped = [
+                Value._wrap(t) if lifted and not isinstance(t, Value) else t._data if not lifted and isinstance(t, Value) else t
+                for t in ts
+            ]
+            tangents = {v._node: t for v, t in zip(self.values, wrapped, strict=True)}
+            return walk_forward(nodes, tangents, **bounds, lifted=lifted, prune=not self.outer)  # type: ignore[arg-type]
+
+        try:
+            pushed = walk(lifted)
+        except OuterGraphError:
+            pushed = walk(lifted := True)
+        by_node = dict(zip(nodes, pushed, strict=True))
+
+        def tangent(y: Any) -> Any:
+            t = by_node.get(y._node) if isinstance(y, Value) else None
+            if t is None:
+                return np.zeros_like(y._data if isinstance(y, Value) else y)[()]
+            return t if isinstance(t, Value) else t.copy()
+
+        return self.release(result, copy=True), tree_map(tangent, result)
+
+    def release(self, result: Any, copy: bool = False) -> Any:
+        """What f returned, for the caller: plain arrays, unless an outer derivative may need Values."""
+
+        def leave(y: Any) -> Any:
+            if not isinstance(y, Value):
+                return y
+            if self.outer and y._node is not None and (self.nested or self._meets_outer(y._node)):
+                return y
+            return y._data.copy() if copy and isinstance(y._data, np.ndarray) else y._data
+
+        return tree_map(leave, result)
+
+    def _meets_outer(self, node: Node) -> bool:
+        try:
+            reachable([node], self.floor, self.top, False)
+        except OuterGraphError:
+            return True
+        return False
+
+
+def _conjugated(pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    return [(n, np.conj(g) if g.dtype.kind == "c" else g) for n, g in pairs]
+
+
+def _like(what: str, g: Any, y: Any) -> Any:
+    """`g` as a cotangent or tangent of `y`: of its shape, cast to its dtype."""
+    kept = g if isinstance(g, Value) else np.asarray(g)
+    shape, dtype = np.shape(y), y.dtype if hasattr(y, "dtype") else np.result_type(y)
+    if kept.shape != shape:
+        raise ValueError(f"{what} has shape {kept.shape}, expected {shape}")
+    if not is_array(kept.data if isinstance(kept, Value) else kept):
+        raise OperandError(f"{what} is not numeric: dtype {kept.dtype}")
+    if kept.dtype.kind == "c" and dtype.kind != "c":
+        raise OperandError(f"{what} is complex, expected {dtype}; pass its .real")
+    if kept.dtype != dtype:
+        kept = kept.astype(dtype)
+    if isinstance(kept, Value):
+        return kept if kept._node is not None else kept._data
+    return kept[()] if not kept.ndim else kept
+
+
+def _split_aux(f: Function, result: Any) -> tuple[Any, Any]:
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise OperandError(f"grad: with has_aux=True {_name(f)} must return (value, aux)")
+    return result
+
+
+def _check_scalar(f: Function, value: Any) -> None:
+    data = value._data if isinstance(value, Value) else value
+    if not isinstance(data, (int, float)) and not is_array(data):
+        raise GraphError(f"grad: {_name(f)} must return a scalar, it returned {type(value).__name__}")
+    if np.size(data) != 1:
+        raise GraphError(f"grad: {_name(f)} must return a scalar, it returned shape {np.shape(data)}; use vjp or jvp")
+    if np.iscomplexobj(data):
+        raise GraphError(f"grad: {_name(f)} returned a complex number; take .real or abs() of it, or use vjp")
+
+
+def _name(f: Function) -> str:
+    return getattr(f, "__name__", None) or type(f).__name__

@@ -1,0 +1,178 @@
+"""The figures as a terminal table, as JSON and as docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from .harness import OURS, Goal, Row
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+RESULTS = ROOT / "benchmarks" / "results"
+LABEL_WIDTH, CELL_WIDTH = 40, 17
+
+INTRODUCTION = """\
+# Benchmarks
+
+Written by `python -m benchmarks`; do not edit. Every figure of this page is in
+[`{results}`](../{results}), with quartiles.
+
+Measured on {date}: {cpu}, {threads} of {cores_in_machine} cores, {system}, {python}; {packages}.
+Load average before the start: {load_at_start}.
+"""
+
+AHEAD = """
+## Where others are ahead
+
+With the ratio ours / peer. What to expect in general: NumPy computes one elementwise function after the
+other, on one core. Where arrays are large, libraries with threaded kernels (PyTorch) or fused ones (JAX with
+jit) can win; where one matrix product follows the other, all depends on the BLAS that each library brings.
+"""
+
+ALL_FIGURES = """
+## All figures
+
+Medians; in parentheses the ratio ours / peer (below 1: ours is lower). ~ marks an unsteady figure: its
+quartiles are further apart than a quarter of the median.
+"""
+
+METHOD = """\
+## How it is measured
+
+* Everybody does the same work, and everybody's gradients are compared with ours before the clock starts
+  (1e-9 in float64, 2e-4 in float32, relative to the largest element; MLPs after three updates too).
+* The contenders take turns in one process: each round has one sample of each, in an order that rotates
+  and reverses. A sample averages as many calls as fill about {sample_ms:.0f} ms, after one unclocked call.
+  Figures are medians of {rounds} samples. A ratio is the median over the rounds of ours / peer, which is
+  steadier on a busy machine; it can differ a little from the quotient of the two medians.
+* The garbage collector is off while the clock runs, as in `timeit`, and runs to the end before each sample.
+  For graphs of thousands of scalars that flatters everybody, so that row is there with the collector on too.
+* Everybody has the same {threads} cores (by affinity) and thread pools of that size. NumPy's elementwise
+  functions use one core all the same; PyTorch's use all from 32,768 elements on, so for larger arrays it
+  is shown with one thread too.
+* Chains: float64; the graph is built anew in each call; `c` is a Python float at 0-d and an untracked array
+  elsewhere. The time of a call, clearing the gradient included, is divided by the number of operations
+  (200; 20 at a million elements). autograd and JAX are called through `make_vjp` and `vjp`. JAX without
+  jit is not made for this use: it is here for orientation, and only up to 100 elements.
+* Scalar MLP: one piece of code with micrograd's operators runs on each class, inputs wrapped as in
+  micrograd's demo. Clearing the gradients, forward and backward are timed, the update is not.
+* MLP step: float32; forward, backward and update. Each library has a process of its own, and they take turns
+  with pauses, because idle BLAS threads spin for a while and would slow the next contender. A sample is
+  the median of 12 steps in a row. `numpy` is the same step by hand, with temporaries and updates in place;
+  `numpy buffers` also allocates every array once and for all.
+* Peak memory: in a process of its own, after warm-up steps, with gradients dropped and freed memory given
+  back to the system, the rise of the resident set's high-water mark over five steps; median of 3 processes.
+* Import time: fresh interpreters that alternate, bytecode cached.
+"""
+
+
+def verdict(ratio: float, goal: Goal) -> str:
+    """Which of a goal's two figures the ratio meets."""
+    return "aim" if ratio <= goal.aim else "must" if ratio <= goal.must else "**missed**"
+
+
+def number(value: float) -> str:
+    """Three significant digits, without exponents."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def cell(row: Row, name: str) -> str:
+    """A contender's median (with ~ if its samples are scattered) and the ratio ours / peer."""
+    if name not in row.figures:
+        return "-"
+    figure = row.figures[name]
+    median = ("" if figure.steady else "~") + number(figure.median)
+    return median if name == OURS else f"{median} ({row.ratios[name]:.2f})"
+
+
+def columns_of(rows: Sequence[Row], order: Sequence[str]) -> list[str]:
+    """The contenders that occur in some row, in the given order."""
+    return [OURS, *(name for name in order if any(row.figures.get(name) for row in rows))]
+
+
+def print_header(group: str, unit: str, columns: Sequence[str]) -> None:
+    """The head of a group's table."""
+    cells = "".join(name.rjust(CELL_WIDTH) for name in (OURS, *columns))
+    print(f"\n{f'{group}: {unit} (ours / peer)'.ljust(LABEL_WIDTH)}{cells}")
+
+
+def print_row(row: Row, columns: Sequence[str]) -> None:
+    """A line of a group's table, with the goals that were missed."""
+    cells = "".join(cell(row, name).rjust(CELL_WIDTH) for name in (OURS, *columns))
+    missed = [name for name, goal in row.goals.items() if row.ratios.get(name, 0.0) > goal.must]
+    remark = f"  missed: {', '.join(missed)}" if missed else ""
+    print(f"{row.name.ljust(LABEL_WIDTH)}{cells}{remark}", flush=True)
+    for note in row.notes:
+        print(f"  {note}", flush=True)
+
+
+def table(head: Sequence[str], body: Iterator[Sequence[str]]) -> str:
+    """A Markdown table; all columns but the first are set flush right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def goal_lines(rows: Sequence[Row]) -> Iterator[Sequence[str]]:
+    """One line for each goal whose peer was measured."""
+    for row in rows:
+        for name, goal in row.goals.items():
+            if name in row.ratios:
+                figures = [f"{number(row.figures[who].median)} {row.unit}" for who in (OURS, name)]
+                ratio = row.ratios[name]
+                limits = [f"{goal.must:g}", f"{goal.aim:g}", verdict(ratio, goal)]
+                yield [f"{row.group}: {row.name}", name, *figures, f"**{ratio:.2f}**", *limits]
+
+
+def losses(rows: Sequence[Row]) -> str:
+    """What a reader should know before believing the rest: the rows in which a peer is ahead."""
+    lines = []
+    for row in rows:
+        ahead = sorted(((ratio, name) for name, ratio in row.ratios.items() if ratio > 1), reverse=True)
+        if ahead:
+            peers = ", ".join(f"{name} ({ratio:.2f})" for ratio, name in ahead)
+            lines.append(f"* {row.group}: {row.name}: {peers}")
+    return "\n".join(lines) or "Nobody, in any row of this run."
+
+
+def markdown(
+    rows: Sequence[Row], orders: dict[str, Sequence[str]], facts: dict[str, Any], results: str
+) -> str:
+    """The whole page."""
+    packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items() if version)
+    missing = [name for name, version in facts["packages"].items() if not version]
+    packages += f" (not installed: {', '.join(missing)})" if missing else ""
+    head = ["workload", "peer", "ours", "peer's", "ours / peer", "must", "aim", "met"]
+    parts = [
+        INTRODUCTION.format(**(facts | {"packages": packages, "results": results})),
+        "## Against the goals\n\nThe ratios that the project set itself; lower is better.\n",
+        table(head, goal_lines(rows)),
+        AHEAD,
+        losses(rows),
+        ALL_FIGURES,
+    ]
+    for group, order in orders.items():
+        if mine := [row for row in rows if row.group == group]:
+            columns = columns_of(mine, order)
+            body = ([row.name, *(cell(row, name) for name in columns)] for row in mine)
+            parts += [table([f"{group}, {mine[0].unit}", *columns], body), ""]
+            parts += [f"{row.name}: {note}.\n" for row in mine for note in row.notes]
+    parts.append(METHOD.format(**facts))
+    return "\n".join(parts)
+
+
+def as_json(rows: Sequence[Row], facts: dict[str, Any]) -> str:
+    """Facts and rows."""
+    return json.dumps({"machine": facts, "rows": [row.as_json() for row in rows]}, indent=1) + "\n"
+
+
+def write(rows: Sequence[Row], orders: dict[str, Sequence[str]], facts: dict[str, Any]) -> None:
+    """The committed results of a full run, and the page made from them."""
+    results = RESULTS / f"{facts['date'][:10]}.json"
+    RESULTS.mkdir(exist_ok=True)
+    results.write_text(as_json(rows, facts))
+    DOCUMENT.parent.mkdir(exist_ok=True)
+    DOCUMENT.write_text(markdown(rows, orders, facts, str(results.relative_to(ROOT))))
+    print(f"\nwrote {results.relative_to(ROOT)} and {DOCUMENT.relative_to(ROOT)}")
