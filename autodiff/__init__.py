@@ -14,7 +14,14 @@ import importlib
 from typing import Any
 
 from .checking import check_grads
-from .errors import AutodiffError, DetachError, GradientMismatchError, GraphError, MissingRuleError, OperandError
+from .errors import (
+    AutodiffError,
+    DetachError,
+    GradientMismatchError,
+    GraphError,
+    MissingRuleError,
+    OperandError,
+)
 from .modes import no_grad, stop_gradient
 from .rules.activations import (
     gelu,

@@ -63,6 +63,9 @@ class Symbol:
     def __bool__(self) -> bool:
         raise TypeError("a map branches on data")
 
+    def __getattr__(self, name: str) -> Any:
+        raise TypeError(f"a map asks for .{name}")
+
     def __neg__(self) -> "Symbol":
         return Symbol(f"(-{self.text})")
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from .errors import GraphError
-from .rule import Case
 from .tape import Node
 
 __all__ = ["COPY_LIMIT", "keep"]
@@ -34,7 +33,7 @@ class Checked:
 
     __slots__ = ("_array", "_case", "_sample")
 
-    def __init__(self, case: "Case | Checked | Any", array: np.ndarray[Any, Any]) -> None:
+    def __init__(self, case: Any, array: np.ndarray[Any, Any]) -> None:
         self._case = case
         self._array = array
         self._sample = _sample(array)

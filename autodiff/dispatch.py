@@ -5,19 +5,21 @@ out of the Values, runs the function on them, and makes a node if an operand is 
 result through the operands' own class, so it knows neither Value nor any other class on top of it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from .case import OPERANDS
 from .constants import keep
+from .convert import describe, is_array
 from .errors import DetachError, MissingRuleError, OperandError
-from .rule import OPERANDS, RULES, Rule
+from .rule import RULES, Rule
 from .tape import RECORDING, Node, number
+from .tree import leaves, tree_map
 
-__all__ = ["Box", "apply", "apply_ufunc", "is_array", "unbox"]
+__all__ = ["Box", "apply", "apply_ufunc"]
 
-PLAIN = frozenset((np.ndarray, float, int, bool, complex))
 METHODS = {
     (np.add, "reduce"): np.sum,
     (np.multiply, "reduce"): np.prod,
@@ -57,7 +59,8 @@ def apply(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
         args, kwargs = _normalize(rule, args, kwargs)
     if rule is None or rule.kind == "nondiff":
         box = next(_boxes((args, kwargs)))
-        return _wrap_all(box, function(*_data_of(args), **_data_of(kwargs)))
+        result = function(*_data_of(args), **_data_of(kwargs))
+        return tree_map(lambda leaf: box._wrap(leaf) if is_array(leaf) else leaf, result)
     if rule.kind == "composite":
         return rule.forward(*args, **kwargs)  # type: ignore[misc]
     if len(args) == 1 and rule.kind == "elementwise" and not kwargs:
@@ -99,7 +102,7 @@ def _record(rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     rest = args[1:] if rule.sequence else args[len(rule.maps) :]
     if rest or kwargs:
         rest, kwargs = _options(rule, rest), _options(rule, kwargs)
-    data = [unbox(rule, a) for a in operands]
+    data = [_unbox(rule, a) for a in operands]
     inputs = (data,) if rule.sequence else data
     ans, aux = (rule.forward or _no_aux(rule.function))(*inputs, *rest, **kwargs)
     if type(ans) is np.ndarray and not ans.ndim:
@@ -132,15 +135,7 @@ def _no_aux(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *args, **kwargs: (function(*args, **kwargs), None)
 
 
-def is_array(x: Any) -> bool:
-    """Whether `x` is an array to compute with: NumPy's, a NumPy scalar, or one with NumPy's protocols."""
-    kind = type(x)
-    if kind is np.ndarray or isinstance(x, np.generic):
-        return bool(x.dtype.kind in "biufc")
-    return not isinstance(x, np.ndarray) and hasattr(kind, "__array_function__") and hasattr(kind, "dtype")
-
-
-def unbox(rule: Rule, a: Any) -> Any:
+def _unbox(rule: Rule, a: Any) -> Any:
     """The array in operand `a`. Raises OperandError if it is not one to compute with."""
     if isinstance(a, Box):
         return a._data
@@ -151,20 +146,6 @@ def unbox(rule: Rule, a: Any) -> Any:
         if array.dtype.kind in "biufc":
             return array
     raise OperandError(f"{rule.name}: cannot compute with {describe(a)}")
-
-
-def describe(a: Any) -> str:
-    """What `a` is and how to make it an array, for error messages."""
-    name = f"{type(a).__module__.partition('.')[0]}.{type(a).__name__}".removeprefix("builtins.")
-    if hasattr(a, "to_numpy"):
-        return f"a {name}; pass its .to_numpy()"
-    if isinstance(a, np.matrix):
-        return f"a {name}; pass np.asarray(m)"
-    if isinstance(a, np.ma.MaskedArray):
-        return f"a {name}; pass its .filled(value)"
-    if isinstance(a, np.ndarray):
-        return f"an array of dtype {a.dtype}; numbers are needed: pass .astype(float)"
-    return f"a {name}; pass a number or an array of numbers"
 
 
 def _normalize(rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -184,45 +165,24 @@ def _normalize(rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
 
 def _options(rule: Rule, x: Any) -> Any:
     """Arguments that are not operands, safe to keep: Values unwrapped, arrays and lists copied."""
-    if isinstance(x, Box):
-        if x._node is not None:
-            raise DetachError(
-                f"{rule.name} has no derivative for an argument that was given as a tracked Value; "
-                "pass its .detach()"
-            )
-        return x._data
-    if isinstance(x, dict):
-        return {k: _options(rule, v) for k, v in x.items()}
-    if type(x) in (list, tuple):
-        return type(x)(_options(rule, v) for v in x)
-    return x.copy() if type(x) is np.ndarray else x
+
+    def option(leaf: Any) -> Any:
+        if isinstance(leaf, Box):
+            if leaf._node is not None:
+                raise DetachError(f"{rule.name}: no derivative for a tracked Value here; pass its .detach()")
+            return leaf._data
+        return leaf.copy() if type(leaf) is np.ndarray else leaf
+
+    return tree_map(option, x)
 
 
 def _boxes(x: Any) -> Iterator[Box]:
     """The Values in nested lists, tuples and dicts."""
-    if isinstance(x, Box):
-        yield x
-    elif isinstance(x, (list, tuple, dict)):
-        items: Iterable[Any] = x.values() if isinstance(x, dict) else x
-        for item in items:
-            yield from _boxes(item)
+    return (leaf for leaf in leaves(x) if isinstance(leaf, Box))
 
 
 def _data_of(x: Any) -> Any:
-    if isinstance(x, Box):
-        return x._data
-    if isinstance(x, dict):
-        return {k: _data_of(v) for k, v in x.items()}
-    return type(x)(map(_data_of, x)) if type(x) in (list, tuple) else x
-
-
-def _wrap_all(box: Box, result: Any) -> Any:
-    """Arrays in `result` as untracked Values; shapes, numbers and the like as they are."""
-    if is_array(result):
-        return box._wrap(result)
-    if type(result) in (list, tuple):
-        return type(result)(_wrap_all(box, r) for r in result)
-    return result
+    return tree_map(lambda leaf: leaf._data if isinstance(leaf, Box) else leaf, x)
 
 
 def _full_name(function: Callable[..., Any]) -> str:

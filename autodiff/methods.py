@@ -1,4 +1,4 @@
-"""ndarray's methods, and the usual activations, on Value: each is one call to the door.
+"""ndarray's attributes and methods, and the usual activations: each is one call to the door.
 
 They take NumPy's arguments and behave as NumPy's. What NumPy does not have is said in the docstring.
 """
@@ -8,8 +8,8 @@ from typing import Any, Self
 import numpy as np
 
 from . import arrays
+from .binary import Binary
 from .dispatch import apply
-from .operators import Operators
 from .rules import activations
 
 __all__ = ["Methods"]
@@ -17,10 +17,84 @@ __all__ = ["Methods"]
 Axis = int | tuple[int, ...] | None
 
 
-class Methods(Operators):
-    """Methods that return a new Value."""
+class Methods(Binary):
+    """Attributes, and methods that return a new Value."""
 
     __slots__ = ()
+
+    # -- attributes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        shape: tuple[int, ...] = self._data.shape
+        return shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self._data.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return int(self._data.size)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that the elements take."""
+        return int(self._data.nbytes)
+
+    @property
+    def itemsize(self) -> int:
+        """The bytes that one element takes."""
+        return int(self._data.dtype.itemsize)
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the elements."""
+        return self._data.dtype
+
+    @property
+    def device(self) -> Any:
+        """Where the elements are: "cpu", or what the array library says."""
+        return getattr(self._data, "device", "cpu")
+
+    @property
+    def T(self) -> Self:
+        """The axes reversed."""
+        return apply(np.transpose, (self,), {})
+
+    @property
+    def mT(self) -> Self:
+        """The last two axes interchanged."""
+        if self.ndim < 2:
+            raise ValueError(f"mT needs at least 2 axes, this one has {self.ndim}")
+        return self.swapaxes(-1, -2)
+
+    @property
+    def real(self) -> Self:
+        """The real part."""
+        return apply(np.real, (self,), {})
+
+    @property
+    def imag(self) -> Self:
+        """The imaginary part."""
+        return apply(np.imag, (self,), {})
+
+    def item(self) -> Any:
+        """The one element as a Python number. The gradient ends here."""
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers. The gradient ends here."""
+        return self._data.tolist()
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """A copy as a NumPy array. The gradient ends here."""
+        return np.array(self._data.get() if hasattr(self._data, "get") else self._data)
+
+    # -- indexing
 
     def __getitem__(self, key: Any) -> Self:
         """`v[key]`: slices, integers, integer arrays, boolean masks, and tuples of them."""

@@ -23,9 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from .rule import Rule
-
-__all__ = ["RECORDING", "Node", "OuterGraphError", "input_node", "leaf", "number", "reachable", "walk_back", "walk_forward"]
+__all__ = ["RECORDING", "Node", "OuterGraphError", "leaf", "number", "reachable", "walk_back", "walk_forward"]
 
 RECORDING: ContextVar[bool] = ContextVar("autodiff_recording", default=True)
 
@@ -55,36 +53,6 @@ def leaf() -> Node:
     n.parents = ()
     n.number = LEAF
     n.saved = number()
-    return n
-
-
-class Input:
-    """The case of a transform's argument: cotangents end here, whoever walks."""
-
-    count = 0
-    rule = Rule(lambda x: x, "input")
-
-    def pull(self, saved: Any, g: Any) -> tuple[()]:
-        return ()
-
-    @property
-    def spent(self) -> "Input":
-        return self
-
-    def lift(self, saved: Any, node: Node, wrap: Any) -> None:
-        return None
-
-
-IDENTITY = Rule(np.positive, "elementwise", (lambda g: g,)).case((0,), False)
-
-
-def input_node(outer: Node | None) -> Node:
-    """A node for an argument of a transform; linked to `outer` if that is tracked in its own right."""
-    n = Node()
-    n.number = number()
-    n.saved = None
-    n.case = IDENTITY if outer else Input()
-    n.parents = (outer,) if outer else ()
     return n
 
 

@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from .dispatch import is_array
+from .convert import is_array
+from .ends import own
 from .errors import GraphError, OperandError
-from .tape import RECORDING, Node, OuterGraphError, input_node, reachable, walk_back, walk_forward
-from .tree import flatten, leaves, tree_map
-from .value import Value, own
+from .rule import Rule
+from .tape import RECORDING, Node, OuterGraphError, number, reachable, walk_back, walk_forward
+from .tree import leaves, tree_map
+from .value import Value
 
 __all__ = ["grad", "jvp", "value_and_grad", "vjp"]
 
@@ -89,7 +91,7 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     """
     record = _Record("vjp", primals, copy=True)
     result = record.run(f, record.arguments, {})
-    outputs, rebuild = flatten(result)
+    outputs = list(leaves(result))
 
     def pull(g: Any) -> tuple[Any, ...]:
         cotangents = list(leaves(g))
@@ -122,6 +124,36 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     return record.forward(result, ts)
 
 
+class Input:
+    """The case of a transform's argument: cotangents end here, whoever walks."""
+
+    count = 0
+    rule = Rule(lambda x: x, "input")
+
+    def pull(self, saved: Any, g: Any) -> tuple[()]:
+        return ()
+
+    @property
+    def spent(self) -> "Input":
+        return self
+
+    def lift(self, saved: Any, node: Node, wrap: Any) -> None:
+        return None
+
+
+IDENTITY = Rule(np.positive, "elementwise", (lambda g: g,)).case((0,), False)
+
+
+def _input_node(outer: Node | None) -> Node:
+    """A node for an argument of a transform; linked to `outer` if that is tracked in its own right."""
+    n = Node()
+    n.number = number()
+    n.saved = None
+    n.case = IDENTITY if outer else Input()
+    n.parents = (outer,) if outer else ()
+    return n
+
+
 class _Record:
     """One run of a function on Values of its own, ready to be walked."""
 
@@ -146,7 +178,7 @@ class _Record:
             data = data[()] if not data.ndim else data.copy() if copy else data
         outer = x._node if self.outer and isinstance(x, Value) else None
         self.nested = self.nested or outer is not None
-        value = Value._wrap(data, input_node(outer))
+        value = Value._wrap(data, _input_node(outer))
         self.floor = self.floor or value._node.number  # type: ignore[union-attr]
         self.values.append(value)
         return value
@@ -167,13 +199,13 @@ class _Record:
         lifted = outer and (self.nested or any(isinstance(g, Value) for _, g in pairs))
         bounds = {"floor": self.floor, "top": self.top}
         if not lifted:
-            pairs = [(n, g._data if isinstance(g, Value) else g) for n, g in pairs]
+            pairs = [(n, _lower(g)) for n, g in pairs]
             try:
                 ends = walk_back(_conjugated(pairs), **bounds, prune=not outer)
             except OuterGraphError:
                 lifted = True
         if lifted:
-            pairs = [(n, g if isinstance(g, Value) else Value._wrap(g)) for n, g in pairs]
+            pairs = [(n, _lift(g)) for n, g in pairs]
             ends = walk_back(_conjugated(pairs), **bounds, wrap=Value._wrap)
         it = iter(self.values)
 
@@ -194,11 +226,7 @@ class _Record:
         bounds: dict[str, Any] = {"floor": self.floor, "top": self.top, "wrap": Value._wrap}
 
         def walk(lifted: bool) -> list[Any]:
-            wrapped = [
-                Value._wrap(t) if lifted and not isinstance(t, Value) else t._data if not lifted and isinstance(t, Value) else t
-                for t in ts
-            ]
-            tangents = {v._node: t for v, t in zip(self.values, wrapped, strict=True)}
+            tangents = {v._node: _lift(t) if lifted else _lower(t) for v, t in zip(self.values, ts, strict=True)}
             return walk_forward(nodes, tangents, **bounds, lifted=lifted, prune=not self.outer)  # type: ignore[arg-type]
 
         try:
@@ -233,6 +261,14 @@ class _Record:
         except OuterGraphError:
             return True
         return False
+
+
+def _lift(g: Any) -> Value:
+    return g if isinstance(g, Value) else Value._wrap(g)
+
+
+def _lower(g: Any) -> Any:
+    return g._data if isinstance(g, Value) else g
 
 
 def _conjugated(pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:

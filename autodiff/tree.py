@@ -39,4 +39,9 @@ def tree_map(function: Callable[[Any], Any], tree: Any) -> Any:
 
 def flatten(tree: Any) -> tuple[list[Any], Callable[[Any], Any]]:
     """The leaves, and a function that puts as many others in their places."""
-    return list(leaves(tree)), lambda new: tree_map(lambda _, it=iter(new): next(it), tree)
+
+    def rebuild(new: Any) -> Any:
+        it = iter(new)
+        return tree_map(lambda _: next(it), tree)
+
+    return list(leaves(tree)), rebuild

@@ -12,19 +12,22 @@ NumPy freely; tracked ones never do so silently.
 """
 
 import threading
-import weakref
-from contextvars import ContextVar
 from typing import Any, Self
 
 import numpy as np
 
-from .dispatch import apply, apply_ufunc, describe, is_array
+from .convert import to_data
+from .dispatch import apply, apply_ufunc
+from .ends import IN_BACKWARD, Retained, own, seed
 from .errors import DetachError, GraphError, OperandError
 from .methods import Methods
-from .operators import install_binary
 from .tape import LEAF, Node, leaf, walk_back
 
 __all__ = ["Value"]
+
+_new = object.__new__
+_ADD_GRADS = threading.Lock()
+
 
 class Value(Methods):
     """A variable: `data` as its own array, tracked unless `requires_grad=False`.
@@ -52,7 +55,7 @@ class Value(Methods):
         name: str | None = None,
     ) -> Self:
         self = _new(cls)
-        self._data = _to_data(data, dtype, requires_grad, copy)
+        self._data = to_data(_untracked(data), dtype, requires_grad, copy)
         self._node = leaf() if requires_grad else None
         self._name = name
         return self
@@ -73,80 +76,10 @@ class Value(Methods):
 
     @data.setter
     def data(self, new: Any) -> None:
-        array = _to_data(new, self._data.dtype, False, copy=False)
+        array = to_data(_untracked(new), self._data.dtype, False, copy=False)
         if array.shape != self._data.shape:
             raise ValueError(f"Value.data: cannot assign shape {array.shape} to a Value of shape {self._data.shape}")
         self._data = array
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The lengths of the axes."""
-        shape: tuple[int, ...] = self._data.shape
-        return shape
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return len(self._data.shape)
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return int(self._data.size)
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes that the elements take."""
-        return int(self._data.nbytes)
-
-    @property
-    def itemsize(self) -> int:
-        """The bytes that one element takes."""
-        return int(self._data.dtype.itemsize)
-
-    @property
-    def dtype(self) -> Any:
-        """The dtype of the elements."""
-        return self._data.dtype
-
-    @property
-    def device(self) -> Any:
-        """Where the elements are: "cpu", or what the array library says."""
-        return getattr(self._data, "device", "cpu")
-
-    @property
-    def T(self) -> "Value":
-        """The axes reversed."""
-        return apply(np.transpose, (self,), {})  # type: ignore[no-any-return]
-
-    @property
-    def mT(self) -> "Value":
-        """The last two axes interchanged."""
-        if self.ndim < 2:
-            raise ValueError(f"Value.mT needs at least 2 axes, this one has {self.ndim}")
-        return self.swapaxes(-1, -2)
-
-    @property
-    def real(self) -> "Value":
-        """The real part."""
-        return apply(np.real, (self,), {})  # type: ignore[no-any-return]
-
-    @property
-    def imag(self) -> "Value":
-        """The imaginary part."""
-        return apply(np.imag, (self,), {})  # type: ignore[no-any-return]
-
-    def item(self) -> Any:
-        """The one element as a Python number. The gradient ends here."""
-        return self._data.item()
-
-    def tolist(self) -> Any:
-        """The elements as nested lists of Python numbers. The gradient ends here."""
-        return self._data.tolist()
-
-    def numpy(self) -> np.ndarray[Any, Any]:
-        """A copy as a NumPy array. The gradient ends here."""
-        return np.array(self._data.get() if hasattr(self._data, "get") else self._data)
 
     def detach(self) -> "Value":
         """The same array as an untracked Value. The gradient ends here."""
@@ -199,7 +132,7 @@ class Value(Methods):
             if self._node is None:
                 raise GraphError("Value.grad: an untracked Value has no gradient")
             if not isinstance(new, Value):
-                new = _to_data(new, self._data.dtype, False, copy=False)
+                new = to_data(_untracked(new), self._data.dtype, False, copy=False)
             if new.shape != self.shape:
                 raise ValueError(f"Value.grad: shape {new.shape} for a Value of shape {self.shape}")
         if self._node is not None:
@@ -233,13 +166,13 @@ class Value(Methods):
         """
         if self._node is None:
             raise GraphError("backward: this Value is untracked, nothing it was computed from requires a gradient")
-        g = _seed(self, gradient, create_graph)
+        g = seed(self, gradient, create_graph)
         free = not (create_graph or retain_graph)
-        token = _IN_BACKWARD.set(True)
+        token = IN_BACKWARD.set(True)
         try:
             ends = walk_back([(self._node, g)], free=free, wrap=self._wrap if create_graph else None)
         finally:
-            _IN_BACKWARD.reset(token)
+            IN_BACKWARD.reset(token)
         with _ADD_GRADS:
             for node, total in ends.items():
                 total = own(total, node in ends.owned)
@@ -274,7 +207,7 @@ class Value(Methods):
 
     def __repr__(self) -> str:
         data = self._data
-        text = repr(data.item()) if not data.ndim else np.array2string(np.asarray(data), separator=", ", prefix="Value(")
+        text = np.array2string(np.asarray(data), separator=", ", prefix="Value(") if data.ndim else repr(data.item())
         facts = [f"dtype={data.dtype}"]
         if self.name is not None:
             facts.append(f"name={self.name!r}")
@@ -285,102 +218,15 @@ class Value(Methods):
         return f"Value({text}, {', '.join(facts)})"
 
 
-class Retained:
-    """The case of a node whose Value asked for `.grad` with retain_grad()."""
-
-    def __init__(self, node: Node, case: Any) -> None:
-        self._node, self._case = weakref.ref(node), case
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._case, name)
-
-    @property
-    def spent(self) -> Any:
-        return Retained(self._node(), self._case.spent)  # type: ignore[arg-type]
-
-    def pull(self, saved: Any, g: Any) -> Any:
-        result = self._case.pull(saved, g)
-        node = self._node()
-        if node is not None and _IN_BACKWARD.get():
-            total = own(g, False)
-            node.grad = total if node.grad is None else node.grad + total
-        return result
-
-
-_new = object.__new__
-_ADD_GRADS = threading.Lock()
-_IN_BACKWARD: ContextVar[bool] = ContextVar("autodiff_in_backward", default=False)
-
-
-def own(g: Any, owned: bool) -> Any:
-    """A cotangent as a gradient for the user: writeable, shared with nobody, conjugated if complex."""
-    if isinstance(g, Value):
-        return Value._wrap(own(g._data, False), g._node) if g.dtype.kind != "c" else np.conj(g)
-    if g.dtype.kind == "c":
-        return np.conj(g)
-    return g if owned or isinstance(g, np.generic) else g.copy()
-
-
-def _seed(v: Value, gradient: Any, create_graph: bool) -> Any:
-    """The cotangent to start from: checked, cast, and conjugated if complex."""
-    if gradient is None:
-        if v.size != 1:
-            raise GraphError(
-                f"backward: this Value has shape {v.shape}; a gradient can start from a scalar only: "
-                "reduce it first, as in v.sum().backward(), or pass gradient= of the same shape"
-            )
-        if v.dtype.kind == "c":
-            raise GraphError("backward: this Value is complex; take .real or abs() of it, or pass gradient=")
-        gradient = np.ones_like(v._data)
-    if isinstance(gradient, Value):
-        if gradient._node is not None and not create_graph:
-            raise DetachError("backward: gradient is tracked; pass create_graph=True, or gradient.detach()")
-        g = gradient if create_graph else gradient._data
-    else:
-        g = _to_data(gradient, None, False, copy=False, argument="backward: gradient")
-    if g.shape != v.shape:
-        raise ValueError(f"backward: gradient has shape {g.shape}, the Value has shape {v.shape}")
-    if g.dtype.kind == "c" and v.dtype.kind != "c":
-        raise OperandError("backward: gradient is complex, the Value is real; pass gradient.real")
-    if g.dtype != v.dtype:
-        g = g.astype(v.dtype)
-    g = np.conj(g) if v.dtype.kind == "c" else g[()] if not g.ndim else g
-    return Value._wrap(g) if create_graph and not isinstance(g, Value) else g
-
-
-def _to_data(data: Any, dtype: Any, variable: bool, copy: bool, argument: str = "Value") -> Any:
-    """`data` as an array to compute with; a NumPy scalar if it is 0-d and NumPy's."""
-    if isinstance(data, Value):
-        if data._node is not None:
-            raise DetachError(f"{argument}: a tracked Value would be detached; pass v.detach() or v.data")
-        data = data._data
-    if hasattr(data, "to_numpy") and not is_array(data):
-        data = data.to_numpy()
-    if isinstance(data, (np.matrix, np.ma.MaskedArray)):
-        raise OperandError(f"{argument}: got {describe(data)}")
-    if not is_array(data):
-        try:
-            data = np.asarray(data)
-        except ValueError as error:
-            raise OperandError(f"{argument}: the nested lists are ragged; make all rows equally long") from error
-        copy = False
-    if not is_array(data) or (dtype is not None and np.dtype(dtype).kind not in "biufc"):
-        raise OperandError(f"{argument}: got {describe(data)}" if dtype is None else f"{argument}: dtype {dtype}")
-    if dtype is None and variable and data.dtype.kind in "biu":
-        dtype = np.dtype(float)
-    if dtype is not None and data.dtype != dtype:
-        if data.dtype.kind == "c" and np.dtype(dtype).kind != "c":
-            raise OperandError(f"{argument}: complex data does not fit dtype {dtype}; take .real")
-        data, copy = data.astype(dtype), False
-    if variable and data.dtype.kind not in "fc":
-        raise OperandError(f"{argument}: dtype {data.dtype} has no gradient; use a float dtype or requires_grad=False")
-    if copy and not isinstance(data, np.generic):
-        data = data.copy()
-    return data[()] if isinstance(data, np.ndarray) and not data.ndim else data
+def _untracked(data: Any) -> Any:
+    """The array of an untracked Value, anything else as it is."""
+    if not isinstance(data, Value):
+        return data
+    if data._node is not None:
+        raise DetachError("a tracked Value would be detached; pass v.detach() or v.data")
+    return data._data
 
 
 def _unpickle(cls: type[Value], data: Any, requires_grad: bool, name: str | None) -> Value:
     return cls(data, requires_grad=requires_grad, name=name)
 
-
-install_binary(Value)

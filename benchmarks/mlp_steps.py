@@ -131,7 +131,11 @@ class OursStep(Problem):
 
         self.cross_entropy = nn.cross_entropy
         self.model = nn.Sequential(
-            nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)
+            nn.Linear(784, 512, dtype=np.float32),
+            nn.ReLU(),
+            nn.Linear(512, 512, dtype=np.float32),
+            nn.ReLU(),
+            nn.Linear(512, 10, dtype=np.float32),
         )
         for p, initial in zip(self.model.parameters(), self.parameters, strict=True):
             p.data = initial.copy()

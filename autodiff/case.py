@@ -1,0 +1,189 @@
+"""Cases: how one rule runs once it is known which operands are tracked.
+
+A node refers to the case of its rule. The case says what to save (`save`), how to pull a cotangent
+back (`pull`), how to push tangents on (`push`), and how to wrap what was saved around its nodes again
+so that the derivative can itself be differentiated (`lift`).
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .arrays import expand, restore
+from .codegen import compile_function, inline, packed, unpacked
+from .errors import GraphError
+from .spec import Spec
+
+if TYPE_CHECKING:
+    from .rule import Rule
+
+__all__ = ["KNOWN", "OPERANDS", "Case", "SequenceCase", "Spent"]
+
+Function = Callable[..., Any]
+
+OPERANDS = ("x", "y", "z")
+KNOWN = frozenset((*OPERANDS, "ans", "aux"))
+
+
+class Case:
+    """One case of a rule: which operands are tracked, and whether shapes or dtypes must be restored.
+
+    `save` and `pull` are compiled at their first use (see codegen). `fields` names what a node saves:
+    x, y, z, ans, aux are data; sx, sy, sz, sans are Specs; rest and kwargs the remaining arguments.
+    """
+
+    __slots__ = ("argnums", "count", "fields", "pull", "pull_masked", "restored", "rule", "save", "spent")
+
+    def __init__(self, rule: "Rule", argnums: tuple[int, ...], restored: bool) -> None:
+        self.rule = rule
+        self.argnums = argnums
+        self.count = len(argnums)
+        self.restored = restored
+        self.spent = rule.spent
+        fields: dict[str, None] = {}
+        for i in argnums:
+            fields.update(dict.fromkeys(self.arguments(i)))
+        if restored:
+            fields.update(dict.fromkeys([*("s" + OPERANDS[i] for i in argnums), "sans"]))
+        elif rule.kind == "general":
+            fields["sans"] = None
+        if rule.kind != "elementwise" or any(rule.options[i] for i in argnums):
+            fields.update(rest=None, kwargs=None)
+        self.fields = tuple(fields)
+
+    def arguments(self, i: int) -> list[str]:
+        """The fields that the map of operand `i` is called with."""
+        own = {"linear": "x", "bilinear": OPERANDS[i]}.get(self.rule.kind)
+        return ["s" + name if name == own else name for name in self.rule.needs[i]]
+
+    def packing(self) -> str:
+        """The expression that packs the fields, in terms of x, y, z, ans, aux, rest, kwargs."""
+        return packed([f"Spec.of({f[1:]})" if f[0] == "s" else f for f in self.fields])
+
+    def call(self, i: int, masked: bool) -> str:
+        """The expression for operand `i`'s cotangent."""
+        names = ["g", *self.arguments(i)]
+        options = ["*rest", "**kwargs"] if self.rule.options[i] else []
+        text = None if options or masked else inline(self.rule.maps[i], names)  # type: ignore[arg-type]
+        text = text or f"map{i}({', '.join(names + options)})"
+        if masked:
+            text = f"where_nonzero(g, {text})"
+        return f"restore({text}, s{OPERANDS[i]})" if self.restored else text
+
+    def source(self, name: str) -> str:
+        if name == "save":
+            return f"def save(x, y, z, ans, aux, rest, kwargs):\n    return {self.packing()}\n"
+        calls = ", ".join(self.call(i, name == "pull_masked") for i in self.argnums)
+        return f"def {name}(saved, g):\n{unpacked(self.fields)}    return {calls}\n"
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("save", "pull", "pull_masked"):
+            raise AttributeError(name)
+        namespace = {f"map{i}": m for i, m in enumerate(self.rule.maps)}
+        namespace.update(np=np, Spec=Spec, restore=restore, where_nonzero=where_nonzero)
+        namespace["__name__"] = f"autodiff {self.rule.name}"
+        function = compile_function(name, self.source(name), namespace)
+        setattr(self, name, function)
+        return function
+
+    def residuals(self, saved: Any) -> dict[str, Any]:
+        """What a node saved, by field name."""
+        if len(self.fields) == 1:
+            return {self.fields[0]: saved}
+        return dict(zip(self.fields, saved or (), strict=True))
+
+    def lift(self, saved: Any, node: Any, wrap: Function) -> Any:
+        """`saved` with its differentiable arrays wrapped around their nodes again, for `create_graph`."""
+        owners = {OPERANDS[i]: parent for i, parent in zip(self.argnums, node.parents, strict=True)}
+        owners["ans"] = node
+        lifted = [
+            wrap(value, owners.get(field)) if field in KNOWN and field != "aux" else value
+            for field, value in self.residuals(saved).items()
+        ]
+        return lifted[0] if len(self.fields) == 1 else tuple(lifted)
+
+    def push(self, saved: Any, tangents: tuple[Any, ...], masked: bool = False) -> Any:
+        """The tangent of the result, given one tangent (or None for zero) per tracked operand."""
+        rule, known = self.rule, self.residuals(saved)
+        rest, kwargs = known.get("rest", ()), known.get("kwargs", {})
+        total = None
+        for i, t in zip(self.argnums, tangents, strict=True):
+            if t is None:
+                continue
+            if rule.kind == "linear":
+                d = rule.function(t, *rest, **kwargs)
+            elif rule.kind == "bilinear":
+                other = known["y" if i == 0 else "x"]
+                d = rule.function(*((t, other) if i == 0 else (other, t)), *rest, **kwargs)
+            else:
+                options = (rest, kwargs) if rule.options[i] else ((), {})
+                d = rule.maps[i](t, *(known[f] for f in self.arguments(i)), *options[0], **options[1])  # type: ignore[misc]
+                d = where_nonzero(t, d) if masked else d
+            total = d if total is None else total + d
+        return _fit(total, known["sans"]) if self.restored else total
+
+
+class SequenceCase(Case):
+    """The case of a linear function of a list of arrays, any of which may be tracked."""
+
+    __slots__ = ()
+
+    def __init__(self, rule: "Rule") -> None:
+        super().__init__(rule, (0,), False)
+        self.count = 0  # as many parents as there are tracked arrays
+        self.fields = ("sx", "sans", "tracked", "rest", "kwargs")
+
+    def source(self, name: str) -> str:
+        if name == "save":
+            return super().source(name)
+        body = "    gs = map0(g, sx, *rest, **kwargs)\n    return [restore(gs[i], sx[i]) for i in tracked]\n"
+        return f"def {name}(saved, g):\n{unpacked(self.fields)}{body}"
+
+    def packing(self) -> str:
+        return "(Spec.of(x), Spec.of(ans), aux, rest, kwargs)"
+
+    def lift(self, saved: Any, node: Any, wrap: Function) -> Any:
+        return saved
+
+    def push(self, saved: Any, tangents: tuple[Any, ...], masked: bool = False) -> Any:
+        specs, result, tracked, rest, kwargs = saved
+        some = next(t for t in tangents if t is not None)
+        whole = [np.zeros_like(some, shape=spec.shape, dtype=result.dtype) for spec in specs]
+        for i, t in zip(tracked, tangents, strict=True):
+            if t is not None:
+                whole[i] = t
+        return self.rule.function(whole, *rest, **kwargs)
+
+
+class Spent:
+    """Takes the place of a case whose residuals a backward walk has consumed."""
+
+    count = 0
+
+    def __init__(self, rule: "Rule") -> None:
+        self.rule = rule
+
+    @property
+    def spent(self) -> "Spent":
+        return self
+
+    def pull(self, saved: Any, g: Any) -> Any:
+        raise GraphError(
+            f"the graph behind this {self.rule.name!r} was freed by an earlier backward(); "
+            "call that one with retain_graph=True to walk the graph again"
+        )
+
+    lift = push = pull_masked = pull
+
+
+def where_nonzero(g: Any, d: Any) -> Any:
+    """`d` where `g` is not 0, else 0: a zero cotangent stays zero at a singular point."""
+    return np.where(g == 0, 0.0, d)
+
+
+def _fit(t: Any, spec: Spec) -> Any:
+    """Broadcast the tangent `t` to `spec.shape` and cast it to `spec.dtype`."""
+    if t.shape != spec.shape:
+        t = expand(t, spec.shape)
+    return restore(t, spec)

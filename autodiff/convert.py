@@ -1,0 +1,61 @@
+"""What comes in: which objects are arrays, and how others become one."""
+
+from typing import Any
+
+import numpy as np
+
+from .errors import OperandError
+
+__all__ = ["describe", "is_array", "to_data"]
+
+
+def is_array(x: Any) -> bool:
+    """Whether `x` is an array to compute with: NumPy's, a NumPy scalar, or one with NumPy's protocols."""
+    kind = type(x)
+    if kind is np.ndarray or isinstance(x, np.generic):
+        return bool(x.dtype.kind in "biufc")
+    return not isinstance(x, np.ndarray) and hasattr(kind, "__array_function__") and hasattr(kind, "dtype")
+
+
+def describe(a: Any) -> str:
+    """What `a` is and how to make it an array, for error messages."""
+    name = f"{type(a).__module__.partition('.')[0]}.{type(a).__name__}".removeprefix("builtins.")
+    if hasattr(a, "to_numpy"):
+        return f"a {name}; pass its .to_numpy()"
+    if isinstance(a, np.matrix):
+        return f"a {name}; pass np.asarray(m)"
+    if isinstance(a, np.ma.MaskedArray):
+        return f"a {name}; pass its .filled(value)"
+    if isinstance(a, np.ndarray):
+        return f"an array of dtype {a.dtype}; numbers are needed: pass .astype(float)"
+    return f"a {name}; pass a number or an array of numbers"
+
+
+def to_data(data: Any, dtype: Any, variable: bool, copy: bool, argument: str = "Value") -> Any:
+    """`data` as an array to compute with; a NumPy scalar if it is 0-d and NumPy's.
+
+    A `variable` becomes floating point. Raises OperandError, naming `argument`, for what is not numeric.
+    """
+    if hasattr(data, "to_numpy") and not is_array(data):
+        data = data.to_numpy()
+    if isinstance(data, (np.matrix, np.ma.MaskedArray)):
+        raise OperandError(f"{argument}: got {describe(data)}")
+    if not is_array(data):
+        try:
+            data = np.asarray(data)
+        except ValueError as error:
+            raise OperandError(f"{argument}: the nested lists are ragged; make all rows equally long") from error
+        copy = False
+    if not is_array(data) or (dtype is not None and np.dtype(dtype).kind not in "biufc"):
+        raise OperandError(f"{argument}: got {describe(data)}" if dtype is None else f"{argument}: dtype {dtype}")
+    if dtype is None and variable and data.dtype.kind in "biu":
+        dtype = np.dtype(float)
+    if dtype is not None and data.dtype != dtype:
+        if data.dtype.kind == "c" and np.dtype(dtype).kind != "c":
+            raise OperandError(f"{argument}: complex data does not fit dtype {dtype}; take .real")
+        data, copy = data.astype(dtype), False
+    if variable and data.dtype.kind not in "fc":
+        raise OperandError(f"{argument}: dtype {data.dtype} has no gradient; use a float dtype or requires_grad=False")
+    if copy and not isinstance(data, np.generic):
+        data = data.copy()
+    return data[()] if isinstance(data, np.ndarray) and not data.ndim else data

@@ -1,0 +1,92 @@
+"""Adam and AdamW: steps scaled by running averages of the gradient and of its square."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..value import Value
+from .optimizer import Optimizer, nonnegative
+
+__all__ = ["Adam", "AdamW"]
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, arXiv:1412.6980): `p -= lr * mean / (sqrt(square) + eps)`, bias-corrected.
+
+    `mean` and `square` average the gradient and its square, forgetting as `betas` say. `weight_decay`
+    adds `weight_decay * p` to the gradient; see AdamW for the other way.
+
+    >>> w = Value([1.0, -2.0])
+    >>> (w * w).sum().backward()
+    >>> Adam([w], lr=0.5).step()
+    >>> w.data
+    array([ 0.5, -1.5])
+
+    Raises ValueError for no parameters, a negative number, or betas outside [0, 1), OperandError for
+    what is no tracked leaf.
+    """
+
+    averages = 2
+
+    def __init__(
+        self,
+        params: Iterable[Value],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr)
+        function = type(self).__name__
+        beta1, beta2 = (nonnegative(function, f"betas[{i}]", beta) for i, beta in enumerate(betas))
+        if beta1 >= 1 or beta2 >= 1:
+            raise ValueError(f"{function}: betas are {betas}; they have to be below 1")
+        self.betas = beta1, beta2
+        self.eps = nonnegative(function, "eps", eps)
+        self.weight_decay = nonnegative(function, "weight_decay", weight_decay)
+
+    def _decay(self, p: Any, g: Any) -> Any:
+        return g + self.weight_decay * p
+
+    def _update(self, t: int, p: Any, g: Any, *averages: Any) -> None:
+        if self.weight_decay:
+            g = self._decay(p, g)
+        mean, square = averages
+        beta1, beta2 = self.betas
+        mean += (1 - beta1) * (g - mean)
+        square += (1 - beta2) * (g * g - square)
+        root = np.sqrt(square)
+        root /= math.sqrt(1 - beta2**t)
+        root += self.eps
+        p -= (float(self.lr) / (1 - beta1**t)) * mean / root
+
+
+class AdamW(Adam):
+    """Adam with the weight decay beside the gradient (Loshchilov and Hutter, arXiv:1711.05101).
+
+    Each step first shrinks the parameters, `p *= 1 - lr * weight_decay`, and then is Adam's.
+
+    >>> w = Value([1.0, -2.0])
+    >>> (w * w).sum().backward()
+    >>> AdamW([w], lr=0.5, weight_decay=0.1).step()
+    >>> w.data
+    array([ 0.45, -1.4 ])
+
+    Raises what Adam raises.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Value],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+    def _decay(self, p: Any, g: Any) -> Any:
+        p *= 1 - float(self.lr) * self.weight_decay
+        return g
