@@ -9,6 +9,7 @@ is the only place where broadcasting and promotion are undone.
 """
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,17 @@ import numpy as np
 
 from .spec import Spec
 
-__all__ = ["cast", "dispatchable", "expand", "getitem", "keepaxes", "restore", "safe_divide", "scatter_add"]
+__all__ = [
+    "cast",
+    "dispatchable",
+    "expand",
+    "getitem",
+    "keepaxes",
+    "restore",
+    "safe_divide",
+    "scatter_add",
+    "undispatched",
+]
 
 HOOK = "__autodiff_apply__"
 EAGER_BROADCAST = 4096  # elements; below it a filled array costs less than NumPy's broadcast_to
@@ -37,6 +48,11 @@ def dispatchable(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(*args, **kwargs)
 
     return door
+
+
+def undispatched(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The body of a dispatchable function, for a composite rule that runs it on Values as it is."""
+    return inspect.unwrap(function)
 
 
 def restore(g: Any, spec: Spec) -> Any:

@@ -120,12 +120,11 @@ def binary_method(cls: type, name: str) -> Callable[[Any, Any], Any]:
         **{f"case_{k}": f"case_{k}" for k in cases},
         **{f"save_{k}": case.packing() for k, case in cases.items()},
     )
-    names = {f"case_{k}": case for k, case in cases.items()}
-    names.update(Value=cls, Node=Node, Spec=Spec, float64=np.float64, ndarray=np.ndarray, number=number, keep=keep)
-    names.update(double=np.dtype(float))
-    names.update(new=object.__new__, recording=RECORDING.get, numbers=frozenset((float, int, bool)))
-    names.update(apply=apply, function=function, otherwise=otherwise, __name__=__name__)
-    return compile_function(name, source, names)
+    namespace: dict[str, Any] = {f"case_{k}": case for k, case in cases.items()}
+    namespace.update(Value=cls, Node=Node, Spec=Spec, new=object.__new__, number=number, recording=RECORDING.get)
+    namespace.update(float64=np.float64, double=np.dtype(float), ndarray=np.ndarray, numbers=(float, int, bool))
+    namespace.update(apply=apply, function=function, keep=keep, otherwise=otherwise, __name__=__name__)
+    return compile_function(name, source, namespace)
 
 
 class Binary(Operators):

@@ -35,6 +35,8 @@ class Case:
 
     __slots__ = ("argnums", "count", "fields", "pull", "pull_masked", "restored", "rule", "save", "spent")
 
+    is_spent = False
+
     def __init__(self, rule: "Rule", argnums: tuple[int, ...], restored: bool) -> None:
         self.rule = rule
         self.argnums = argnums
@@ -80,7 +82,7 @@ class Case:
     def __getattr__(self, name: str) -> Any:
         if name not in ("save", "pull", "pull_masked"):
             raise AttributeError(name)
-        namespace = {f"map{i}": m for i, m in enumerate(self.rule.maps)}
+        namespace: dict[str, Any] = {f"map{i}": m for i, m in enumerate(self.rule.maps)}
         namespace.update(np=np, Spec=Spec, restore=restore, where_nonzero=where_nonzero)
         namespace["__name__"] = f"autodiff {self.rule.name}"
         function = compile_function(name, self.source(name), namespace)
@@ -160,6 +162,7 @@ class Spent:
     """Takes the place of a case whose residuals a backward walk has consumed."""
 
     count = 0
+    is_spent = True
 
     def __init__(self, rule: "Rule") -> None:
         self.rule = rule
@@ -168,13 +171,13 @@ class Spent:
     def spent(self) -> "Spent":
         return self
 
-    def pull(self, saved: Any, g: Any) -> Any:
+    def pull(self, *_: Any) -> Any:
         raise GraphError(
             f"the graph behind this {self.rule.name!r} was freed by an earlier backward(); "
             "call that one with retain_graph=True to walk the graph again"
         )
 
-    lift = push = pull_masked = pull
+    lift = push = residuals = pull
 
 
 def where_nonzero(g: Any, d: Any) -> Any:

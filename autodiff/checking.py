@@ -94,10 +94,11 @@ class _Check:
 
         for k, x in enumerate(wide):
             indices = self._elements(x.shape)
-            numeric = np.zeros(len(indices), x.dtype)
+            numeric: Any = np.zeros(len(indices), x.dtype)
             for j, index in enumerate(indices):
                 h = self.eps * max(1.0, abs(x[index]))
-                for unit in (1.0, 1j) if x.dtype.kind == "c" else (1.0,):
+                units: tuple[complex, ...] = (1.0, 1j) if x.dtype.kind == "c" else (1.0,)
+                for unit in units:
                     step = np.zeros_like(x)
                     step[index] = h * unit
                     numeric[j] += unit * _difference([projected(k, x + s * step) for s in STEPS], h)
@@ -123,7 +124,7 @@ class _Check:
         return [tuple(int(i) for i in np.unravel_index(n, shape)) for n in chosen]
 
     def _random_like(self, x: Array) -> Array:
-        r = self.rng.standard_normal(x.shape)
+        r: Any = self.rng.standard_normal(x.shape)
         if x.dtype.kind == "c":
             r = r + 1j * self.rng.standard_normal(x.shape)
         return np.asarray(r, x.dtype)

@@ -20,7 +20,7 @@ from .tree import leaves, tree_map
 
 __all__ = ["Box", "apply", "apply_ufunc"]
 
-METHODS = {
+METHODS: dict[tuple[Any, str], Callable[..., Any]] = {
     (np.add, "reduce"): np.sum,
     (np.multiply, "reduce"): np.prod,
     (np.maximum, "reduce"): np.max,

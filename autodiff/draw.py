@@ -9,6 +9,7 @@ look at a graph, and no way to compute with one.
 """
 
 import gc
+from collections.abc import Container
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,9 @@ def draw_graph(y: Value, /, *, max_nodes: int = 500, **named: Value) -> Graph:
     Leaves show data and gradient. So do operations whose Value is still alive; they have a gradient
     after `retain_grad()`. Constants are shown until backward() frees them.
 
-    >>> draw_graph(Value(3.0, name="x") * 2.0)
-    <Graph of 2 nodes and 1 edges: .svg, .dot, .save(path)>
+    >>> x = Value(3.0)
+    >>> draw_graph(x * x + x, x=x)
+    <Graph of 3 nodes and 4 edges: .svg, .dot, .save(path)>
 
     Raises GraphError if `y` is untracked, and ValueError if the graph has more than `max_nodes` nodes
     or a named Value is not in it.
@@ -86,14 +88,14 @@ def draw_graph(y: Value, /, *, max_nodes: int = 500, **named: Value) -> Graph:
     if y._node is None:
         raise GraphError("draw_graph: this Value is untracked, so there is no graph behind it")
     nodes = _nodes(y._node, max_nodes)
-    alive = _live_values(nodes)
-    names = {node: v.name for node, v in alive.items() if v.name is not None}
-    for name, v in named.items():
-        if v._node not in alive:
-            raise ValueError(f"draw_graph: {name} is not in the graph behind this Value")
-        names[v._node] = name
-    lines = [_lines(n, alive.get(n), names.get(n)) for n in nodes]
     number = {n: i for i, n in enumerate(nodes)}
+    alive = _live_values(number) | {y._node: y}
+    names = {n: v.name for n, v in alive.items() if v.name is not None}
+    for name, v in named.items():
+        if v._node is None or v._node not in number:
+            raise ValueError(f"draw_graph: {name} is not in the graph behind this Value")
+        alive[v._node], names[v._node] = v, name
+    lines = [_lines(n, alive.get(n), names.get(n)) for n in nodes]
     operands = [[number[p] for p in n.parents] for n in nodes]
     leaves = [n.number == LEAF for n in nodes]
     size = len(nodes), sum(map(len, operands))
@@ -110,17 +112,19 @@ def _nodes(root: Node, limit: int) -> list[Node]:
                 seen[p] = None
                 pending.append(p)
         if len(seen) > limit:
-            raise ValueError(f"draw_graph: more than max_nodes={limit} nodes; draw a part of the graph, or raise it")
+            raise ValueError(
+                f"draw_graph: more than max_nodes={limit} nodes; draw a part of the graph, or pass a larger max_nodes"
+            )
     return sorted(seen, key=lambda n: -n.number)
 
 
-def _live_values(nodes: list[Node]) -> dict[Node, Value]:
+def _live_values(nodes: Container[Node]) -> dict[Node, Value]:
     """The Values of `nodes` that somebody holds; one with a name if there are several."""
-    wanted, found = set(nodes), dict[Node, Value]()
+    found: dict[Node, Value] = {}
     for v in gc.get_objects():
         if issubclass(type(v), Value):  # isinstance would run code of proxy objects
             node = getattr(v, "_node", None)
-            if node in wanted and (node not in found or v.name is not None):
+            if node is not None and node in nodes and (node not in found or v.name is not None):
                 found[node] = v
     return found
 
@@ -133,7 +137,7 @@ def _lines(node: Node, v: Value | None, name: str | None) -> list[Line]:
     if node.number != LEAF:
         sign = _operation(node)
         lines.append((sign, 18 if len(sign) < 3 else 15, INK, "normal"))
-    if name is not None:
+    if name:
         lines.append((_clean(str(name)), 14, INK, "bold"))
     if v is not None:
         lines.append((f"data {_short(v._data)}", 12, INK, "normal"))

@@ -44,10 +44,10 @@ class Retained:
 
 def own(g: Any, owned: bool) -> Any:
     """A cotangent as a gradient for the user: writeable, shared with nobody, conjugated if complex."""
-    if isinstance(g, Box):
-        return g._wrap(own(g._data, False), g._node) if g._data.dtype.kind != "c" else np.conj(g)
     if g.dtype.kind == "c":
         return np.conj(g)
+    if isinstance(g, Box):
+        return g._wrap(own(g._data, False), g._node)
     return g if owned or isinstance(g, np.generic) else g.copy()
 
 
@@ -62,6 +62,7 @@ def seed(v: Box, gradient: Any, create_graph: bool) -> Any:
         if v._data.dtype.kind == "c":
             raise GraphError("backward: this Value is complex; take .real or abs() of it, or pass gradient=")
         gradient = np.ones_like(v._data)
+    g: Any = gradient
     if isinstance(gradient, Box):
         if gradient._node is not None and not create_graph:
             raise DetachError("backward: gradient is tracked; pass create_graph=True, or gradient.detach()")

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from .case import Spent
 from .convert import is_array
 from .dispatch import Box, apply
 from .errors import DetachError
@@ -109,7 +108,7 @@ class Operators(Box):
     def __iter__(self) -> Any:
         if not self._data.ndim:
             raise TypeError("iteration over a 0-d array")
-        return (self[i] for i in range(len(self._data)))
+        return (self[i] for i in range(len(self._data)))  # type: ignore[index]
 
     def __contains__(self, item: Any) -> bool:
         return bool((self == item)._data.any())
@@ -157,7 +156,7 @@ class Operators(Box):
     def _refuse(self, target: str, way_out: str) -> None:
         """Raise DetachError unless converting loses nothing: untracked, or already walked and freed."""
         node = self._node
-        if node is not None and not isinstance(node.case, Spent):
+        if node is not None and not (node.case and node.case.is_spent):
             raise DetachError(f"a tracked Value cannot become {target}, its gradient would be lost; {way_out}")
 
 
@@ -170,14 +169,6 @@ def _augmented(op: Callable[[Any, Any], Any], sign: str) -> Callable[[Any, Any],
     return method
 
 
-for _name, _op, _sign in [
-    ("iadd", operator.add, "+"),
-    ("isub", operator.sub, "-"),
-    ("imul", operator.mul, "*"),
-    ("itruediv", operator.truediv, "/"),
-    ("ifloordiv", operator.floordiv, "//"),
-    ("imod", operator.mod, "%"),
-    ("ipow", operator.pow, "**"),
-    ("imatmul", operator.matmul, "@"),
-]:
-    setattr(Operators, f"__{_name}__", _augmented(_op, _sign))
+_SIGNS = {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**", "matmul": "@"}
+for _name, _sign in _SIGNS.items():
+    setattr(Operators, f"__i{_name}__", _augmented(getattr(operator, _name), _sign))

@@ -128,6 +128,7 @@ class Input:
     """The case of a transform's argument: cotangents end here, whoever walks."""
 
     count = 0
+    is_spent = False
     rule = Rule(lambda x: x, "input")
 
     def pull(self, saved: Any, g: Any) -> tuple[()]:
@@ -197,7 +198,7 @@ class _Record:
         ]
         outer = self.outer and RECORDING.get()
         lifted = outer and (self.nested or any(isinstance(g, Value) for _, g in pairs))
-        bounds = {"floor": self.floor, "top": self.top}
+        bounds: dict[str, Any] = {"floor": self.floor, "top": self.top}
         if not lifted:
             pairs = [(n, _lower(g)) for n, g in pairs]
             try:
@@ -211,23 +212,25 @@ class _Record:
 
         def cotangent(_: Any) -> Any:
             v = next(it)
-            g = ends.get(v._node)
+            g = ends.get(v._node)  # type: ignore[arg-type]
             if g is None:
                 return np.zeros_like(v._data)[()]
             return own(g, v._node in ends.owned)
 
-        return tree_map(cotangent, self.arguments)  # type: ignore[no-any-return]
+        return tree_map(cotangent, self.arguments)
 
     def forward(self, result: Any, ts: Sequence[Any]) -> tuple[Any, Any]:
         """The outputs and their tangents, in the result's containers."""
         outputs = [y for y in leaves(result) if isinstance(y, Value) and y._node is not None]
-        nodes = [y._node for y in outputs]
+        nodes: list[Any] = [y._node for y in outputs]
         lifted = self.outer and (self.nested or any(isinstance(t, Value) for t in ts))
         bounds: dict[str, Any] = {"floor": self.floor, "top": self.top, "wrap": Value._wrap}
 
         def walk(lifted: bool) -> list[Any]:
-            tangents = {v._node: _lift(t) if lifted else _lower(t) for v, t in zip(self.values, ts, strict=True)}
-            return walk_forward(nodes, tangents, **bounds, lifted=lifted, prune=not self.outer)  # type: ignore[arg-type]
+            tangents: dict[Any, Any] = {
+                v._node: _lift(t) if lifted else _lower(t) for v, t in zip(self.values, ts, strict=True)
+            }
+            return walk_forward(nodes, tangents, **bounds, lifted=lifted, prune=not self.outer)
 
         try:
             pushed = walk(lifted)

@@ -229,4 +229,3 @@ def _untracked(data: Any) -> Any:
 
 def _unpickle(cls: type[Value], data: Any, requires_grad: bool, name: str | None) -> Value:
     return cls(data, requires_grad=requires_grad, name=name)
-

@@ -99,9 +99,7 @@ def clock(run: Callable[[], object], calls: int) -> float:
     return (time.perf_counter() - start) / calls
 
 
-def interleave(
-    work: Mapping[str, Callable[[], object]], settings: Settings, *, collector: bool = False
-) -> Samples:
+def interleave(work: Mapping[str, Callable[[], object]], settings: Settings, *, collector: bool = False) -> Samples:
     """Seconds per call of every contender, `settings.rounds` samples each.
 
     The garbage collector is off while the clock runs, as in `timeit`, and runs to the end before each sample.

@@ -170,9 +170,7 @@ class TorchStep(Problem):
         nn = torch.nn
         self.cross_entropy = nn.functional.cross_entropy
         self.x_tensor, self.label_tensor = torch.tensor(self.x), torch.tensor(self.labels)
-        self.model = nn.Sequential(
-            nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)
-        )
+        self.model = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
         for p, initial in zip(self.model.parameters(), self.parameters, strict=True):
             p.data.copy_(torch.tensor(initial.T))  # torch keeps (fan_out, fan_in)
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=RATE)

@@ -137,9 +137,7 @@ def losses(rows: Sequence[Row]) -> str:
     return "\n".join(lines) or "Nobody, in any row of this run."
 
 
-def markdown(
-    rows: Sequence[Row], orders: dict[str, Sequence[str]], facts: dict[str, Any], results: str
-) -> str:
+def markdown(rows: Sequence[Row], orders: dict[str, Sequence[str]], facts: dict[str, Any], results: str) -> str:
     """The whole page."""
     packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items() if version)
     missing = [name for name, version in facts["packages"].items() if not version]

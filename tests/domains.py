@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -51,11 +52,7 @@ def of_either_sign(low: float, high: float) -> Domain:
 
 def apart(offset: float) -> Domain:
     """No two elements closer than 0.3, nor any to one of an `apart` of another offset."""
-    return Domain(lambda rng, shape: (rng.permutation(math_prod(shape)).reshape(shape) - 0.4 * math_prod(shape)) * 0.9 + offset)
-
-
-def math_prod(shape: Shape) -> int:
-    return int(np.prod(shape, dtype=int))
+    return Domain(lambda rng, shape: (rng.permutation(prod(shape)).reshape(shape) - 0.4 * prod(shape)) * 0.9 + offset)
 
 
 real = Domain(lambda rng, shape: rng.normal(size=shape))
@@ -67,7 +64,7 @@ nonzero = of_either_sign(0.4, 1.9)
 off_steps = Domain(lambda rng, shape: rng.integers(-3, 4, shape) + rng.uniform(0.01, 0.04, shape))  # off n, n/2, n/20
 off_multiples = of_either_sign(5.0, 5.5)  # off the multiples of `divisor`
 divisor = of_either_sign(3.0, 3.3)
-few_zeros = Domain(lambda rng, shape: rng.normal(size=shape) * (rng.random(shape) < 0.8))
+few_zeros = Domain(lambda rng, shape: nonzero.draw(rng, shape) * (rng.random(shape) < 0.9))
 first, second, third = apart(0.0), apart(0.3), apart(0.6)
 integers = Domain(lambda rng, shape: rng.integers(0, 9, shape), "i")
 exponents = Domain(lambda rng, shape: rng.integers(-3, 4, shape), "i")
@@ -125,7 +122,7 @@ class Row:
 BROADCAST: list[Shape] = [(2, 3), (3,), (2, 1), (1, 3), (4, 1, 1)]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Case:
     """One row, one choice of shapes and further arguments: callable with the operands."""
 
@@ -146,14 +143,16 @@ class Case:
         further += [] if self.output is None else [f"output {self.output}"]
         return f"{self.row.name}({'; '.join([shapes, *further])})"
 
+    __repr__ = __str__
+
     def operands(self, rng: Generator, dtype: Any = np.float64) -> list[Array]:
-        """Arrays from the row's domains; those that are differentiated have `dtype`."""
+        """Arrays from the row's domains, NumPy scalars if 0-d; those that are differentiated have `dtype`."""
         drawn = []
         for domain, shape in zip(self.row.domains, self.shapes, strict=True):
             if domain.kind == "f" and np.dtype(dtype).kind == "c":
-                drawn.append(np.asarray(domain.complex(rng, shape), dtype))
+                drawn.append(np.asarray(domain.complex(rng, shape), dtype)[()])
             else:
-                drawn.append(np.asarray(domain.draw(rng, shape), dtype if domain.kind == "f" else None))
+                drawn.append(np.asarray(domain.draw(rng, shape), dtype if domain.kind == "f" else None)[()])
         return drawn
 
     @property

@@ -69,11 +69,12 @@ def runs(case: Case) -> bool:
     return True
 
 
-def differentiable(row: Row, dtype: Any = np.float64) -> list[Case]:
-    """The cases whose result is floating point."""
+def differentiable(row: Row, dtype: Any = np.float64, kinds: str = "fc") -> list[Case]:
+    """The cases whose result is floating point and finite (the variance of one number, with ddof=1, is nan)."""
     cases = []
     for case in filter(runs, row.cases()):
-        if np.asarray(case(*case.operands(seeded(case), dtype))).dtype.kind in "fc":
+        result = np.asarray(case(*case.operands(seeded(case), dtype)))
+        if result.dtype.kind in kinds and np.isfinite(result).all():
             cases.append(case)
     return cases
 
@@ -116,7 +117,7 @@ def same(actual: Any, expected: Any, exact: bool, values: bool, tracked: bool) -
         if values and exact:
             np.testing.assert_array_equal(actual.data, expected)
         elif values:
-            np.testing.assert_allclose(actual.data, expected, rtol=4 * np.finfo(expected.dtype).eps, atol=0)
+            assert_close(actual, expected, 4 * np.finfo(expected.dtype).eps)
     else:
         np.testing.assert_equal(actual.data if isinstance(actual, Value) else actual, expected)
 
@@ -173,7 +174,8 @@ def test_our_own_functions(function: Callable[..., Any]) -> None:
     x = x[x > -38] if function in (activations.normal_cdf, activations.gelu) else x  # erfc underflows gradually
     x = x[x < 26] if function is special.erfc else x
     expected = np.array([OWN[function](float(e)) for e in x])
-    np.testing.assert_allclose(function(x), expected, rtol=1e-14, atol=1e-300)
+    condition = 1 + x * x  # of the Gaussian tails: what the rounding of x itself amounts to
+    assert np.all(np.abs(function(x) - expected) <= 1e-15 * condition * np.abs(expected) + 1e-300)
     np.testing.assert_array_equal(function(Value(x)).data, function(x))
     single = x.astype(np.float32)
     assert function(single).dtype == np.float32
@@ -283,7 +285,7 @@ def test_second_order(row: Row) -> None:
 
         gradient = ad.grad(phi, where)
         numeric = directional(gradient, xs, vs)
-        scale = max(float(np.max(np.abs(g))) for g in gradient(*xs))
+        scale = max(1e-3, *(float(np.max(np.abs(g))) for g in gradient(*xs)))
         single = np.asarray(f(*xs)).dtype == np.float32
         for name, second in {
             "reverse over reverse": reverse_over_reverse(gradient, xs, vs),
@@ -295,7 +297,7 @@ def test_second_order(row: Row) -> None:
                 assert s.dtype == np.float64
                 assert_close(s, n, 1e-2 if single else 10 * DIFFERENCES, scale, name)
 
-    over([case for case in differentiable(row) if not is_empty(case)], check)
+    over([case for case in differentiable(row, kinds="f") if not is_empty(case)], check)
 
 
 def reverse_over_reverse(gradient: Callable[..., Any], xs: list[Any], vs: list[Any]) -> Any:
@@ -309,8 +311,10 @@ def by_create_graph(phi: Callable[..., Any], xs: list[Any], vs: list[Any]) -> li
     gradients = [v.grad for v in values]
     for v in values:
         v.zero_grad()
-    sum((g * d).sum() for g, d in zip(gradients, vs, strict=True)).backward()
-    return [v.grad for v in values]
+    slope = sum((g * d).sum() for g, d in zip(gradients, vs, strict=True))
+    if slope.requires_grad:  # else a step function: its gradient is a constant
+        slope.backward()
+    return [np.zeros_like(v.data) if v.grad is None else v.grad for v in values]
 
 
 # -- precision
@@ -373,6 +377,9 @@ def test_mixed_precision(row: Row) -> None:
 
 def layouts(x: Any) -> Iterator[Any]:
     """The same numbers in other layouts: Fortran order, every second element, reversed, read-only."""
+    if not x.ndim:
+        yield from [x] * 4
+        return
     yield np.asfortranarray(x)
     wide = np.full([2 * n for n in x.shape], np.nan if x.dtype.kind in "fc" else 0, x.dtype)
     strided = wide[tuple(slice(None, None, 2) for _ in x.shape)]
@@ -406,10 +413,11 @@ def test_memory_layout(row: Row) -> None:
                     assert_close(g, e, 4 * ROUNDING if out.dtype == np.float64 else SINGLE)
 
     def has_order(case: Case) -> bool:
-        return "A" in case.args or "order" in case.kwargs or "F" in case.args  # means the memory's own order
+        """Whether the result is to depend on the memory's order."""
+        return "A" in [a for a in case.args if isinstance(a, str)]
 
-    over([c for c in differentiable(row) if c.shapes == next(row.all_shapes()) and not has_order(c)] or [None],
-         lambda case: case and check(case))
+    first = next(row.all_shapes())
+    over([case for case in differentiable(row) if case.shapes == first and not has_order(case)], check)
 
 
 @rows(lambda row: REGISTERED[row.function].kind not in ("nondiff", "composite"))

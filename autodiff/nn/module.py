@@ -186,9 +186,13 @@ def _walk(thing: Any, name: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
 
 def _tree(title: str, parts: Iterator[tuple[str, Any]]) -> str:
     """The repr of a module or a container: what is inside, line by line."""
-    lines = [f"({name}): {_line(part)}" for name, part in parts if callable(part) or any(_walk(part, "", set()))]
+    lines = [f"({name}): {_line(part)}" for name, part in parts if _is_shown(part)]
     body = "\n".join(lines).replace("\n", "\n  ")
     return f"{title}(\n  {body}\n)" if lines else f"{title}()"
+
+
+def _is_shown(part: Any) -> bool:
+    return callable(part) or any(isinstance(found, (Module, Value)) for _, found in _walk(part, "", set()))
 
 
 def _line(part: Any) -> str:

@@ -57,10 +57,8 @@ class Adam(Optimizer):
         beta1, beta2 = self.betas
         mean += (1 - beta1) * (g - mean)
         square += (1 - beta2) * (g * g - square)
-        root = np.sqrt(square)
-        root /= math.sqrt(1 - beta2**t)
-        root += self.eps
-        p -= (float(self.lr) / (1 - beta1**t)) * mean / root
+        scale = math.sqrt(1 - beta2**t)
+        p -= (float(self.lr) * scale / (1 - beta1**t)) * mean / (np.sqrt(square) + self.eps * scale)
 
 
 class AdamW(Adam):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..arrays import dispatchable, expand, keepaxes
+from ..arrays import dispatchable, expand, keepaxes, undispatched
 from ..rule import composite, elementwise, general
 from .elementwise import finite
 from .special import erfc
@@ -85,12 +85,12 @@ def silu(x):
 
 
 elementwise(relu,       lambda g, x: g * (x > 0))
-elementwise(leaky_relu, lambda g, x, slope=0.01: np.where(x > 0, g, slope * g), None)
+elementwise(leaky_relu, lambda g, x, slope=0.01: np.where(x > 0, g, slope * g))
 elementwise(sigmoid,    lambda g, ans: g * ans * (1 - ans))
 elementwise(softplus,   lambda g, x: g * sigmoid(x))
 elementwise(normal_cdf, lambda g, x: g * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi))
-composite(gelu, gelu.__wrapped__)
-composite(silu, silu.__wrapped__)
+composite(gelu,         undispatched(gelu))
+composite(silu,         undispatched(silu))
 
 
 @dispatchable
