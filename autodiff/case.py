@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .arrays import expand, restore
-from .codegen import compile_function, inline, packed, unpacked
+from .codegen import compile_function, in_place, inline, packed, unpacked
 from .errors import GraphError
 from .spec import Spec
 
 if TYPE_CHECKING:
     from .rule import Rule
 
-__all__ = ["KNOWN", "OPERANDS", "Case", "SequenceCase", "Spent"]
+__all__ = ["KNOWN", "OPERANDS", "Case", "SequenceCase", "Spent", "StandIn"]
 
 Function = Callable[..., Any]
 
@@ -33,9 +33,9 @@ class Case:
     x, y, z, ans, aux are data; sx, sy, sz, sans are Specs; rest and kwargs the remaining arguments.
     """
 
-    __slots__ = ("argnums", "count", "fields", "pull", "pull_masked", "restored", "rule", "save", "spent")
+    __slots__ = ("argnums", "count", "fields", "pull", "pull_masked", "pull_owned", "restored", "rule", "save", "spent")
 
-    is_spent = False
+    is_spent = in_place = False
 
     def __init__(self, rule: "Rule", argnums: tuple[int, ...], restored: bool) -> None:
         self.rule = rule
@@ -77,10 +77,12 @@ class Case:
         if name == "save":
             return f"def save(x, y, z, ans, aux, rest, kwargs):\n    return {self.packing()}\n"
         calls = ", ".join(self.call(i, name == "pull_masked") for i in self.argnums)
+        if name == "pull_owned" and self.count == 1 and not self.rule.singular:
+            calls = in_place(calls)
         return f"def {name}(saved, g):\n{unpacked(self.fields)}    return {calls}\n"
 
     def __getattr__(self, name: str) -> Any:
-        if name not in ("save", "pull", "pull_masked"):
+        if name not in ("save", "pull", "pull_masked", "pull_owned"):
             raise AttributeError(name)
         namespace: dict[str, Any] = {f"map{i}": m for i, m in enumerate(self.rule.maps)}
         namespace.update(np=np, Spec=Spec, restore=restore, where_nonzero=where_nonzero)
@@ -158,11 +160,25 @@ class SequenceCase(Case):
         return self.rule.function(whole, *rest, **kwargs)
 
 
+class StandIn:
+    """Takes the place of a case in a node, to do something more at each use."""
+
+    __slots__ = ("case", "count", "rule", "spent")
+
+    is_spent = in_place = False
+
+    def __init__(self, case: Any) -> None:
+        self.case, self.count, self.rule, self.spent = case, case.count, case.rule, case.spent
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.case, name)
+
+
 class Spent:
     """Takes the place of a case whose residuals a backward walk has consumed."""
 
     count = 0
-    is_spent = True
+    is_spent, in_place = True, False
 
     def __init__(self, rule: "Rule") -> None:
         self.rule = rule

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .case import StandIn
 from .errors import GraphError
 from .tape import Node
 
@@ -28,37 +29,40 @@ def keep(node: Node, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return array
 
 
-class Checked:
+class Checked(StandIn):
     """A case that verifies a constant before it uses it."""
 
-    __slots__ = ("_array", "_case", "_sample")
+    __slots__ = ("array", "sample")
+
+    in_place = True
 
     def __init__(self, case: Any, array: np.ndarray[Any, Any]) -> None:
-        self._case = case
-        self._array = array
-        self._sample = _sample(array)
+        super().__init__(case)
+        self.array = array
+        self.sample = _sample(array)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._case, name)
-
-    def _check(self) -> None:
-        if _sample(self._array) != self._sample:
+    def check(self) -> None:
+        if _sample(self.array) != self.sample:
             raise GraphError(
-                f"an array of shape {self._array.shape} was written to after {self._case.rule.name!r} "
-                "used it and before backward() needed it; write to a copy, or walk the graph first"
+                f"an array of shape {self.array.shape} was written to after {self.rule.name!r} "
+                "used it and before the derivative needed it; write to a copy, or walk the graph first"
             )
 
     def pull(self, saved: Any, g: Any) -> Any:
-        self._check()
-        return self._case.pull(saved, g)
+        self.check()
+        return self.case.pull(saved, g)
+
+    def pull_owned(self, saved: Any, g: Any) -> Any:
+        self.check()
+        return self.case.pull_owned(saved, g)
 
     def push(self, saved: Any, tangents: tuple[Any, ...], masked: bool = False) -> Any:
-        self._check()
-        return self._case.push(saved, tangents, masked)
+        self.check()
+        return self.case.push(saved, tangents, masked)
 
 
 def _sample(array: np.ndarray[Any, Any]) -> bytes:
-    step = array.size // SAMPLES | 1
+    step = max(array.size // SAMPLES, 64) | 1
     if array.flags.c_contiguous:
         return array.reshape(-1)[::step].tobytes()
     return bytes(array.flat[::step])

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .case import StandIn
 from .convert import to_data
 from .dispatch import Box
 from .errors import DetachError, GraphError, OperandError
@@ -20,22 +21,18 @@ __all__ = ["IN_BACKWARD", "Retained", "own", "seed"]
 IN_BACKWARD: ContextVar[bool] = ContextVar("autodiff_in_backward", default=False)
 
 
-class Retained:
+class Retained(StandIn):
     """The case of a node whose Value asked for `.grad` with retain_grad()."""
 
+    __slots__ = ("node",)
+
     def __init__(self, node: Node, case: Any) -> None:
-        self._node, self._case = weakref.ref(node), case
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._case, name)
-
-    @property
-    def spent(self) -> Any:
-        return Retained(self._node(), self._case.spent)  # type: ignore[arg-type]
+        super().__init__(case)
+        self.node = weakref.ref(node)
 
     def pull(self, saved: Any, g: Any) -> Any:
-        result = self._case.pull(saved, g)
-        node = self._node()
+        result = self.case.pull(saved, g)
+        node = self.node()
         if node is not None and IN_BACKWARD.get():
             total = own(g, False)
             node.grad = total if node.grad is None else node.grad + total

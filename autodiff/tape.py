@@ -19,7 +19,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -72,31 +72,11 @@ class FloatingPointFlag:
         self.raised = True
 
 
-class Totals(dict[Node, Any]):
-    """Sums of cotangents by node. `owned` says whose arrays the walk may add to in place."""
+class Ends(NamedTuple):
+    """What a backward walk brings to the leaves and inputs, and which of the arrays are its own."""
 
-    __slots__ = ("owned",)
-
-    def __init__(self) -> None:
-        self.owned: set[Node] = set()
-
-    def add(self, node: Node, d: Any, fresh: bool) -> None:
-        """`self[node] += d`; `fresh`: `d` is not the cotangent that the map was given.
-
-        A map returns its argument, a view of it, or a new array, and never a residual. So an array
-        that is fresh and no view belongs to the walk.
-        """
-        total = self.get(node)
-        if total is None:
-            self[node] = d
-            if fresh and type(d) is ndarray and d.base is None:
-                self.owned.add(node)
-        elif type(total) is ndarray and type(d) is ndarray and node in self.owned and total.dtype == d.dtype:
-            np.add(total, d, out=total)
-        else:
-            self[node] = total + d
-            if type(total) is ndarray:
-                self.owned.add(node)
+    cotangents: dict[Node, Any]
+    owned: set[Node]
 
 
 def walk_back(
@@ -107,7 +87,7 @@ def walk_back(
     free: bool = False,
     wrap: Callable[[Any, Node | None], Any] | None = None,
     prune: bool = False,
-) -> Totals:
+) -> Ends:
     """Pull cotangents from the nodes of `seeds` back to the leaves and to nodes numbered `floor..top`.
 
     `wrap(data, node)` makes the walk a lifted one; `free` drops residuals as they are consumed. An
@@ -125,68 +105,96 @@ def walk_back(
             RECORDING.reset(token)
 
 
-def _walk(seeds: Any, floor: int, top: int, flag: FloatingPointFlag, free: bool, wrap: Any, prune: bool) -> Totals:
-    ends, totals = Totals(), Totals()  # totals: of the nodes in the heap
-    heap: list[tuple[int, Node]] = []  # (-number, node): the newest comes first
+def _walk(seeds: Any, floor: int, top: int, flag: FloatingPointFlag, free: bool, wrap: Any, prune: bool) -> Ends:
+    sums: dict[Node, Any] = {}  # the cotangents of pending nodes, and of the ends
+    owned: set[Node] = set()  # the nodes whose sum is an array that only the walk knows
+    heap: list[tuple[int, Node]] = []  # pending nodes as (-number, node), the newest first
+    held: Node | None = None  # a pending node that is not in the heap; often the next one
+    get = sums.get
 
-    def put(p: Node, d: Any, fresh: bool) -> None:
-        if p.number <= top:
-            if not (floor and _is_outer(p, floor)):
-                ends.add(p, d, fresh)
-            elif not prune:
+    def add(q: Node, d: Any, fresh: bool) -> None:
+        """`sums[q] += d`, in place where the walk owns the array.
+
+        A map returns the cotangent that it was given, a view of it, or a new array, and never a
+        residual; so an array that is fresh (not the one given) and no view belongs to the walk.
+        """
+        total = get(q)
+        if total is None:
+            if q.number > top:
+                heappush(heap, (-q.number, q))
+            elif floor and _is_outer(q, floor):
+                if prune:
+                    return
                 raise OuterGraphError
+            sums[q] = d
+            if fresh and type(d) is ndarray and d.base is None:
+                owned.add(q)
+        elif type(total) is ndarray and type(d) is ndarray and q in owned and total.dtype == d.dtype:
+            np.add(total, d, out=total)
         else:
-            if p not in totals:
-                heappush(heap, (-p.number, p))
-            totals.add(p, d, fresh)
+            sums[q] = total + d
+            if type(total) is ndarray:
+                owned.add(q)
 
     for n, g in seeds:
-        put(n, g, False)
-    if not heap:
-        return ends
-    n = heappop(heap)[1]
-    g = totals.pop(n)
-    while True:
-        case = n.case
-        saved = n.saved if wrap is None else case.lift(n.saved, n, wrap)
-        d = case.pull(saved, g)
-        if flag.raised:
-            flag.raised = False
-            if case.rule.singular:
-                d = case.pull_masked(saved, g)
-                flag.raised = False
-        if free:
-            n.case = case.spent
-            n.saved = None
-        p = None
-        if case.count == 1:
-            p = n.parents[0]
-        elif case.count == 2:
-            p, q = n.parents
-            d, e = d
-            if p.number < q.number:
-                p, q, d, e = q, p, e, d
-            if type(e) is not float64:
-                put(q, e, e is not g)
-            elif q in totals:
-                totals[q] += e
-            elif q in ends:
-                ends[q] += e
-            else:
-                put(q, e, True)
+        add(n, g, False)
+    while heap or held:
+        if held is None or (heap and heap[0][0] < -held.number):
+            n = heappop(heap)[1]
         else:
-            for q, e in zip(n.parents, d, strict=True):
-                put(q, e, e is not g)
-        if p is not None:
-            if p.number > top and p not in totals and (not heap or p.number > -heap[0][0]):
-                n, g = p, d  # newer than all that waits: go on with it
-                continue
-            put(p, d, d is not g)
-        if not heap:
-            return ends
-        d = e = None
-        n = heappop(heap)[1]
-        g = totals.pop(n)
+            n, held = held, None
+        g, fresh = sums.pop(n), n in owned
+        while True:
+            case = n.case
+            saved = n.saved if wrap is None else case.lift(n.saved, n, wrap)
+            if case.in_place and fresh and type(g) is ndarray and g.base is None:
+                d = case.pull_owned(saved, g)
+            else:
+                d = case.pull(saved, g)
+            if flag.raised:
+                flag.raised = False
+                if case.rule.singular:
+                    d = case.pull_masked(saved, g)
+                    flag.raised = False
+            if free:
+                n.case = case.spent
+                n.saved = None
+            if case.count == 1:
+                (p,) = n.parents
+                fresh = fresh or d is not g
+            elif case.count == 2:
+                p, q = n.parents
+                d, e = d
+                if p.number < q.number:
+                    p, q, d, e = q, p, e, d
+                if type(e) is not float64:
+                    add(q, e, e is not g)
+                else:  # scalars are spared the call of add, which would double their cost
+                    total = get(q)
+                    if total is not None:
+                        sums[q] = total + e
+                    elif held is None and q.number > top:
+                        held = q
+                        sums[q] = e
+                    else:
+                        add(q, e, False)
+                fresh = d is not g
+            else:
+                for q, e in zip(n.parents, d, strict=True):
+                    add(q, e, e is not g)
+                break
+            total = get(p)
+            number = p.number
+            if total is None and number > top and (held is None or held.number < number) and (not heap or -heap[0][0] < number):
+                n, g = p, d  # newer than all that is pending: go on with it
+            elif total is not None and type(d) is float64:
+                sums[p] = total + d
+                break
+            else:
+                add(p, d, fresh)
+                break
+        d = e = total = None
+    return Ends(sums, owned)
 
 
 def walk_forward(
@@ -263,7 +271,7 @@ def _push_general(case: Any, saved: Any, ts: tuple[Any, ...], wrap: Any, lifted:
         if t is None or v._node is None:
             continue
         ends = walk_back([(v._node, t)], floor=u._node.saved, wrap=wrap if lifted else None)
-        d = ends.get(u._node)
+        d = ends.cotangents.get(u._node)
         if d is not None:
             total = d if total is None else total + d
     return total

@@ -128,7 +128,7 @@ class Input:
     """The case of a transform's argument: cotangents end here, whoever walks."""
 
     count = 0
-    is_spent = False
+    is_spent = in_place = False
     rule = Rule(lambda x: x, "input")
 
     def pull(self, saved: Any, g: Any) -> tuple[()]:
@@ -212,7 +212,7 @@ class _Record:
 
         def cotangent(_: Any) -> Any:
             v = next(it)
-            g = ends.get(v._node)  # type: ignore[arg-type]
+            g = ends.cotangents.get(v._node)  # type: ignore[arg-type]
             if g is None:
                 return np.zeros_like(v._data)[()]
             return own(g, v._node in ends.owned)

@@ -174,7 +174,7 @@ class Value(Methods):
         finally:
             IN_BACKWARD.reset(token)
         with _ADD_GRADS:
-            for node, total in ends.items():
+            for node, total in ends.cotangents.items():
                 total = own(total, node in ends.owned)
                 node.grad = total if node.grad is None else node.grad + total
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from domains import Case
 
 import autodiff as ad
 from autodiff import Value
-from domains import Case
 
 Array = np.ndarray[Any, Any]
 
@@ -26,16 +26,16 @@ def seeded(case: Any) -> np.random.Generator:
 def over(cases: Iterable[Any], check: Callable[[Any], None]) -> None:
     """Run `check` on every case and fail with the list of those that failed, not with the first alone."""
     failures: list[tuple[Any, Exception]] = []
-    count = 0
-    for count, case in enumerate(cases, 1):
+    cases = list(cases)
+    assert cases, "no cases"
+    for case in cases:
         try:
             check(case)
         except Exception as error:
             failures.append((case, error))
-    assert count, "no cases"
     if failures:
         lines = [f"{case}: {type(e).__name__}: {' '.join(str(e).split())[:300]}" for case, e in failures]
-        report = "\n  ".join([f"{len(failures)} of {count} cases fail", *lines])
+        report = "\n  ".join([f"{len(failures)} of {len(cases)} cases fail", *lines])
         raise AssertionError(report) from failures[0][1]
 
 

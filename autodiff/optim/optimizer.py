@@ -76,8 +76,9 @@ class Optimizer:
         raise NotImplementedError(f"{type(self).__name__} needs a method _update(self, t, p, g, *averages)")
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{k}={v}" for k, v in vars(self).items() if k not in ("params", "state", "steps"))
-        return f"{type(self).__name__}({len(self.params)} parameters, {options})"
+        hidden = ("params", "state", "steps", "averages")
+        options = "".join(f"{name}={x}, " for name, x in vars(self).items() if name not in hidden)
+        return f"{type(self).__name__}({options}parameters={len(self.params)})"
 
 
 def nonnegative(function: str, argument: str, x: Any) -> float:
@@ -127,14 +128,16 @@ def references(p: Value) -> int:
     return sys.getrefcount(p._data)
 
 
+ALONE = 2  # the slot's and the argument's: what `references` says of an array that nobody else holds
+
 # Reference counts tell who holds an array on CPython up to 3.13. From 3.14 on the interpreter borrows
 # references, and without the GIL counts are split between threads: there every step binds new arrays.
 COUNTED = (
     sys.implementation.name == "cpython"
     and sys.version_info < (3, 14)
     and getattr(sys, "_is_gil_enabled", lambda: True)()
+    and references(Value(np.zeros(2))) == ALONE
 )
-ALONE = references(Value(np.zeros(2)))  # the count of an array that nobody else holds
 
 
 def is_alone(p: Value) -> bool:
