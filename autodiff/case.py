@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .arrays import expand, restore
-from .codegen import compile_function, in_place, inline, packed, unpacked
+from .codegen import compile_function, inline, into, packed, unpacked
 from .errors import GraphError
 from .spec import Spec
 
@@ -33,9 +33,9 @@ class Case:
     x, y, z, ans, aux are data; sx, sy, sz, sans are Specs; rest and kwargs the remaining arguments.
     """
 
-    __slots__ = ("argnums", "count", "fields", "pull", "pull_masked", "pull_owned", "restored", "rule", "save", "spent")
+    __slots__ = ("argnums", "count", "fields", "pull", "pull_into", "restored", "rule", "save", "spent")
 
-    is_spent = in_place = False
+    is_spent = reuses = False
 
     def __init__(self, rule: "Rule", argnums: tuple[int, ...], restored: bool) -> None:
         self.rule = rule
@@ -63,29 +63,27 @@ class Case:
         """The expression that packs the fields, in terms of x, y, z, ans, aux, rest, kwargs."""
         return packed([f"Spec.of({f[1:]})" if f[0] == "s" else f for f in self.fields])
 
-    def call(self, i: int, masked: bool) -> str:
+    def call(self, i: int) -> str:
         """The expression for operand `i`'s cotangent."""
         names = ["g", *self.arguments(i)]
         options = ["*rest", "**kwargs"] if self.rule.options[i] else []
-        text = None if options or masked else inline(self.rule.maps[i], names)  # type: ignore[arg-type]
+        text = None if options else inline(self.rule.maps[i], names)  # type: ignore[arg-type]
         text = text or f"map{i}({', '.join(names + options)})"
-        if masked:
-            text = f"where_nonzero(g, {text})"
         return f"restore({text}, s{OPERANDS[i]})" if self.restored else text
 
     def source(self, name: str) -> str:
         if name == "save":
             return f"def save(x, y, z, ans, aux, rest, kwargs):\n    return {self.packing()}\n"
-        calls = ", ".join(self.call(i, name == "pull_masked") for i in self.argnums)
-        if name == "pull_owned" and self.count == 1 and not self.rule.singular:
-            calls = in_place(calls)
+        calls = ", ".join(map(self.call, self.argnums))
+        if name == "pull_into":
+            return f"def pull_into(saved, g, out):\n{unpacked(self.fields)}    return {into(calls)}\n"
         return f"def {name}(saved, g):\n{unpacked(self.fields)}    return {calls}\n"
 
     def __getattr__(self, name: str) -> Any:
-        if name not in ("save", "pull", "pull_masked", "pull_owned"):
+        if name not in ("save", "pull", "pull_into"):
             raise AttributeError(name)
         namespace: dict[str, Any] = {f"map{i}": m for i, m in enumerate(self.rule.maps)}
-        namespace.update(np=np, Spec=Spec, restore=restore, where_nonzero=where_nonzero)
+        namespace.update(np=np, Spec=Spec, restore=restore)
         namespace["__name__"] = f"autodiff {self.rule.name}"
         function = compile_function(name, self.source(name), namespace)
         setattr(self, name, function)
@@ -107,6 +105,28 @@ class Case:
         ]
         return lifted[0] if len(self.fields) == 1 else tuple(lifted)
 
+    def apply_map(self, i: int, g: Any, known: dict[str, Any]) -> Any:
+        """The map of operand `i` on a cotangent or tangent, given what was saved by field name."""
+        options = (known["rest"], known["kwargs"]) if self.rule.options[i] else ((), {})
+        return self.rule.maps[i](g, *(known[f] for f in self.arguments(i)), *options[0], **options[1])  # type: ignore[misc]
+
+    def apply_masked(self, i: int, g: Any, known: dict[str, Any]) -> Any:
+        """The same, but 0 where it is nan for a zero `g`; its own derivatives are 0 there too."""
+        hole = (g == 0) & np.isnan(self.apply_map(i, g, known))
+        patched = {
+            f: np.where(hole, self.rule.regular, v) if f in KNOWN and hasattr(v, "dtype") else v
+            for f, v in known.items()
+        }
+        return np.where(hole, 0.0, self.apply_map(i, np.where(hole, 0.0, g), patched))
+
+    def pull_masked(self, saved: Any, g: Any) -> Any:
+        """`pull` of an elementwise rule after an invalid operation, such as 0/0."""
+        known = self.residuals(saved)
+        ds = [self.apply_masked(i, g, known) for i in self.argnums]
+        if self.restored:
+            ds = [restore(d, known["s" + OPERANDS[i]]) for i, d in zip(self.argnums, ds, strict=True)]
+        return ds[0] if self.count == 1 else ds
+
     def push(self, saved: Any, tangents: tuple[Any, ...], masked: bool = False) -> Any:
         """The tangent of the result, given one tangent (or None for zero) per tracked operand."""
         rule, known = self.rule, self.residuals(saved)
@@ -121,9 +141,7 @@ class Case:
                 other = known["y" if i == 0 else "x"]
                 d = rule.function(*((t, other) if i == 0 else (other, t)), *rest, **kwargs)
             else:
-                options = (rest, kwargs) if rule.options[i] else ((), {})
-                d = rule.maps[i](t, *(known[f] for f in self.arguments(i)), *options[0], **options[1])  # type: ignore[misc]
-                d = where_nonzero(t, d) if masked else d
+                d = self.apply_masked(i, t, known) if masked else self.apply_map(i, t, known)
             total = d if total is None else total + d
         return _fit(total, known["sans"]) if self.restored else total
 
@@ -165,7 +183,7 @@ class StandIn:
 
     __slots__ = ("case", "count", "rule", "spent")
 
-    is_spent = in_place = False
+    is_spent = reuses = False
 
     def __init__(self, case: Any) -> None:
         self.case, self.count, self.rule, self.spent = case, case.count, case.rule, case.spent
@@ -178,7 +196,7 @@ class Spent:
     """Takes the place of a case whose residuals a backward walk has consumed."""
 
     count = 0
-    is_spent, in_place = True, False
+    is_spent, reuses = True, False
 
     def __init__(self, rule: "Rule") -> None:
         self.rule = rule
@@ -194,11 +212,6 @@ class Spent:
         )
 
     lift = push = residuals = pull
-
-
-def where_nonzero(g: Any, d: Any) -> Any:
-    """`d` where `g` is not 0, else 0: a zero cotangent stays zero at a singular point."""
-    return np.where(g == 0, 0.0, d)
 
 
 def _fit(t: Any, spec: Spec) -> Any:

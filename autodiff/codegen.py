@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["compile_function", "in_place", "inline", "packed", "unpacked"]
+__all__ = ["compile_function", "inline", "into", "packed", "unpacked"]
 
 
 def compile_function(name: str, source: str, namespace: dict[str, Any]) -> Callable[..., Any]:
@@ -50,17 +50,17 @@ def inline(function: Callable[..., Any], names: Sequence[str]) -> str | None:
         return None
 
 
-def in_place(text: str) -> str:
-    """The expression with its first operation on `g` written into g's array, where that is possible."""
+def into(text: str) -> str:
+    """The expression with its first operation on `g` written into the array `out`, where it has one."""
     match = re.search(r"\(g ([*/]) ", text)
-    if len(re.findall(r"\bg\b", text)) != 1 or not match:
+    if not match:
         return text
     depth, end = 1, match.end()
     while depth:
         depth += {"(": 1, ")": -1}.get(text[end], 0)
         end += 1
     ufunc = {"*": "multiply", "/": "divide"}[match[1]]
-    return f"{text[: match.start()]}np.{ufunc}(g, {text[match.end() : end - 1]}, g){text[end:]}"
+    return f"{text[: match.start()]}np.{ufunc}(g, {text[match.end() : end - 1]}, out){text[end:]}"
 
 
 class Symbol:

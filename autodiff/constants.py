@@ -34,7 +34,7 @@ class Checked(StandIn):
 
     __slots__ = ("array", "sample")
 
-    in_place = True
+    reuses = True
 
     def __init__(self, case: Any, array: np.ndarray[Any, Any]) -> None:
         super().__init__(case)
@@ -52,9 +52,9 @@ class Checked(StandIn):
         self.check()
         return self.case.pull(saved, g)
 
-    def pull_owned(self, saved: Any, g: Any) -> Any:
+    def pull_into(self, saved: Any, g: Any, out: Any) -> Any:
         self.check()
-        return self.case.pull_owned(saved, g)
+        return self.case.pull_into(saved, g, out)
 
     def push(self, saved: Any, tangents: tuple[Any, ...], masked: bool = False) -> Any:
         self.check()

@@ -192,11 +192,11 @@ def _svg(lines: list[list[Line]], operands: list[list[int]], leaves: list[bool])
     for cell in cells:
         for i, source in enumerate(cell.inputs):
             start = source.x + source.width / 2 if source.box else source.left
-            x0, y0, x1, y1 = source.right, source.y, cell.left, cell.y + cell.port(i)
+            tip, y0, y1 = cell.x - cell.width / 2, source.y, cell.y + cell.port(i)
+            x0, x1 = source.right, min(cell.left, tip - 6) if cell.box else cell.left
             x = (x0 + x1) / 2
             edges += f"M{start:.1f} {y0:.1f}H{x0:.1f}C{x:.1f} {y0:.1f} {x:.1f} {y1:.1f} {x1:.1f} {y1:.1f}"
             if cell.box:
-                tip = cell.x - cell.width / 2
                 edges += f"H{tip - 6:.1f}"
                 tips += f"M{tip:.1f} {y1:.1f}l-8 -4v8z"
     parts = [

@@ -43,7 +43,7 @@ class Rule:
         *,
         forward: Function | None = None,
         push: Function | None = None,
-        singular: bool = False,
+        regular: float = 0.5,
         sequence: bool = False,
     ) -> None:
         self.function = function
@@ -51,7 +51,7 @@ class Rule:
         self.maps = maps
         self.forward = forward
         self.push = push
-        self.singular = singular  # its maps can give 0/0 or 0*inf; a zero cotangent then stays zero
+        self.regular = regular  # an argument at which the maps are finite, see Case.pull_masked
         self.sequence = sequence  # the operand is a list of arrays, as for np.concatenate
         self.name: str = getattr(function, "__name__", repr(function))
         signatures = [_parameters(m)[1:] if m else [] for m in maps]
@@ -91,13 +91,16 @@ def _register(rule: Rule) -> Rule:
     return RULES.setdefault(rule.function, rule)
 
 
-def elementwise(function: Function, *maps: Function | None, singular: bool = False) -> Rule:
+def elementwise(function: Function, *maps: Function | None, regular: float = 0.5) -> Rule:
     """A function applied element by element: one diagonal map per operand (None: its derivative is 0).
+
+    Where a map gives nan for a zero cotangent (0/0 or 0*inf, as sqrt at 0), the result is 0. To keep its
+    own derivatives finite there, it is evaluated at `regular` instead, where it must be finite.
 
     >>> elementwise(lambda x: x * x * x, lambda g, x: 3 * g * x * x)
     <elementwise rule of <lambda>>
     """
-    return _register(Rule(function, "elementwise", maps, singular=singular))
+    return _register(Rule(function, "elementwise", maps, regular=regular))
 
 
 def linear(function: Function, transpose: Function, *, sequence: bool = False) -> Rule:

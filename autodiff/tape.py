@@ -110,6 +110,7 @@ def _walk(seeds: Any, floor: int, top: int, flag: FloatingPointFlag, free: bool,
     owned: set[Node] = set()  # the nodes whose sum is an array that only the walk knows
     heap: list[tuple[int, Node]] = []  # pending nodes as (-number, node), the newest first
     held: Node | None = None  # a pending node that is not in the heap; often the next one
+    spare: Any = None  # a large array that the walk has no more use for
     get = sums.get
 
     def add(q: Node, d: Any, fresh: bool) -> None:
@@ -147,13 +148,17 @@ def _walk(seeds: Any, floor: int, top: int, flag: FloatingPointFlag, free: bool,
         while True:
             case = n.case
             saved = n.saved if wrap is None else case.lift(n.saved, n, wrap)
-            if case.in_place and fresh and type(g) is ndarray and g.base is None:
-                d = case.pull_owned(saved, g)
+            if case.reuses and fresh and type(g) is ndarray and g.base is None:
+                if spare is not None and spare.shape == g.shape and spare.dtype == g.dtype:
+                    d = case.pull_into(saved, g, spare)
+                else:
+                    d = case.pull(saved, g)
+                spare = g if case.count == 1 and d is not g else None
             else:
                 d = case.pull(saved, g)
             if flag.raised:
                 flag.raised = False
-                if case.rule.singular:
+                if case.rule.kind == "elementwise":
                     d = case.pull_masked(saved, g)
                     flag.raised = False
             if free:
@@ -228,7 +233,7 @@ def walk_forward(
                     tangents[n] = _push_general(case, saved, ts, wrap, lifted)
                 else:
                     tangents[n] = case.push(saved, ts)
-                    if flag.raised and case.rule.singular:
+                    if flag.raised and case.rule.kind == "elementwise":
                         tangents[n] = case.push(saved, ts, masked=True)
     finally:
         RECORDING.reset(token)

@@ -128,7 +128,7 @@ class Input:
     """The case of a transform's argument: cotangents end here, whoever walks."""
 
     count = 0
-    is_spent = in_place = False
+    is_spent = reuses = False
     rule = Rule(lambda x: x, "input")
 
     def pull(self, saved: Any, g: Any) -> tuple[()]:

@@ -39,5 +39,10 @@ def dot(a, b):
 
 
 composite(np.dot, dot)
-composite(np.inner, lambda a, b: np.dot(a, np.swapaxes(b, -1, -2) if np.ndim(b) > 1 else b))
+
+def inner(a, b):
+    return np.dot(a, np.swapaxes(b, -1, -2)) if np.ndim(a) and np.ndim(b) > 1 else np.dot(a, b)
+
+
+composite(np.inner, inner)
 composite(np.outer, lambda a, b: np.multiply(np.reshape(a, (-1, 1)), np.reshape(b, (1, -1))))

@@ -14,7 +14,7 @@ from ..rule import composite, elementwise, nondiff
 LN2, LN10 = math.log(2), math.log(10)
 
 zero = lambda g: np.zeros_like(g)
-share = lambda g, won, tied: g * (won + 0.5 * tied)
+share = lambda g, won, tied: g * won + 0.5 * g * tied
 
 
 def is_complex(x):
@@ -26,7 +26,7 @@ def is_complex(x):
 elementwise(np.add,          lambda g: g,                     lambda g: g)
 elementwise(np.subtract,     lambda g: g,                     lambda g: -g)
 elementwise(np.multiply,     lambda g, y: g * y,              lambda g, x: g * x)
-elementwise(np.divide,       lambda g, y: g / y,              lambda g, ans, y: -g * ans / y, singular=True)
+elementwise(np.divide,       lambda g, y: g / y,              lambda g, ans, y: -g / y * ans)
 elementwise(np.floor_divide, zero,                            zero)
 elementwise(np.remainder,    lambda g: g,                     lambda g, x, y: -g * np.floor(x / y))
 elementwise(np.fmod,         lambda g: g,                     lambda g, x, y: -g * np.trunc(x / y))
@@ -35,8 +35,8 @@ elementwise(np.positive,     lambda g: g)
 elementwise(np.conjugate,    lambda g: np.conjugate(g))
 elementwise(np.reciprocal,   lambda g, ans: -g * ans * ans)
 elementwise(np.square,       lambda g, x: 2 * g * x)
-elementwise(np.sqrt,         lambda g, ans: 0.5 * g / ans,    singular=True)
-elementwise(np.cbrt,         lambda g, ans: g / (3 * ans * ans), singular=True)
+elementwise(np.sqrt,         lambda g, x: 0.5 * g / np.sqrt(x))
+elementwise(np.cbrt,         lambda g, ans: g / (3 * ans * ans))
 elementwise(np.fabs,         lambda g, x: g * np.sign(x))
 
 composite(np.divmod, lambda x, y: (np.floor_divide(x, y), np.remainder(x, y)))
@@ -75,9 +75,9 @@ def scalar_power(x, y):
     return x**y
 
 
-elementwise(np.power,       power_base, power_exponent, singular=True)
-elementwise(np.float_power, power_base, power_exponent, singular=True)
-elementwise(scalar_power,   lambda g, x, y: g * (y * x ** (y - 1)), None, singular=True)
+elementwise(np.power,       power_base, power_exponent)
+elementwise(np.float_power, power_base, power_exponent)
+elementwise(scalar_power,   lambda g, x, y: g * (y * x ** (y - 1)), None)
 
 
 # -- exponentials and logarithms
@@ -85,10 +85,10 @@ elementwise(scalar_power,   lambda g, x, y: g * (y * x ** (y - 1)), None, singul
 elementwise(np.exp,        lambda g, ans: g * ans)
 elementwise(np.exp2,       lambda g, ans: g * ans * LN2)
 elementwise(np.expm1,      lambda g, ans: g * (ans + 1))
-elementwise(np.log,        lambda g, x: g / x,            singular=True)
-elementwise(np.log2,       lambda g, x: g / x / LN2,      singular=True)
-elementwise(np.log10,      lambda g, x: g / x / LN10,     singular=True)
-elementwise(np.log1p,      lambda g, x: g / (x + 1),      singular=True)
+elementwise(np.log,        lambda g, x: g / x)
+elementwise(np.log2,       lambda g, x: g / x / LN2)
+elementwise(np.log10,      lambda g, x: g / x / LN10)
+elementwise(np.log1p,      lambda g, x: g / (x + 1))
 elementwise(np.logaddexp,  lambda g, x, ans: g * np.exp(x - finite(ans)),  lambda g, y, ans: g * np.exp(y - finite(ans)))
 elementwise(np.logaddexp2, lambda g, x, ans: g * np.exp2(x - finite(ans)), lambda g, y, ans: g * np.exp2(y - finite(ans)))
 
@@ -103,22 +103,32 @@ def finite(x):
 elementwise(np.sin,     lambda g, x: g * np.cos(x))
 elementwise(np.cos,     lambda g, x: -g * np.sin(x))
 elementwise(np.tan,     lambda g, ans: g * (1 + ans * ans))
-elementwise(np.arcsin,  lambda g, x: g / np.sqrt(1 - x * x),       singular=True)
-elementwise(np.arccos,  lambda g, x: -g / np.sqrt(1 - x * x),      singular=True)
+elementwise(np.arcsin,  lambda g, x: g / np.sqrt(1 - x * x))
+elementwise(np.arccos,  lambda g, x: -g / np.sqrt(1 - x * x))
 elementwise(np.arctan,  lambda g, x: g / (1 + x * x))
 elementwise(np.sinh,    lambda g, x: g * np.cosh(x))
 elementwise(np.cosh,    lambda g, x: g * np.sinh(x))
 elementwise(np.tanh,    lambda g, ans: g * (1 - ans * ans))
 elementwise(np.arcsinh, lambda g, x: g / np.sqrt(x * x + 1))
-elementwise(np.arccosh, lambda g, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)), singular=True)
-elementwise(np.arctanh, lambda g, x: g / (1 - x * x),              singular=True)
+elementwise(np.arccosh, lambda g, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)), regular=2.0)
+elementwise(np.arctanh, lambda g, x: g / (1 - x * x))
 elementwise(np.deg2rad, lambda g: g * (math.pi / 180))
 elementwise(np.radians, lambda g: g * (math.pi / 180))
 elementwise(np.rad2deg, lambda g: g * (180 / math.pi))
 elementwise(np.degrees, lambda g: g * (180 / math.pi))
-elementwise(np.sinc,    lambda g, x, ans: g * safe_divide(np.cos(math.pi * x) - ans, x))
+elementwise(np.sinc,    lambda g, x, ans: g * sinc_slope(x, ans))
 elementwise(np.hypot,   lambda g, x, ans: g * safe_divide(x, ans), lambda g, y, ans: g * safe_divide(y, ans))
 elementwise(np.arctan2, lambda g, x, y: g * safe_divide(y, x * x + y * y), lambda g, x, y: -g * safe_divide(x, x * x + y * y))
+
+
+
+def sinc_slope(x, ans):
+    """`(cos(pi x) - sinc(x)) / x`, near 0 by its Taylor series, where the difference would cancel."""
+    u = math.pi * x
+    near = abs(u) < 0.3
+    v = u * u
+    series = u * (v * (v * (v * (v * (v / 518918400 - 1 / 3991680) + 1 / 45360) - 1 / 840) + 1 / 30) - 1 / 3)
+    return np.where(near, math.pi * series, (np.cos(u) - ans) / (x + near))
 
 
 # -- choices and roundings
@@ -139,7 +149,15 @@ elementwise(np.ldexp,    lambda g, y: np.ldexp(g, y), None)
 elementwise(np.nextafter, lambda g: g, zero)
 composite(np.around,     np.round)
 composite(np.fix,        np.trunc)
-composite(np.frexp,      lambda x: (np.ldexp(x, -np.frexp(x.data)[1]), np.frexp(x.data)[1]))
+composite(np.frexp,      lambda x: (np.ldexp(x, -binary_exponent(x)), binary_exponent(x)))
+
+
+@dispatchable
+def binary_exponent(x):
+    return np.frexp(x)[1]
+
+
+nondiff(binary_exponent)
 
 
 @dispatchable

@@ -27,9 +27,9 @@ def mean_map(g, x, axis=None, dtype=None, out=None, keepdims=False):
 
 
 def cumsum_map(g, x, axis=None, dtype=None, out=None):
-    if axis is None:
+    if axis is None or not x.ndim:
         return np.cumsum(g[::-1])[::-1].reshape(x.shape)
-    backward = (slice(None),) * (axis % max(x.ndim, 1)) + (slice(None, None, -1),)
+    backward = (slice(None),) * (axis % x.ndim) + (slice(None, None, -1),)
     return np.cumsum(g[backward], axis=axis)[backward]
 
 
@@ -67,8 +67,8 @@ def prod_map(g, x, axis=None, dtype=None, out=None, keepdims=False):
 
 
 def extremum_map(g, x, ans, axis=None, out=None, keepdims=False):
-    ties = x == keepaxes(ans, x, axis, keepdims)
-    return keepaxes(g, x, axis, keepdims) * (ties / ties.sum(axis=axis, keepdims=True))
+    ties = (x == keepaxes(ans, x, axis, keepdims)).astype(x.dtype)
+    return keepaxes(g, x, axis, keepdims) * ties / ties.sum(axis=axis, keepdims=True)
 
 
 general(np.prod, None, prod_map)

@@ -57,7 +57,7 @@ linear(cast,            lambda g, x, dtype: cast(g, x.dtype))
 linear(getitem,         lambda g, x, key: scatter_add(g, key, x.shape))
 linear(scatter_add,     lambda g, x, key, shape: g[key])
 linear(np.real,         lambda g, x: g)
-linear(np.imag,         lambda g, x: cast(-1j * g, x.dtype))
+linear(np.imag,         lambda g, x: cast(g * -1j, x.dtype))
 linear(np.concatenate,  concatenate_map, sequence=True)
 linear(np.stack,        stack_map, sequence=True)
 
