@@ -1,6 +1,6 @@
 """Automatic differentiation for NumPy code, in pure Python.
 
->>> import autodiff as ad
+>>> import numpy as np, autodiff as ad
 >>> x = ad.Value(3.0)
 >>> y = x * x + x
 >>> y.backward()

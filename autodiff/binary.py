@@ -17,7 +17,7 @@ from .constants import COPY_LIMIT, keep
 from .dispatch import apply
 from .operators import Operators, otherwise
 from .rule import RULES
-from .rules.elementwise import scalar_power
+from .rules.elementwise import power, scalar_power
 from .spec import Spec
 from .tape import RECORDING, Node, number
 
@@ -36,16 +36,16 @@ BINARY: dict[str, tuple[str, Callable[..., Any]]] = {
 # a, b: the Values as Python hands them over; x, y: the data as the function's first and second operand.
 TEMPLATE = """
 def {name}(a, b):
-    {a} = a._data
+    {a} = a._array
     node_a = a._node
     kind = type(b)
     if kind is Value:
-        {b} = b._data
+        {b} = b._array
         node_b = b._node
         ans = x {sign} y
         if node_b is None:
             if node_a is None or not recording():
-                v = new(Value); v._data = ans; v._node = None
+                v = new(Value); v._array = ans; v._node = None
                 return v
             n = Node(); n.parents = (node_a,)
             if type(ans) is type({a}) and (type(ans) is float64 or ({a}.shape == ans.shape and {a}.dtype is ans.dtype)):
@@ -53,7 +53,7 @@ def {name}(a, b):
             else:
                 n.case = {case_a_restored}; n.saved = {save_a_restored}
         elif not recording():
-            v = new(Value); v._data = ans; v._node = None
+            v = new(Value); v._array = ans; v._node = None
             return v
         elif node_a is None:
             n = Node(); n.parents = (node_b,)
@@ -73,7 +73,7 @@ def {name}(a, b):
         {b} = b
         ans = x {sign} y
         if node_a is None or not recording():
-            v = new(Value); v._data = ans; v._node = None
+            v = new(Value); v._array = ans; v._node = None
             return v
         n = Node(); n.parents = (node_a,); n.case = {case_number}; n.saved = {save_number}
     elif kind is ndarray and {a}.shape == b.shape and {a}.dtype is b.dtype and node_a is not None and recording():
@@ -85,7 +85,7 @@ def {name}(a, b):
     else:
         return otherwise(function, b, {operands})
     n.number = number()
-    v = new(Value); v._data = ans; v._node = n
+    v = new(Value); v._array = ans; v._node = n
     return v
 """
 
@@ -94,10 +94,10 @@ def binary_method(cls: type, name: str) -> Callable[[Any, Any], Any]:
     """Compile the operator `name`, such as `__radd__`, for the class `cls`."""
     swapped = name.strip("_") not in BINARY
     sign, function = BINARY[name.strip("_")[swapped:]]
-    power = function is np.power and not swapped  # x ** number has a cheaper rule, except for x ** 0
+    cheaper = function is np.power and not swapped  # x ** number has a cheaper rule, except for x ** 0
     a, b = ("y", "x") if swapped else ("x", "y")
     first, second = ((1,), (0,)) if swapped else ((0,), (1,))
-    rule = RULES[function]
+    rule = RULES[power if function is np.power else function]
     cases: dict[str, Case] = {
         "a": rule.case(first, False),
         "a_restored": rule.case(first, True),
@@ -105,7 +105,7 @@ def binary_method(cls: type, name: str) -> Callable[[Any, Any], Any]:
         "b_restored": rule.case(second, True),
         "ab": rule.case((0, 1), False),
         "ab_restored": rule.case((0, 1), True),
-        "number": RULES[scalar_power].case((0,), False) if power else rule.case(first, False),
+        "number": RULES[scalar_power].case((0,), False) if cheaper else rule.case(first, False),
     }
     saves_constant = b in cases["a"].fields
     source = TEMPLATE.format(
@@ -115,7 +115,7 @@ def binary_method(cls: type, name: str) -> Callable[[Any, Any], Any]:
         b=b,
         operands="b, a" if swapped else "a, b",
         nodes="node_b, node_a" if swapped else "node_a, node_b",
-        special="b == 0" if power else "False",
+        special="b == 0" if cheaper else "False",
         keep=f"{b} = b.copy() if b.nbytes <= {COPY_LIMIT} else keep(n, b)" if saves_constant else "",
         **{f"case_{k}": f"case_{k}" for k in cases},
         **{f"save_{k}": case.packing() for k, case in cases.items()},

@@ -158,7 +158,7 @@ def _evaluate(f: Function, args: Sequence[Any]) -> Any:
 
 
 def _plain(x: Any) -> Array:
-    return np.asarray(x._data if isinstance(x, Value) else x)
+    return np.asarray(x._array if isinstance(x, Value) else x)
 
 
 def _wide(dtype: Any) -> Any:

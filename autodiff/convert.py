@@ -1,12 +1,13 @@
 """What comes in: which objects are arrays, and how others become one."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .errors import OperandError
 
-__all__ = ["describe", "is_array", "to_data"]
+__all__ = ["as_operand", "describe", "full_name", "is_array", "to_data"]
 
 
 def is_array(x: Any) -> bool:
@@ -29,6 +30,11 @@ def describe(a: Any) -> str:
     if isinstance(a, np.ndarray):
         return f"an array of dtype {a.dtype}; numbers are needed: pass .astype(float)"
     return f"a {name}; pass a number or an array of numbers"
+
+
+def as_operand(x: Any, argument: str) -> Any:
+    """Lists and tuples as checked arrays; anything else as it is."""
+    return to_data(x, None, False, False, argument) if isinstance(x, (list, tuple)) else x
 
 
 def to_data(data: Any, dtype: Any, variable: bool, copy: bool, argument: str = "Value") -> Any:
@@ -59,3 +65,9 @@ def to_data(data: Any, dtype: Any, variable: bool, copy: bool, argument: str = "
     if copy and not isinstance(data, np.generic):
         data = data.copy()
     return data[()] if isinstance(data, np.ndarray) and not data.ndim else data
+
+
+def full_name(function: Callable[..., Any]) -> str:
+    """A function's name with its module, for error messages."""
+    module = getattr(function, "__module__", None) or "numpy"
+    return f"{module}.{getattr(function, '__name__', function)}"

@@ -12,29 +12,21 @@ import numpy as np
 
 from .case import OPERANDS
 from .constants import keep
-from .convert import describe, is_array
+from .convert import as_operand, describe, full_name, is_array
 from .errors import DetachError, MissingRuleError, OperandError
 from .rule import RULES, Rule
 from .tape import RECORDING, Node, number
 from .tree import leaves, tree_map
 
-__all__ = ["Box", "apply", "apply_ufunc"]
-
-METHODS: dict[tuple[Any, str], Callable[..., Any]] = {
-    (np.add, "reduce"): np.sum,
-    (np.multiply, "reduce"): np.prod,
-    (np.maximum, "reduce"): np.max,
-    (np.minimum, "reduce"): np.min,
-    (np.add, "accumulate"): np.cumsum,
-}
+__all__ = ["Box", "apply"]
 
 
 class Box:
     """What the door knows of a Value: an array, and the node that made it (None: untracked)."""
 
-    __slots__ = ("_data", "_node")
+    __slots__ = ("_array", "_node")
 
-    _data: Any
+    _array: Any
     _node: Node | None
 
     @staticmethod
@@ -52,7 +44,7 @@ def apply(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
         for box in _boxes((args, kwargs)):
             if box._node is not None:
                 raise MissingRuleError(
-                    f"{_full_name(function)} has no derivative rule, and an argument is tracked; pass "
+                    f"{full_name(function)} has no derivative rule, and an argument is tracked; pass "
                     "v.detach() if no gradient is wanted, or write it with functions that have one"
                 )
     elif kwargs:
@@ -65,25 +57,13 @@ def apply(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
         return rule.forward(*args, **kwargs)  # type: ignore[misc]
     if len(args) == 1 and rule.kind == "elementwise" and not kwargs:
         return _record_unary(rule, args[0])
-    return _record(rule, args, kwargs)
-
-
-def apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A ufunc or one of its methods on Values, as `__array_ufunc__` receives it."""
-    if method == "__call__":
-        return apply(ufunc, inputs, kwargs)
-    if method == "outer":
-        x, y = inputs
-        return apply(ufunc, (x.reshape(x.shape + (1,) * np.ndim(y)) if np.ndim(y) else x, y), kwargs)
-    function = METHODS.get((ufunc, method))
-    if function is None:
-        raise MissingRuleError(f"np.{ufunc.__name__}.{method} is not available for Values")
-    return apply(function, inputs, {"axis": 0, **kwargs} if len(inputs) == 1 else kwargs)
+    box = args[0] if args and isinstance(args[0], Box) else next(_boxes((args, kwargs)))
+    return _record(rule, box, args, kwargs)
 
 
 def _record_unary(rule: Rule, box: Box) -> Any:
     """`_record` for a function of one operand, the common case, at a third of the cost."""
-    x, parent = box._data, box._node
+    x, parent = box._array, box._node
     ans = rule.function(x)
     if parent is None or not RECORDING.get():
         return box._wrap(ans)
@@ -95,33 +75,40 @@ def _record_unary(rule: Rule, box: Box) -> Any:
     return box._wrap(ans, node)
 
 
-def _record(rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _record(rule: Rule, box: Box, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run a ruled function on the data and make the node."""
-    box = next(_boxes((args, kwargs)))
-    operands = args[0] if rule.sequence else args[: len(rule.maps)]
-    rest = args[1:] if rule.sequence else args[len(rule.maps) :]
-    if rest or kwargs:
-        rest, kwargs = _options(rule, rest), _options(rule, kwargs)
-    data = [_unbox(rule, a) for a in operands]
-    inputs = (data,) if rule.sequence else data
-    ans, aux = (rule.forward or _no_aux(rule.function))(*inputs, *rest, **kwargs)
+    if rule.sequence:
+        operands, rest = tuple(args[0]), args[1:]
+    else:
+        operands, rest = args[: len(rule.maps)], args[len(rule.maps) :]
+    rest = tuple(_option(rule, v) for v in rest) if rest else ()
+    kwargs = {k: _option(rule, v) for k, v in kwargs.items()} if kwargs else {}
+    data = [a._array if isinstance(a, Box) else _operand(rule, a) for a in operands]
+    aux = None
+    if rule.forward:
+        ans, aux = rule.forward(*data, *rest, **kwargs)
+    elif rule.method:
+        ans = getattr(data[0], rule.method)(*rest, **kwargs)
+    else:
+        ans = rule.function(data, *rest, **kwargs) if rule.sequence else rule.function(*data, *rest, **kwargs)
     if type(ans) is np.ndarray and not ans.ndim:
         ans = ans[()]
-    tracked = tuple(i for i, a in enumerate(operands) if isinstance(a, Box) and a._node is not None)
-    if not rule.sequence:
-        tracked = tuple(i for i in tracked if rule.maps[i] is not None)
-    if not tracked or ans.dtype.kind not in "fc" or not RECORDING.get():
+    tracked = tuple([i for i, a in enumerate(operands) if isinstance(a, Box) and a._node is not None])
+    if not rule.sequence and tracked:
+        tracked = tuple([i for i in tracked if rule.maps[i] is not None])
+    dtype = ans.dtype
+    if not tracked or dtype.kind not in "fc" or not RECORDING.get():
         return box._wrap(ans)
     node = Node()
     node.number = number()
-    node.parents = tuple(operands[i]._node for i in tracked)
+    node.parents = tuple([operands[i]._node for i in tracked])
     if rule.sequence:
         node.case = case = rule.case((0,), False)
         node.saved = case.save(data, None, None, ans, tracked, rest, kwargs)
         return box._wrap(ans, node)
-    restored = rule.kind == "bilinear" or any(
-        data[i].dtype != ans.dtype or (rule.kind == "elementwise" and data[i].shape != ans.shape) for i in tracked
-    )
+    restored = rule.kind == "bilinear" or any(data[i].dtype != dtype for i in tracked)
+    if rule.kind == "elementwise" and not restored:
+        restored = any(data[i].shape != ans.shape for i in tracked)
     node.case = case = rule.case(tracked, restored)
     for i, a in enumerate(operands):
         if type(a) is np.ndarray and OPERANDS[i] in case.fields:
@@ -131,21 +118,26 @@ def _record(rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return box._wrap(ans, node)
 
 
-def _no_aux(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *args, **kwargs: (function(*args, **kwargs), None)
-
-
-def _unbox(rule: Rule, a: Any) -> Any:
-    """The array in operand `a`. Raises OperandError if it is not one to compute with."""
-    if isinstance(a, Box):
-        return a._data
-    if type(a) in (float, int, bool, complex) or is_array(a) or a is None:
+def _operand(rule: Rule, a: Any) -> Any:
+    """The array that operand `a` is, if it is no Value. Raises OperandError if nothing can be computed with it."""
+    if type(a) in (float, int, bool, complex) or is_array(a):
         return a
     if isinstance(a, (list, tuple)):
-        array = np.asarray(a)
-        if array.dtype.kind in "biufc":
-            return array
+        return as_operand(a, rule.name)
     raise OperandError(f"{rule.name}: cannot compute with {describe(a)}")
+
+
+def _option(rule: Rule, x: Any) -> Any:
+    """An argument that is no operand, safe to keep: Values unwrapped, arrays and lists copied."""
+    if x is None or type(x) in (int, bool, slice, str):
+        return x
+    if isinstance(x, Box):
+        if x._node is not None:
+            raise DetachError(f"{rule.name}: no derivative for a tracked Value here; pass its .detach()")
+        return x._array
+    if isinstance(x, (list, tuple, dict)):
+        return tree_map(lambda leaf: _option(rule, leaf), x)
+    return x.copy() if type(x) is np.ndarray else x
 
 
 def _normalize(rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -157,23 +149,13 @@ def _normalize(rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
         raise OperandError(f"{rule.name}: out= cannot be used with Values; assign the result instead")
     if "where" in kwargs:
         raise OperandError(f"{rule.name}: where= cannot be used with Values; use np.where(mask, x, y) instead")
-    for name in rule.operand_names[len(args) :]:
-        if name in kwargs:
-            args = (*args, kwargs.pop(name))
+    if rule.keywords is not None and not kwargs.keys() <= rule.keywords:
+        for name in rule.operand_names[len(args) :]:
+            if name in kwargs:
+                args = (*args, kwargs.pop(name))
+        for name in kwargs.keys() - rule.keywords:
+            raise OperandError(f"{rule.name}: the derivative rule does not know {name}=")
     return args, kwargs
-
-
-def _options(rule: Rule, x: Any) -> Any:
-    """Arguments that are not operands, safe to keep: Values unwrapped, arrays and lists copied."""
-
-    def option(leaf: Any) -> Any:
-        if isinstance(leaf, Box):
-            if leaf._node is not None:
-                raise DetachError(f"{rule.name}: no derivative for a tracked Value here; pass its .detach()")
-            return leaf._data
-        return leaf.copy() if type(leaf) is np.ndarray else leaf
-
-    return tree_map(option, x)
 
 
 def _boxes(x: Any) -> Iterator[Box]:
@@ -182,9 +164,4 @@ def _boxes(x: Any) -> Iterator[Box]:
 
 
 def _data_of(x: Any) -> Any:
-    return tree_map(lambda leaf: leaf._data if isinstance(leaf, Box) else leaf, x)
-
-
-def _full_name(function: Callable[..., Any]) -> str:
-    module = getattr(function, "__module__", None) or "numpy"
-    return f"{module}.{getattr(function, '__name__', function)}"
+    return tree_map(lambda leaf: leaf._array if isinstance(leaf, Box) else leaf, x)

@@ -140,10 +140,10 @@ def _lines(node: Node, v: Value | None, name: str | None) -> list[Line]:
     if name:
         lines.append((_clean(str(name)), 14, INK, "bold"))
     if v is not None:
-        lines.append((f"data {_short(v._data)}", 12, INK, "normal"))
+        lines.append((f"data {_short(v._array)}", 12, INK, "normal"))
     grad = getattr(node, "grad", None)
     if grad is not None:
-        lines.append((f"grad {_short(getattr(grad, '_data', grad))}", 12, RED, "normal"))
+        lines.append((f"grad {_short(getattr(grad, '_array', grad))}", 12, RED, "normal"))
     return lines or [("leaf", 12, INK, "normal")]
 
 

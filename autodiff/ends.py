@@ -16,7 +16,7 @@ from .dispatch import Box
 from .errors import DetachError, GraphError, OperandError
 from .tape import Node
 
-__all__ = ["IN_BACKWARD", "Retained", "own", "seed"]
+__all__ = ["IN_BACKWARD", "Retained", "own", "seed", "untracked"]
 
 IN_BACKWARD: ContextVar[bool] = ContextVar("autodiff_in_backward", default=False)
 
@@ -44,33 +44,45 @@ def own(g: Any, owned: bool) -> Any:
     if g.dtype.kind == "c":
         return np.conj(g)
     if isinstance(g, Box):
-        return g._wrap(own(g._data, False), g._node)
-    return g if owned or isinstance(g, np.generic) else g.copy()
+        return g._wrap(own(g._array, False), g._node)
+    g = g if owned or isinstance(g, np.generic) else g.copy()
+    return g if g.ndim else g[()]
 
 
 def seed(v: Box, gradient: Any, create_graph: bool) -> Any:
     """The cotangent to start from: checked, cast, and conjugated if complex."""
     if gradient is None:
-        if v._data.size != 1:
+        if v._array.size != 1:
             raise GraphError(
-                f"backward: this Value has shape {v._data.shape}; a gradient can start from a scalar only: "
+                f"backward: this Value has shape {v._array.shape}; a gradient can start from a scalar only: "
                 "reduce it first, as in v.sum().backward(), or pass gradient= of the same shape"
             )
-        if v._data.dtype.kind == "c":
+        if v._array.dtype.kind == "c":
             raise GraphError("backward: this Value is complex; take .real or abs() of it, or pass gradient=")
-        gradient = np.ones_like(v._data)
+        if type(v._array) is np.float64 and not create_graph:
+            return np.float64(1.0)
+        gradient = np.ones_like(v._array)
     g: Any = gradient
     if isinstance(gradient, Box):
         if gradient._node is not None and not create_graph:
             raise DetachError("backward: gradient is tracked; pass create_graph=True, or gradient.detach()")
-        g = gradient if create_graph else gradient._data
+        g = gradient if create_graph else gradient._array
     else:
         g = to_data(gradient, None, False, copy=False, argument="backward: gradient")
-    if g.shape != v._data.shape:
-        raise ValueError(f"backward: gradient has shape {g.shape}, the Value has shape {v._data.shape}")
-    if g.dtype.kind == "c" and v._data.dtype.kind != "c":
+    if g.shape != v._array.shape:
+        raise ValueError(f"backward: gradient has shape {g.shape}, the Value has shape {v._array.shape}")
+    if g.dtype.kind == "c" and v._array.dtype.kind != "c":
         raise OperandError("backward: gradient is complex, the Value is real; pass gradient.real")
-    if g.dtype != v._data.dtype:
-        g = g.astype(v._data.dtype)
-    g = np.conj(g) if v._data.dtype.kind == "c" else g[()] if not g.ndim else g
+    if g.dtype != v._array.dtype:
+        g = g.astype(v._array.dtype)
+    g = np.conj(g) if v._array.dtype.kind == "c" else g[()] if not g.ndim else g
     return v._wrap(g) if create_graph and not isinstance(g, Box) else g
+
+
+def untracked(data: Any) -> Any:
+    """The array of an untracked Value, anything else as it is."""
+    if not isinstance(data, Box):
+        return data
+    if data._node is not None:
+        raise DetachError("a tracked Value would be detached; pass v.detach() or v.data")
+    return data._array

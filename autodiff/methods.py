@@ -11,6 +11,7 @@ from . import arrays
 from .binary import Binary
 from .dispatch import apply
 from .rules import activations
+from .tape import LEAF
 
 __all__ = ["Methods"]
 
@@ -27,38 +28,38 @@ class Methods(Binary):
     @property
     def shape(self) -> tuple[int, ...]:
         """The lengths of the axes."""
-        shape: tuple[int, ...] = self._data.shape
+        shape: tuple[int, ...] = self._array.shape
         return shape
 
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return len(self._data.shape)
+        return len(self._array.shape)
 
     @property
     def size(self) -> int:
         """The number of elements."""
-        return int(self._data.size)
+        return int(self._array.size)
 
     @property
     def nbytes(self) -> int:
         """The bytes that the elements take."""
-        return int(self._data.nbytes)
+        return int(self._array.nbytes)
 
     @property
     def itemsize(self) -> int:
         """The bytes that one element takes."""
-        return int(self._data.dtype.itemsize)
+        return int(self._array.dtype.itemsize)
 
     @property
     def dtype(self) -> Any:
         """The dtype of the elements."""
-        return self._data.dtype
+        return self._array.dtype
 
     @property
     def device(self) -> Any:
         """Where the elements are: "cpu", or what the array library says."""
-        return getattr(self._data, "device", "cpu")
+        return getattr(self._array, "device", "cpu")
 
     @property
     def T(self) -> Self:
@@ -84,15 +85,27 @@ class Methods(Binary):
 
     def item(self) -> Any:
         """The one element as a Python number. The gradient ends here."""
-        return self._data.item()
+        return self._array.item()
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers. The gradient ends here."""
-        return self._data.tolist()
+        return self._array.tolist()
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """A copy as a NumPy array. The gradient ends here."""
-        return np.array(self._data.get() if hasattr(self._data, "get") else self._data)
+        return np.array(self._array.get() if hasattr(self._array, "get") else self._array)
+
+    def __repr__(self) -> str:
+        data, node, name = self._array, self._node, getattr(self, "_name", None)
+        text = np.array2string(np.asarray(data), separator=", ", prefix="Value(") if data.ndim else repr(data.item())
+        facts = [f"dtype={data.dtype}"]
+        if name is not None:
+            facts.append(f"name={name!r}")
+        if node is None:
+            facts.append("untracked")
+        elif node.number != LEAF:
+            facts.append(f"from={node.case.rule.name}")
+        return f"Value({text}, {', '.join(facts)})"
 
     # -- indexing
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from .convert import is_array
 from .dispatch import Box, apply
-from .errors import DetachError
+from .errors import DetachError, OperandError
 
 __all__ = ["Operators", "otherwise"]
 
@@ -26,10 +26,12 @@ def otherwise(function: Callable[..., Any], other: Any, x: Any, y: Any) -> Any:
 
 def _compare(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def method(self: Any, other: Any) -> Any:
-        other = other._data if isinstance(other, Box) else other
+        other = other._array if isinstance(other, Box) else other
         if isinstance(other, (list, tuple)):
             other = np.asarray(other)
-        result = compare(self._data, other)
+        elif not isinstance(other, (float, int, complex)) and not is_array(other):
+            return NotImplemented
+        result = compare(self._array, other)
         return self._wrap(result) if is_array(result) else result
 
     return method
@@ -45,6 +47,7 @@ class Operators(Box):
 
     __slots__ = ()
     __hash__ = object.__hash__
+    __pandas_priority__ = 5000  # pandas leaves mixed operations to us, and we refuse them by name
 
     __eq__ = _compare(operator.eq)
     __ne__ = _compare(operator.ne)
@@ -101,35 +104,35 @@ class Operators(Box):
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     def __len__(self) -> int:
-        if not self._data.ndim:
+        if not self._array.ndim:
             raise TypeError("len() of unsized object: the Value is 0-d")
-        return len(self._data)
+        return len(self._array)
 
     def __iter__(self) -> Any:
-        if not self._data.ndim:
+        if not self._array.ndim:
             raise TypeError("iteration over a 0-d array")
-        return (self[i] for i in range(len(self._data)))  # type: ignore[index]
+        return (self[i] for i in range(len(self._array)))  # type: ignore[index]
 
     def __contains__(self, item: Any) -> bool:
-        return bool((self == item)._data.any())
+        return bool((self == item)._array.any())
 
     def __bool__(self) -> bool:
-        return bool(self._data)
+        return bool(self._array)
 
     def __int__(self) -> int:
-        return int(self._data)
+        return int(self._array)
 
     def __float__(self) -> float:
         self._refuse("float()", "math functions and float() leave the graph: use np functions, or .item()")
-        return float(self._data)
+        return float(self._array)
 
     def __complex__(self) -> complex:
         self._refuse("complex()", "use .item()")
-        return complex(self._data)
+        return complex(self._array)
 
     def __index__(self) -> int:
         self._refuse("an index", "use int(v) or v.item()")
-        return operator.index(self._data)
+        return operator.index(self._array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         self._refuse(
@@ -137,18 +140,22 @@ class Operators(Box):
             "np.stack([v, w]) instead of np.array([v, w]), np.full_like(v, ...) instead of np.full(n, v), "
             "or v.data, v.detach() if no gradient is wanted",
         )
-        return np.array(self._data, dtype=dtype, copy=copy)
+        return np.array(self._array, dtype=dtype, copy=copy)
+
+    @property
+    def _data(self) -> Any:  # where np.ma looks for the array before it asks __array__
+        raise OperandError("a Value cannot be combined with a masked array; pass the array's .filled(value)")
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         if self._node is not None:
             raise BufferError("a tracked Value cannot be exported by DLPack; export v.data or v.detach()")
-        return np.asarray(self._data).__dlpack__(**kwargs)
+        return np.asarray(self._array).__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> Any:
-        return np.asarray(self._data).__dlpack_device__()
+        return np.asarray(self._array).__dlpack_device__()
 
     def __format__(self, spec: str) -> str:
-        return format(self._data if spec else str(self), spec)
+        return format(self._array if spec else str(self), spec)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise TypeError("Values do not support item assignment yet; use np.where, np.stack or np.concatenate")
@@ -162,7 +169,7 @@ class Operators(Box):
 
 def _augmented(op: Callable[[Any, Any], Any], sign: str) -> Callable[[Any, Any], Any]:
     def method(self: Any, other: Any) -> Any:
-        if self._data.ndim:
+        if self._array.ndim:
             raise TypeError(f"in-place {sign}= on an array Value is not supported yet; write y = y {sign} x")
         return op(self, other)
 

@@ -42,6 +42,7 @@ class Rule:
         maps: tuple[Function | None, ...] = (),
         *,
         forward: Function | None = None,
+        method: str | None = None,
         push: Function | None = None,
         regular: float = 0.5,
         sequence: bool = False,
@@ -50,6 +51,7 @@ class Rule:
         self.kind = kind
         self.maps = maps
         self.forward = forward
+        self.method = method  # the array method that does the same; NumPy's functions cost more
         self.push = push
         self.regular = regular  # an argument at which the maps are finite, see Case.pull_masked
         self.sequence = sequence  # the operand is a list of arrays, as for np.concatenate
@@ -57,6 +59,7 @@ class Rule:
         signatures = [_parameters(m)[1:] if m else [] for m in maps]
         self.needs = [[p for p in names if p in KNOWN] for names in signatures]
         self.options = [any(p not in KNOWN for p in names) for names in signatures]
+        self.keywords = {"dtype", "casting", "order", *(p for names in signatures for p in names)} if maps else None
         self.spent = Spent(self)
         self._cases: dict[tuple[tuple[int, ...], bool], Case] = {}
 
@@ -103,12 +106,12 @@ def elementwise(function: Function, *maps: Function | None, regular: float = 0.5
     return _register(Rule(function, "elementwise", maps, regular=regular))
 
 
-def linear(function: Function, transpose: Function, *, sequence: bool = False) -> Rule:
+def linear(function: Function, transpose: Function, *, sequence: bool = False, method: str | None = None) -> Rule:
     """A function linear in its first operand: `transpose(g, x, *rest, **kwargs)`, where x is a Spec.
 
     With `sequence=True` the operand is a list of arrays and `transpose` returns a list of cotangents.
     """
-    return _register(Rule(function, "linear", (transpose,), sequence=sequence))
+    return _register(Rule(function, "linear", (transpose,), sequence=sequence, method=method))
 
 
 def bilinear(function: Function, lhs: Function, rhs: Function) -> Rule:
@@ -116,13 +119,14 @@ def bilinear(function: Function, lhs: Function, rhs: Function) -> Rule:
     return _register(Rule(function, "bilinear", (lhs, rhs)))
 
 
-def general(function: Function, forward: Function | None, *maps: Function | None, push: Function | None = None) -> Rule:
+def general(function: Function, forward: Function | None, *maps: Function | None, **options: Any) -> Rule:
     """Any differentiable function: `forward` returns (ans, aux) in its place, each map pulls back to one operand.
 
     `aux` holds only what is not differentiable: indices, masks, a factorisation next to its matrix.
-    `push(tangents, **saved)` may give the jvp where transposing the map twice is slow.
+    Options: `push(tangents, **saved)` gives the jvp where transposing the map twice is slow; `method`
+    names the array method that does the same as `function`.
     """
-    return _register(Rule(function, "general", maps, forward=forward, push=push))
+    return _register(Rule(function, "general", maps, forward=forward, **options))
 
 
 def composite(function: Function, body: Function) -> Rule:

@@ -190,7 +190,12 @@ def _walk(seeds: Any, floor: int, top: int, flag: FloatingPointFlag, free: bool,
                 break
             total = get(p)
             number = p.number
-            if total is None and number > top and (held is None or held.number < number) and (not heap or -heap[0][0] < number):
+            if (
+                total is None
+                and number > top
+                and (held is None or held.number < number)
+                and (not heap or -heap[0][0] < number)
+            ):
                 n, g = p, d  # newer than all that is pending: go on with it
             elif total is not None and type(d) is float64:
                 sums[p] = total + d

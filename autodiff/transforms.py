@@ -70,7 +70,7 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bo
         result = record.run(f, full, kwargs)
         value, aux = _split_aux(f, result) if has_aux else (result, None)
         _check_scalar(f, value)
-        seed = np.ones_like(value._data) if isinstance(value, Value) else None
+        seed = np.ones_like(value._array) if isinstance(value, Value) else None
         gradients = record.back([value], [seed])
         released = record.release(value)
         g = gradients[0] if isinstance(argnums, int) else tuple(gradients)
@@ -168,7 +168,7 @@ class _Record:
         self.top = self.values[-1]._node.number if self.values else 0  # type: ignore[union-attr]
 
     def _input(self, position: int, copy: bool, x: Any) -> Value:
-        data = x._data if isinstance(x, Value) else x
+        data = x._array if isinstance(x, Value) else x
         if isinstance(data, float | complex):
             data = np.asarray(data)[()]
         if not is_array(data) or data.dtype.kind not in "fc":
@@ -214,7 +214,7 @@ class _Record:
             v = next(it)
             g = ends.cotangents.get(v._node)  # type: ignore[arg-type]
             if g is None:
-                return np.zeros_like(v._data)[()]
+                return np.zeros_like(v._array)[()]
             return own(g, v._node in ends.owned)
 
         return tree_map(cotangent, self.arguments)
@@ -241,8 +241,8 @@ class _Record:
         def tangent(y: Any) -> Any:
             t = by_node.get(y._node) if isinstance(y, Value) else None
             if t is None:
-                return np.zeros_like(y._data if isinstance(y, Value) else y)[()]
-            return t if isinstance(t, Value) else t.copy()
+                return np.zeros_like(y._array if isinstance(y, Value) else y)[()]
+            return t if isinstance(t, Value) else t.copy()[()]
 
         return self.release(result, copy=True), tree_map(tangent, result)
 
@@ -254,7 +254,7 @@ class _Record:
                 return y
             if self.outer and y._node is not None and (self.nested or self._meets_outer(y._node)):
                 return y
-            return y._data.copy() if copy and isinstance(y._data, np.ndarray) else y._data
+            return y._array.copy() if copy and isinstance(y._array, np.ndarray) else y._array
 
         return tree_map(leave, result)
 
@@ -271,7 +271,7 @@ def _lift(g: Any) -> Value:
 
 
 def _lower(g: Any) -> Any:
-    return g._data if isinstance(g, Value) else g
+    return g._array if isinstance(g, Value) else g
 
 
 def _conjugated(pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
@@ -291,7 +291,7 @@ def _like(what: str, g: Any, y: Any) -> Any:
     if kept.dtype != dtype:
         kept = kept.astype(dtype)
     if isinstance(kept, Value):
-        return kept if kept._node is not None else kept._data
+        return kept if kept._node is not None else kept._array
     return kept[()] if not kept.ndim else kept
 
 
@@ -302,7 +302,7 @@ def _split_aux(f: Function, result: Any) -> tuple[Any, Any]:
 
 
 def _check_scalar(f: Function, value: Any) -> None:
-    data = value._data if isinstance(value, Value) else value
+    data = value._array if isinstance(value, Value) else value
     if not isinstance(data, (int, float)) and not is_array(data):
         raise GraphError(f"grad: {_name(f)} must return a scalar, it returned {type(value).__name__}")
     if np.size(data) != 1:

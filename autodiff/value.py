@@ -17,11 +17,12 @@ from typing import Any, Self
 import numpy as np
 
 from .convert import to_data
-from .dispatch import apply, apply_ufunc
-from .ends import IN_BACKWARD, Retained, own, seed
+from .dispatch import apply
+from .ends import IN_BACKWARD, Retained, own, seed, untracked
 from .errors import DetachError, GraphError, OperandError
 from .methods import Methods
 from .tape import LEAF, Node, leaf, walk_back
+from .ufuncs import apply_ufunc
 
 __all__ = ["Value"]
 
@@ -55,7 +56,7 @@ class Value(Methods):
         name: str | None = None,
     ) -> Self:
         self = _new(cls)
-        self._data = to_data(_untracked(data), dtype, requires_grad, copy)
+        self._array = to_data(untracked(data), dtype, requires_grad, copy)
         self._node = leaf() if requires_grad else None
         self._name = name
         return self
@@ -63,7 +64,7 @@ class Value(Methods):
     @staticmethod
     def _wrap(data: Any, node: Node | None = None) -> "Value":
         v: Value = _new(Value)
-        v._data = data
+        v._array = data
         v._node = node
         return v
 
@@ -72,18 +73,18 @@ class Value(Methods):
     @property
     def data(self) -> Any:
         """The array itself, shared; assigning keeps shape and dtype."""
-        return self._data
+        return self._array
 
     @data.setter
     def data(self, new: Any) -> None:
-        array = to_data(_untracked(new), self._data.dtype, False, copy=False)
-        if array.shape != self._data.shape:
-            raise ValueError(f"Value.data: cannot assign shape {array.shape} to a Value of shape {self._data.shape}")
-        self._data = array
+        array = to_data(untracked(new), self._array.dtype, False, copy=False)
+        if array.shape != self._array.shape:
+            raise ValueError(f"Value.data: cannot assign shape {array.shape} to a Value of shape {self._array.shape}")
+        self._array = array
 
     def detach(self) -> "Value":
         """The same array as an untracked Value. The gradient ends here."""
-        return self._wrap(self._data)
+        return self._wrap(self._array)
 
     # -- the graph
 
@@ -96,7 +97,7 @@ class Value(Methods):
     def requires_grad(self, on: bool) -> None:
         if not self.is_leaf:
             raise GraphError("requires_grad can be set on leaves only; v.detach() gives an untracked Value")
-        if on and self._data.dtype.kind not in "fc":
+        if on and self._array.dtype.kind not in "fc":
             raise OperandError(f"requires_grad: dtype {self.dtype} has no gradient; use v.astype(float) first")
         self._node = (self._node or leaf()) if on else None
 
@@ -132,7 +133,7 @@ class Value(Methods):
             if self._node is None:
                 raise GraphError("Value.grad: an untracked Value has no gradient")
             if not isinstance(new, Value):
-                new = to_data(_untracked(new), self._data.dtype, False, copy=False)
+                new = to_data(untracked(new), self._array.dtype, False, copy=False)
             if new.shape != self.shape:
                 raise ValueError(f"Value.grad: shape {new.shape} for a Value of shape {self.shape}")
         if self._node is not None:
@@ -189,13 +190,13 @@ class Value(Methods):
     def __autodiff_apply__(self, function: Any, args: Any, kwargs: Any) -> Any:
         return apply(function, args, kwargs)
 
-    # -- copies and text
+    # -- copies
 
     def __copy__(self) -> "Value":
         """A leaf or an untracked Value becomes an independent one; any other keeps its place in the graph."""
         if self.is_leaf:
-            return type(self)(self._data, requires_grad=self.requires_grad, name=self.name)
-        return self._wrap(self._data.copy(), self._node)
+            return type(self)(self._array, requires_grad=self.requires_grad, name=self.name)
+        return self._wrap(self._array.copy(), self._node)
 
     def __deepcopy__(self, memo: Any) -> "Value":
         return self.__copy__()
@@ -203,28 +204,7 @@ class Value(Methods):
     def __reduce__(self) -> Any:
         if not self.is_leaf:
             raise DetachError("a Value inside a graph cannot be pickled; pickle v.detach() or v.data")
-        return _unpickle, (type(self), self._data, self.requires_grad, self.name)
-
-    def __repr__(self) -> str:
-        data = self._data
-        text = np.array2string(np.asarray(data), separator=", ", prefix="Value(") if data.ndim else repr(data.item())
-        facts = [f"dtype={data.dtype}"]
-        if self.name is not None:
-            facts.append(f"name={self.name!r}")
-        if self._node is None:
-            facts.append("untracked")
-        elif not self.is_leaf:
-            facts.append(f"from={self._node.case.rule.name}")
-        return f"Value({text}, {', '.join(facts)})"
-
-
-def _untracked(data: Any) -> Any:
-    """The array of an untracked Value, anything else as it is."""
-    if not isinstance(data, Value):
-        return data
-    if data._node is not None:
-        raise DetachError("a tracked Value would be detached; pass v.detach() or v.data")
-    return data._data
+        return _unpickle, (type(self), self._array, self.requires_grad, self.name)
 
 
 def _unpickle(cls: type[Value], data: Any, requires_grad: bool, name: str | None) -> Value:

@@ -28,7 +28,7 @@ try:
 
     import autodiff as ad
     from autodiff import nn, optim
-except ImportError as error:
+except ModuleNotFoundError as error:
     raise SystemExit(
         f"digits.py needs {error.name}, which is not installed. autodiff[demo] brings all that it needs:\n"
         '  python -m pip install -e ".[demo]"      (in the root of the repository)'
@@ -94,7 +94,7 @@ def train(data: Data, seed: int, epochs: int) -> Run:
     start = time.perf_counter()
 
     bar = tqdm(range(epochs), desc=f"seed {seed}", unit="epoch")
-    for epoch in bar:
+    for _ in bar:
         losses = []
         order = rng.permutation(len(data.x_train))
         for batch in np.split(order, range(BATCH, len(order), BATCH)):
@@ -143,7 +143,7 @@ def draw(run: Run, data: Data, path: str) -> None:
     with plt.rc_context(STYLE):
         figure = plt.figure(figsize=(10, 5), layout="constrained")
         curves, digits = figure.subfigures(1, 2, width_ratios=[1, 1], wspace=0.06)
-        upper, lower = digits.subfigures(2, 1, height_ratios=[3, 1.08], hspace=0.02)
+        upper, lower = digits.subfigures(2, 1, height_ratios=[3, 1.11], hspace=0.02)
         draw_curves(curves, run)
         draw_digits(upper, others, 3, data, logits, "Held-out digits, and what they are taken for")
         draw_digits(lower, hardest, 1, data, logits, f"The four hardest of {len(logits)}")
@@ -181,7 +181,10 @@ def draw_digits(figure: SubFigure, which: np.ndarray, rows: int, data: Data, log
         wrong = predicted != truth
         axes.imshow(data.x_test[i].reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
         axes.set(xticks=[], yticks=[])
-        axes.set_xlabel(f"✗ {truth} read as {predicted}" if wrong else predicted, color=RED if wrong else "black")
+        if wrong:
+            axes.set_xlabel(f"✗ {truth} read as {predicted}", color=RED, fontsize=10.5)
+        else:
+            axes.set_xlabel(predicted)
         for spine in axes.spines.values():
             spine.set(visible=True, color=RED if wrong else "#cccccc", linewidth=2.5 if wrong else 1)
     figure.suptitle(title, x=0.02, ha="left", fontsize=STYLE["axes.titlesize"])
@@ -218,7 +221,9 @@ def main() -> None:
 def summary(run: Run) -> str:
     """One line for the terminal."""
     speed = run.images / run.seconds
-    return f"{run.accuracies[-1]:.1%} of the held-out digits right, {run.seconds:.1f} s, {speed:,.0f} images/s"
+    return (
+        f"{run.accuracies[-1]:.1%} of the held-out digits right, {run.seconds:.1f} s of training, {speed:,.0f} images/s"
+    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import arrays
+from autodiff import Value, arrays
 from autodiff.rules import activations, elementwise, special
 
 Array = np.ndarray[Any, Any]
@@ -32,7 +32,8 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Domain:
-    """`draw(rng, shape)` gives float64, integers or booleans; only float operands are differentiated."""
+    """`draw(rng, shape)` gives an operand: "f" floats, which are differentiated, "t" floats of which only shape
+    and dtype matter, "i" integers or "b" booleans."""
 
     draw: Callable[[Generator, Shape], Array]
     kind: str = "f"
@@ -60,6 +61,7 @@ def apart(offset: float) -> Domain:
 
 
 real = Domain(lambda rng, shape: rng.normal(size=shape))
+template = Domain(real.draw, "t")
 unit = between(-0.85, 0.85)
 positive = between(0.5, 2.0)
 above_one = between(1.3, 3.0)
@@ -137,6 +139,11 @@ class Case:
     output: int | None
 
     def __call__(self, *operands: Any) -> Any:
+        if any(isinstance(x, Value) for x in operands):  # NumPy asks templates alone which class takes over
+            pairs = zip(operands, self.row.domains, strict=True)
+            operands = tuple(
+                x if d.kind != "t" or isinstance(x, Value) else Value(x, requires_grad=False) for x, d in pairs
+            )
         given = (list(operands),) if self.row.sequence else operands
         result = self.row.function(*given, *self.args, **self.kwargs)
         return result if self.output is None else result[self.output]
@@ -153,10 +160,10 @@ class Case:
         """Arrays from the row's domains, NumPy scalars if 0-d; those that are differentiated have `dtype`."""
         drawn = []
         for domain, shape in zip(self.row.domains, self.shapes, strict=True):
-            if domain.kind == "f" and np.dtype(dtype).kind == "c":
+            if domain.kind in "ft" and np.dtype(dtype).kind == "c":
                 drawn.append(np.asarray(domain.complex(rng, shape), dtype)[()])
             else:
-                drawn.append(np.asarray(domain.draw(rng, shape), dtype if domain.kind == "f" else None)[()])
+                drawn.append(np.asarray(domain.draw(rng, shape), dtype if domain.kind in "ft" else None)[()])
         return drawn
 
     @property
@@ -218,6 +225,7 @@ row(np.modf,          off_steps,                  outputs=2)
 row(np.power,         positive, real,             complex=True)
 row(np.float_power,   positive, real,             complex=True, widens=True)
 row(elementwise.real_sign,    nonzero)
+row(elementwise.power, positive, real,            complex=True)
 row(elementwise.scalar_power, positive,           complex=True, tries=[call(3), call(-2), call(0.5), call(1), call(2.0)])
 
 # -- exponentials and logarithms
@@ -291,6 +299,7 @@ row(np.spacing,       one_binade)
 row(np.nextafter,     first, second)
 row(np.ldexp,         real, exponents)
 row(np.frexp,         one_binade,                 outputs=2)
+row(elementwise.binary_exponent, one_binade)
 
 # -- reductions
 
@@ -381,7 +390,7 @@ row(np.shares_memory, real, real)
 row(np.may_share_memory, real, real)
 row(np.zeros_like,    real,                       tries=[call(), call(dtype=int), call(shape=(2, 2))])
 row(np.ones_like,     real,                       tries=[call(), call(dtype=int), call(shape=(2, 2))])
-row(np.full_like,     real,                       tries=[call(2.5), call(3, dtype=int), call(1.5, shape=(2, 2))])
+row(np.full_like,     template, real,             complex=True, tries=[call(), call(shape=(4, 3))], shapes=[((2, 3), ()), ((2, 3), (3,)), ((0, 3), ()), ((), ())])
 row(np.empty_like,    real,                       tries=[call(), call(dtype=int), call(shape=(2, 2))], values=False)
 row(np.array_repr,    real)
 row(np.array_str,     real)

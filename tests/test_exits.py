@@ -74,8 +74,8 @@ def test_comparisons_are_untracked_values() -> None:
 
 def test_comparison_with_other_objects() -> None:
     v = Value(1.0)
-    assert (v == None) is False and (v != None) is True  # noqa: E711
-    assert (v == "1.0") is False and (v != "1.0") is True
+    for other in (None, "1.0"):
+        assert bool(v != other) is True and bool(v == other) is False
     assert v != object()
     with pytest.raises(TypeError):
         v < "a"
@@ -102,8 +102,6 @@ EXITS: dict[str, Callable[[Value], Any]] = {
     "np.asanyarray(v)": lambda v: np.asanyarray(v),
     "np.ascontiguousarray(v)": lambda v: np.ascontiguousarray(v),
     "np.full(3, v)": lambda v: np.full(3, v),
-    "np.full_like(buffer, v)": lambda v: np.full_like(np.ones(3), v),
-    "np.full_like(v, v)": lambda v: np.full_like(v, v),
     "np.float64(v)": lambda v: np.float64(v),
     "np.arange(v)": lambda v: np.arange(v),
     "np.linspace(0, v)": lambda v: np.linspace(0, v),
@@ -168,7 +166,7 @@ def test_silent_exits_are_loud(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["np.asarray(v)", "np.array([v, v])", "np.full(3, v)", "buffer[0] = v", "float(v)", "math.sin(v)", "complex(v)",
-     "operator.index(v)", "np.from_dlpack(v)", "pickle", "np.full_like(buffer, v)"],
+     "operator.index(v)", "np.from_dlpack(v)", "pickle"],
 )  # fmt: skip
 def test_silent_exits_name_the_way_out(name: str) -> None:
     with pytest.raises(LOUD) as caught:

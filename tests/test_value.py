@@ -296,26 +296,30 @@ def test_matmul_operator() -> None:
         Value(2.0) @ Value(3.0)
 
 
-def test_unary_operators_and_rounding() -> None:
-    for data in (np.float64(-1.7), np.array([-1.7, 2.5, 0.3])):
-        for f, slope in [
-            (operator.neg, -1.0),
-            (operator.pos, 1.0),
-            (abs, np.sign(data)),
-            (round, 0.0),
-            (lambda v: round(v, 1), 0.0),
-            (math.floor, 0.0),
-            (math.ceil, 0.0),
-            (math.trunc, 0.0),
-        ]:
-            v = Value(data)
-            result = f(v)
-            numpys = {math.floor: np.floor, math.ceil: np.ceil, math.trunc: np.trunc, round: np.round}.get(f)
-            expected = numpys(data) if numpys else np.round(data, 1) if slope is 0.0 else f(data)  # noqa: F632
-            assert isinstance(result, Value) and result.dtype == np.float64
-            np.testing.assert_array_equal(result.data, expected)
-            result.sum().backward()
-            np.testing.assert_array_equal(v.grad, slope * np.ones_like(data))
+@pytest.mark.parametrize("data", [np.float64(-1.7), np.array([-1.7, 2.5, 0.3])], ids=["0-d", "1-d"])
+@pytest.mark.parametrize(
+    ("f", "numpys", "slope"),
+    [
+        (operator.neg, np.negative, lambda x: -np.ones_like(x)),
+        (operator.pos, np.positive, np.ones_like),
+        (abs, np.abs, np.sign),
+        (round, np.round, np.zeros_like),
+        (lambda v: round(v, 1), lambda x: np.round(x, 1), np.zeros_like),
+        (math.floor, np.floor, np.zeros_like),
+        (math.ceil, np.ceil, np.zeros_like),
+        (math.trunc, np.trunc, np.zeros_like),
+    ],
+    ids=["-", "+", "abs", "round", "round(v, 1)", "floor", "ceil", "trunc"],
+)
+def test_unary_operator(
+    f: Callable[..., Any], numpys: Callable[..., Any], slope: Callable[..., Any], data: Any
+) -> None:
+    v = Value(data)
+    result = f(v)
+    assert isinstance(result, Value) and result.dtype == np.float64
+    np.testing.assert_array_equal(result.data, numpys(data))
+    result.sum().backward()
+    np.testing.assert_array_equal(v.grad, slope(data))
 
 
 def test_divmod() -> None:

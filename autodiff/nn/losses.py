@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import OperandError
-from ..rules.activations import log_softmax
+from ..rules.activations import log_softmax, nll
 from ..value import Value
 
 __all__ = ["cross_entropy", "mse"]
@@ -42,7 +42,7 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
         raise ValueError(
             f"cross_entropy: labels[{row}] is {labels[row]}; with {shape[1]} classes 0..{shape[1] - 1} fit"
         )
-    return log_softmax(logits, axis=-1)[np.arange(shape[0]), labels].sum() / -shape[0]
+    return nll(logits, labels)
 
 
 def mse(prediction: Any, target: Any) -> Any:
@@ -68,5 +68,5 @@ def mse(prediction: Any, target: Any) -> Any:
 
 
 def _array(x: Any) -> Any:
-    """Lists and numbers as arrays; Values and arrays of any kind as they are."""
-    return x if hasattr(x, "dtype") else np.asarray(x)
+    """Lists, numbers and columns of tables as arrays; Values and arrays of any kind as they are."""
+    return x if hasattr(type(x), "__array_function__") else np.asarray(x)

@@ -123,9 +123,9 @@ def _flat(array: Any) -> Any:
 def references(p: Value) -> int:
     """How many references there are to the array of `p`, those of this very line included.
 
-    It reads the slot `_data`, because the property `data` is how an array gets out.
+    It reads the slot `_array`, because the property `data` is how an array gets out.
     """
-    return sys.getrefcount(p._data)
+    return sys.getrefcount(p._array)
 
 
 ALONE = 2  # the slot's and the argument's: what `references` says of an array that nobody else holds
@@ -142,7 +142,7 @@ COUNTED = (
 
 def is_alone(p: Value) -> bool:
     """Whether it is certain that no node, view or user holds the array of `p`, and it can be written."""
-    if not COUNTED or type(p._data) is not np.ndarray or references(p) != ALONE:
+    if not COUNTED or type(p._array) is not np.ndarray or references(p) != ALONE:
         return False
-    flags = p._data.flags
+    flags = p._array.flags
     return flags.owndata and flags.carray

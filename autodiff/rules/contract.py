@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..convert import as_operand
 from ..rule import bilinear, composite
 
 
@@ -29,6 +30,7 @@ bilinear(np.matmul, matmul_lhs, matmul_rhs)
 
 def dot(a, b):
     """`np.dot` by matmul: a sum over the last axis of a and the second to last of b."""
+    a, b = as_operand(a, "dot"), as_operand(b, "dot")
     if not np.ndim(a) or not np.ndim(b):
         return np.multiply(a, b)
     if np.ndim(b) <= 2:
@@ -38,11 +40,16 @@ def dot(a, b):
     return flat.reshape(flat.shape[:-1] + rows.shape[1:])
 
 
-composite(np.dot, dot)
-
 def inner(a, b):
+    a, b = as_operand(a, "inner"), as_operand(b, "inner")
     return np.dot(a, np.swapaxes(b, -1, -2)) if np.ndim(a) and np.ndim(b) > 1 else np.dot(a, b)
 
 
+def outer(a, b):
+    a, b = as_operand(a, "outer"), as_operand(b, "outer")
+    return np.multiply(np.reshape(a, (-1, 1)), np.reshape(b, (1, -1)))
+
+
+composite(np.dot, dot)
 composite(np.inner, inner)
-composite(np.outer, lambda a, b: np.multiply(np.reshape(a, (-1, 1)), np.reshape(b, (1, -1))))
+composite(np.outer, outer)

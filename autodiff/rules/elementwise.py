@@ -61,12 +61,10 @@ composite(np.sign, lambda x: safe_divide(x, np.absolute(x)) if is_complex(x) els
 
 # -- powers: at x = 0 = y the base's derivative is 0, and for x = 0 <= y so is the exponent's
 
-def power_base(g, x, y):
-    return g * (y * x ** (y - ((x != 0) | (y != 0))))
-
-
-def power_exponent(g, ans, x, y):
-    return g * ans * np.log(x + ((x == 0) & (y >= 0)))
+@dispatchable
+def power(x, y):
+    """`np.power`; a function of its own, so that numbers as exponents can have a cheaper rule."""
+    return np.power(x, y)
 
 
 @dispatchable
@@ -75,9 +73,25 @@ def scalar_power(x, y):
     return x**y
 
 
-elementwise(np.power,       power_base, power_exponent)
+def power_base(g, x, y):
+    return g * (y * x ** (y - ((x != 0) | (y != 0))))
+
+
+def power_exponent(g, ans, x, y):
+    log = np.log(np.where((x == 0) & (y >= 0), 1.0, x))
+    return g * ans * log.astype(ans.dtype)
+
+
+def choose_power(x, y, **kwargs):
+    if isinstance(y, (int, float)) and not isinstance(y, np.generic) and not kwargs:
+        return scalar_power(x, y) if y else power(x, np.zeros_like(x))
+    return power(x, y.astype(getattr(x, "dtype", int)) if getattr(y, "dtype", None) == np.bool_ else y, **kwargs)
+
+
+elementwise(power,          power_base, power_exponent)
 elementwise(np.float_power, power_base, power_exponent)
 elementwise(scalar_power,   lambda g, x, y: g * (y * x ** (y - 1)), None)
+composite(np.power,         choose_power)
 
 
 # -- exponentials and logarithms
@@ -89,13 +103,13 @@ elementwise(np.log,        lambda g, x: g / x)
 elementwise(np.log2,       lambda g, x: g / x / LN2)
 elementwise(np.log10,      lambda g, x: g / x / LN10)
 elementwise(np.log1p,      lambda g, x: g / (x + 1))
-elementwise(np.logaddexp,  lambda g, x, ans: g * np.exp(x - finite(ans)),  lambda g, y, ans: g * np.exp(y - finite(ans)))
-elementwise(np.logaddexp2, lambda g, x, ans: g * np.exp2(x - finite(ans)), lambda g, y, ans: g * np.exp2(y - finite(ans)))
+elementwise(np.logaddexp,  lambda g, x, y: g * sigmoid(gap(x, y)),       lambda g, x, y: g * sigmoid(gap(y, x)))
+elementwise(np.logaddexp2, lambda g, x, y: g * sigmoid(LN2 * gap(x, y)), lambda g, x, y: g * sigmoid(LN2 * gap(y, x)))
 
 
-def finite(x):
-    """`x` with its infinities as 0, so that `exp(x - finite(ans))` is 0 where everything is -inf."""
-    return np.where(np.isfinite(x), x, 0.0)
+def gap(x, y):
+    """`x - y`, and 0 between equal infinities."""
+    return np.where((x == y) & np.isinf(x), 0.0, x - y)
 
 
 # -- trigonometric and hyperbolic functions
@@ -143,7 +157,7 @@ elementwise(np.floor,    zero)
 elementwise(np.ceil,     zero)
 elementwise(np.trunc,    zero)
 elementwise(np.rint,     zero)
-elementwise(np.round,    zero)
+elementwise(np.round,    lambda g, decimals=0: np.zeros_like(g))
 elementwise(np.spacing,  zero)
 elementwise(np.ldexp,    lambda g, y: np.ldexp(g, y), None)
 elementwise(np.nextafter, lambda g: g, zero)
@@ -177,6 +191,19 @@ def clip(a, a_min=None, a_max=None, *, min=None, max=None):
 
 
 composite(np.clip, clip)
+
+@dispatchable
+def sigmoid(x):
+    """`1 / (1 + exp(-x))`, without overflow.
+
+    >>> sigmoid(np.array([-1e4, 0.0, 1e4]))
+    array([0. , 0.5, 1. ])
+    """
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
+elementwise(sigmoid, lambda g, ans: g * ans * (1 - ans))
 
 nondiff(
     np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal,

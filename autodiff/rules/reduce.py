@@ -1,5 +1,7 @@
 """Sums, products, extrema, moments and cumulative sums."""
 
+import math
+
 import numpy as np
 
 from ..arrays import expand, keepaxes, safe_divide
@@ -33,9 +35,9 @@ def cumsum_map(g, x, axis=None, dtype=None, out=None):
     return np.cumsum(g[backward], axis=axis)[backward]
 
 
-linear(np.sum, sum_map)
-linear(np.mean, mean_map)
-linear(np.cumsum, cumsum_map)
+linear(np.sum, sum_map, method="sum")
+linear(np.mean, mean_map, method="mean")
+linear(np.cumsum, cumsum_map, method="cumsum")
 
 
 # -- products and extrema
@@ -71,25 +73,30 @@ def extremum_map(g, x, ans, axis=None, out=None, keepdims=False):
     return keepaxes(g, x, axis, keepdims) * ties / ties.sum(axis=axis, keepdims=True)
 
 
-general(np.prod, None, prod_map)
-general(np.max, None, extremum_map)
-general(np.min, None, extremum_map)
+general(np.prod, None, prod_map, method="prod")
+general(np.max, None, extremum_map, method="max")
+general(np.min, None, extremum_map, method="min")
 
 
 # -- moments
 
+def reciprocal(n):
+    """`1 / n` as a Python float, inf where NumPy's moments are nan for want of numbers."""
+    return 1 / n if n > 0 else math.inf
+
+
 def var_map(g, x, axis=None, dtype=None, out=None, ddof=0, keepdims=False):
     centred = (x - x.mean(axis=axis, keepdims=True)).conj()
-    return keepaxes(g, x, axis, keepdims) * centred * (2 / (count(x, axis) - ddof))
+    return keepaxes(g, x, axis, keepdims) * centred * (2 * reciprocal(count(x, axis) - ddof))
 
 
 def std_map(g, x, ans, axis=None, dtype=None, out=None, ddof=0, keepdims=False):
     centred = (x - x.mean(axis=axis, keepdims=True)).conj()
-    slope = safe_divide(centred, keepaxes(ans, x, axis, keepdims)) / (count(x, axis) - ddof)
+    slope = safe_divide(centred, keepaxes(ans, x, axis, keepdims)) * reciprocal(count(x, axis) - ddof)
     return keepaxes(g, x, axis, keepdims) * slope
 
 
-general(np.var, None, var_map)
-general(np.std, None, std_map)
+general(np.var, None, var_map, method="var")
+general(np.std, None, std_map, method="std")
 
 nondiff(np.argmax, np.argmin, np.any, np.all, np.count_nonzero)

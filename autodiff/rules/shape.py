@@ -6,6 +6,7 @@ All linear: the transpose moves the cotangent back, and nothing of the data is k
 import numpy as np
 
 from ..arrays import cast, expand, getitem, restore, scatter_add
+from ..convert import as_operand
 from ..rule import composite, linear, nondiff
 
 
@@ -44,8 +45,8 @@ def to_shape(g, x, *args, **kwargs):
 
 
 linear(np.reshape,      lambda g, x, shape=None, order="C", copy=None: g.reshape(x.shape, order=order))
-linear(np.ravel,        lambda g, x, order="C": g.reshape(x.shape, order=order))
-linear(np.squeeze,      lambda g, x, axis=None: g.reshape(x.shape))
+linear(np.ravel,        lambda g, x, order="C": g.reshape(x.shape, order=order), method="ravel")
+linear(np.squeeze,      lambda g, x, axis=None: g.reshape(x.shape), method="squeeze")
 linear(np.expand_dims,  lambda g, x, axis=None: g.reshape(x.shape))
 linear(np.transpose,    transpose_map)
 linear(np.swapaxes,     lambda g, x, axis1, axis2: g.swapaxes(axis1, axis2))
@@ -62,16 +63,20 @@ linear(np.concatenate,  concatenate_map, sequence=True)
 linear(np.stack,        stack_map, sequence=True)
 
 
+def arrays_of(xs):
+    return [as_operand(x, "stacking") for x in xs]
+
+
 def at_least_2d_columns(xs):
-    return [x if np.ndim(x) == 2 else np.reshape(x, (-1, 1)) for x in xs]
+    return [x if np.ndim(x) == 2 else np.reshape(x, (-1, 1)) for x in arrays_of(xs)]
 
 
 def at_least_1d(xs):
-    return [x if np.ndim(x) else np.reshape(x, (1,)) for x in xs]
+    return [x if np.ndim(x) else np.reshape(x, (1,)) for x in arrays_of(xs)]
 
 
 def at_least_2d_rows(xs):
-    return [x if np.ndim(x) > 1 else np.reshape(x, (1, -1)) for x in xs]
+    return [x if np.ndim(x) > 1 else np.reshape(x, (1, -1)) for x in arrays_of(xs)]
 
 
 def hstack(tup, **kwargs):
@@ -79,14 +84,20 @@ def hstack(tup, **kwargs):
     return np.concatenate(xs, axis=0 if np.ndim(xs[0]) == 1 else 1, **kwargs)
 
 
+def full_like(a, fill_value, dtype=None, order="K", subok=True, **kwargs):
+    zeros = np.zeros_like(a, dtype, order, subok, **kwargs)
+    return cast(zeros + fill_value, zeros.dtype)
+
+
 composite(np.hstack,       hstack)
 composite(np.vstack,       lambda tup, **kwargs: np.concatenate(at_least_2d_rows(tup), axis=0, **kwargs))
 composite(np.column_stack, lambda tup: np.concatenate(at_least_2d_columns(tup), axis=1))
+composite(np.full_like,    full_like)
 composite(np.angle,        lambda z, deg=False: np.arctan2(np.imag(z), np.real(z)) * (180 / np.pi if deg else 1))
 
 nondiff(
     np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type, np.can_cast, np.nonzero,
-    np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.array_equal, np.allclose, np.isclose,
+    np.zeros_like, np.ones_like, np.empty_like, np.array_equal, np.allclose, np.isclose,
     np.argsort, np.searchsorted, np.shares_memory, np.may_share_memory, np.array_repr, np.array_str, np.array2string,
 )
 
