@@ -61,7 +61,7 @@ class Case:
 
     def packing(self) -> str:
         """The expression that packs the fields, in terms of x, y, z, ans, aux, rest, kwargs."""
-        return packed([f"Spec.of({f[1:]})" if f[0] == "s" else f for f in self.fields])
+        return packed([f"Spec({f[1:]}.shape, {f[1:]}.dtype)" if f[0] == "s" else f for f in self.fields])
 
     def call(self, i: int) -> str:
         """The expression for operand `i`'s cotangent."""

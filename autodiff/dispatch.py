@@ -47,7 +47,7 @@ def apply(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
                     f"{full_name(function)} has no derivative rule, and an argument is tracked; pass "
                     "v.detach() if no gradient is wanted, or write it with functions that have one"
                 )
-    elif kwargs:
+    elif kwargs and not kwargs.keys() <= rule.keywords:
         args, kwargs = _normalize(rule, args, kwargs)
     if rule is None or rule.kind == "nondiff":
         box = next(_boxes((args, kwargs)))
@@ -55,23 +55,34 @@ def apply(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
         return tree_map(lambda leaf: box._wrap(leaf) if is_array(leaf) else leaf, result)
     if rule.kind == "composite":
         return rule.forward(*args, **kwargs)  # type: ignore[misc]
-    if len(args) == 1 and rule.kind == "elementwise" and not kwargs:
-        return _record_unary(rule, args[0])
-    box = args[0] if args and isinstance(args[0], Box) else next(_boxes((args, kwargs)))
-    return _record(rule, box, args, kwargs)
+    if len(rule.maps) == 1 and not rule.sequence and isinstance(args[0], Box):
+        return _record_unary(rule, args[0], args[1:], kwargs)
+    return _record(rule, next(_boxes((args, kwargs))), args, kwargs)
 
 
-def _record_unary(rule: Rule, box: Box) -> Any:
-    """`_record` for a function of one operand, the common case, at a third of the cost."""
-    x, parent = box._array, box._node
-    ans = rule.function(x)
-    if parent is None or not RECORDING.get():
+def _record_unary(rule: Rule, box: Box, rest: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`_record` for a function of one operand, the common case, at half the cost."""
+    x, parent, aux = box._array, box._node, None
+    if rest:
+        rest = tuple([_option(rule, v) for v in rest])
+    if kwargs:
+        kwargs = {k: _option(rule, v) for k, v in kwargs.items()}
+    if rule.forward:
+        ans, aux = rule.forward(x, *rest, **kwargs)
+    elif rule.method:
+        ans = getattr(x, rule.method)(*rest, **kwargs)
+    else:
+        ans = rule.function(x, *rest, **kwargs)
+    if type(ans) is np.ndarray and not ans.ndim:
+        ans = ans[()]
+    dtype = ans.dtype
+    if parent is None or dtype.kind not in "fc" or not RECORDING.get():
         return box._wrap(ans)
     node = Node()
     node.number = number()
     node.parents = (parent,)
-    node.case = case = rule.case((0,), x.dtype is not ans.dtype)
-    node.saved = case.save(x, None, None, ans, None, (), {})
+    node.case = case = rule.case((0,), x.dtype is not dtype)
+    node.saved = case.save(x, None, None, ans, aux, rest, kwargs)
     return box._wrap(ans, node)
 
 
@@ -84,13 +95,11 @@ def _record(rule: Rule, box: Box, args: tuple[Any, ...], kwargs: dict[str, Any])
     rest = tuple(_option(rule, v) for v in rest) if rest else ()
     kwargs = {k: _option(rule, v) for k, v in kwargs.items()} if kwargs else {}
     data = [a._array if isinstance(a, Box) else _operand(rule, a) for a in operands]
-    aux = None
     if rule.forward:
         ans, aux = rule.forward(*data, *rest, **kwargs)
-    elif rule.method:
-        ans = getattr(data[0], rule.method)(*rest, **kwargs)
     else:
-        ans = rule.function(data, *rest, **kwargs) if rule.sequence else rule.function(*data, *rest, **kwargs)
+        inputs = [data] if rule.sequence else data
+        ans, aux = rule.function(*inputs, *rest, **kwargs), None
     if type(ans) is np.ndarray and not ans.ndim:
         ans = ans[()]
     tracked = tuple([i for i, a in enumerate(operands) if isinstance(a, Box) and a._node is not None])
@@ -149,7 +158,7 @@ def _normalize(rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
         raise OperandError(f"{rule.name}: out= cannot be used with Values; assign the result instead")
     if "where" in kwargs:
         raise OperandError(f"{rule.name}: where= cannot be used with Values; use np.where(mask, x, y) instead")
-    if rule.keywords is not None and not kwargs.keys() <= rule.keywords:
+    if rule.kind != "composite":
         for name in rule.operand_names[len(args) :]:
             if name in kwargs:
                 args = (*args, kwargs.pop(name))

@@ -59,7 +59,11 @@ class Rule:
         signatures = [_parameters(m)[1:] if m else [] for m in maps]
         self.needs = [[p for p in names if p in KNOWN] for names in signatures]
         self.options = [any(p not in KNOWN for p in names) for names in signatures]
-        self.keywords = {"dtype", "casting", "order", *(p for names in signatures for p in names)} if maps else None
+        self.keywords = {p for names in signatures for p in names if p not in KNOWN} - {"out"} | {
+            "dtype",
+            "casting",
+            "order",
+        }
         self.spent = Spent(self)
         self._cases: dict[tuple[tuple[int, ...], bool], Case] = {}
 
