@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .arrays import expand, restore
-from .codegen import compile_function, inline, into, packed, unpacked
+from .codegen import compile_function, inline, packed, unpacked
 from .errors import GraphError
 from .spec import Spec
 
@@ -33,9 +33,9 @@ class Case:
     x, y, z, ans, aux are data; sx, sy, sz, sans are Specs; rest and kwargs the remaining arguments.
     """
 
-    __slots__ = ("argnums", "count", "fields", "pull", "pull_into", "restored", "rule", "save", "spent")
+    __slots__ = ("argnums", "count", "fields", "pull", "restored", "rule", "save", "spent")
 
-    is_spent = reuses = False
+    is_spent = False
 
     def __init__(self, rule: "Rule", argnums: tuple[int, ...], restored: bool) -> None:
         self.rule = rule
@@ -75,12 +75,10 @@ class Case:
         if name == "save":
             return f"def save(x, y, z, ans, aux, rest, kwargs):\n    return {self.packing()}\n"
         calls = ", ".join(map(self.call, self.argnums))
-        if name == "pull_into":
-            return f"def pull_into(saved, g, out):\n{unpacked(self.fields)}    return {into(calls)}\n"
         return f"def {name}(saved, g):\n{unpacked(self.fields)}    return {calls}\n"
 
     def __getattr__(self, name: str) -> Any:
-        if name not in ("save", "pull", "pull_into"):
+        if name not in ("save", "pull"):
             raise AttributeError(name)
         namespace: dict[str, Any] = {f"map{i}": m for i, m in enumerate(self.rule.maps)}
         namespace.update(np=np, Spec=Spec, restore=restore)
@@ -183,7 +181,7 @@ class StandIn:
 
     __slots__ = ("case", "count", "rule", "spent")
 
-    is_spent = reuses = False
+    is_spent = False
 
     def __init__(self, case: Any) -> None:
         self.case, self.count, self.rule, self.spent = case, case.count, case.rule, case.spent
@@ -196,7 +194,7 @@ class Spent:
     """Takes the place of a case whose residuals a backward walk has consumed."""
 
     count = 0
-    is_spent, reuses = True, False
+    is_spent = True
 
     def __init__(self, rule: "Rule") -> None:
         self.rule = rule

@@ -12,13 +12,12 @@ which is what one would write by hand. Everything is compiled at its first use, 
 """
 
 import linecache
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["compile_function", "inline", "into", "packed", "unpacked"]
+__all__ = ["compile_function", "inline", "packed", "unpacked"]
 
 
 def compile_function(name: str, source: str, namespace: dict[str, Any]) -> Callable[..., Any]:
@@ -48,19 +47,6 @@ def inline(function: Callable[..., Any], names: Sequence[str]) -> str | None:
         return _text(function(*map(Symbol, names)))
     except (TypeError, AttributeError, ValueError):
         return None
-
-
-def into(text: str) -> str:
-    """The expression with its first operation on `g` written into the array `out`, where it has one."""
-    match = re.search(r"\(g ([*/]) ", text)
-    if not match:
-        return text
-    depth, end = 1, match.end()
-    while depth:
-        depth += {"(": 1, ")": -1}.get(text[end], 0)
-        end += 1
-    ufunc = {"*": "multiply", "/": "divide"}[match[1]]
-    return f"{text[: match.start()]}np.{ufunc}(g, {text[match.end() : end - 1]}, out){text[end:]}"
 
 
 class Symbol:

@@ -34,8 +34,6 @@ class Checked(StandIn):
 
     __slots__ = ("array", "sample")
 
-    reuses = True
-
     def __init__(self, case: Any, array: np.ndarray[Any, Any]) -> None:
         super().__init__(case)
         self.array = array
@@ -51,10 +49,6 @@ class Checked(StandIn):
     def pull(self, saved: Any, g: Any) -> Any:
         self.check()
         return self.case.pull(saved, g)
-
-    def pull_into(self, saved: Any, g: Any, out: Any) -> Any:
-        self.check()
-        return self.case.pull_into(saved, g, out)
 
     def push(self, saved: Any, tangents: tuple[Any, ...], masked: bool = False) -> Any:
         self.check()

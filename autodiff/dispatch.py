@@ -57,7 +57,8 @@ def apply(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
         return rule.forward(*args, **kwargs)  # type: ignore[misc]
     if len(rule.maps) == 1 and not rule.sequence and isinstance(args[0], Box):
         return _record_unary(rule, args[0], args[1:], kwargs)
-    return _record(rule, next(_boxes((args, kwargs))), args, kwargs)
+    boxes = [a for a in args if isinstance(a, Box)] or list(_boxes((args, kwargs)))
+    return _record(rule, boxes[0], args, kwargs)
 
 
 def _record_unary(rule: Rule, box: Box, rest: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -16,9 +16,9 @@ from .dispatch import Box
 from .errors import DetachError, GraphError, OperandError
 from .tape import Node
 
-__all__ = ["IN_BACKWARD", "Retained", "own", "seed", "untracked"]
+__all__ = ["KEPT", "Retained", "own", "seed", "untracked"]
 
-IN_BACKWARD: ContextVar[bool] = ContextVar("autodiff_in_backward", default=False)
+KEPT: ContextVar[list[tuple[Node, Any]] | None] = ContextVar("autodiff_kept", default=None)  # by retain_grad()
 
 
 class Retained(StandIn):
@@ -33,9 +33,9 @@ class Retained(StandIn):
     def pull(self, saved: Any, g: Any) -> Any:
         result = self.case.pull(saved, g)
         node = self.node()
-        if node is not None and IN_BACKWARD.get():
-            total = own(g, False)
-            node.grad = total if node.grad is None else node.grad + total
+        kept = KEPT.get()
+        if node is not None and kept is not None:
+            kept.append((node, own(g, False)))
         return result
 
 

@@ -1,6 +1,6 @@
 """The operators of Value that need not be fast, and the rest of Python's protocols.
 
-The binary operators + - * / // % ** are in binary.py, written out for speed.
++ - * / // % ** are in binary.py, written out for speed.
 """
 
 import operator

@@ -28,6 +28,7 @@ __all__ = ["RECORDING", "Node", "OuterGraphError", "leaf", "number", "reachable"
 RECORDING: ContextVar[bool] = ContextVar("autodiff_recording", default=True)
 
 number = itertools.count(1).__next__
+SMALL = 4096  # bytes, up to which adding in place costs more than a new array
 LEAF = 0  # the number of every leaf: older than any operation, whenever it was made
 
 float64 = np.float64
@@ -110,7 +111,6 @@ def _walk(seeds: Any, floor: int, top: int, flag: FloatingPointFlag, free: bool,
     owned: set[Node] = set()  # the nodes whose sum is an array that only the walk knows
     heap: list[tuple[int, Node]] = []  # pending nodes as (-number, node), the newest first
     held: Node | None = None  # a pending node that is not in the heap; often the next one
-    spare: Any = None  # a large array that the walk has no more use for
     get = sums.get
 
     def add(q: Node, d: Any, fresh: bool) -> None:
@@ -130,7 +130,7 @@ def _walk(seeds: Any, floor: int, top: int, flag: FloatingPointFlag, free: bool,
             sums[q] = d
             if fresh and type(d) is ndarray and d.base is None:
                 owned.add(q)
-        elif type(total) is ndarray and type(d) is ndarray and q in owned and total.dtype == d.dtype:
+        elif q in owned and total.nbytes > SMALL and type(d) is ndarray and total.dtype == d.dtype:
             np.add(total, d, out=total)
         else:
             sums[q] = total + d
@@ -144,18 +144,11 @@ def _walk(seeds: Any, floor: int, top: int, flag: FloatingPointFlag, free: bool,
             n = heappop(heap)[1]
         else:
             n, held = held, None
-        g, fresh = sums.pop(n), n in owned
+        g = sums.pop(n)
         while True:
             case = n.case
             saved = n.saved if wrap is None else case.lift(n.saved, n, wrap)
-            if case.reuses and fresh and type(g) is ndarray and g.base is None:
-                if spare is not None and spare.shape == g.shape and spare.dtype == g.dtype:
-                    d = case.pull_into(saved, g, spare)
-                else:
-                    d = case.pull(saved, g)
-                spare = g if case.count == 1 and d is not g else None
-            else:
-                d = case.pull(saved, g)
+            d = case.pull(saved, g)
             if flag.raised:
                 flag.raised = False
                 if case.rule.kind == "elementwise":
@@ -166,7 +159,6 @@ def _walk(seeds: Any, floor: int, top: int, flag: FloatingPointFlag, free: bool,
                 n.saved = None
             if case.count == 1:
                 (p,) = n.parents
-                fresh = fresh or d is not g
             elif case.count == 2:
                 p, q = n.parents
                 d, e = d
@@ -183,7 +175,6 @@ def _walk(seeds: Any, floor: int, top: int, flag: FloatingPointFlag, free: bool,
                         sums[q] = e
                     else:
                         add(q, e, False)
-                fresh = d is not g
             else:
                 for q, e in zip(n.parents, d, strict=True):
                     add(q, e, e is not g)
@@ -201,7 +192,7 @@ def _walk(seeds: Any, floor: int, top: int, flag: FloatingPointFlag, free: bool,
                 sums[p] = total + d
                 break
             else:
-                add(p, d, fresh)
+                add(p, d, d is not g)
                 break
         d = e = total = None
     return Ends(sums, owned)

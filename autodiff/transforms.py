@@ -128,7 +128,7 @@ class Input:
     """The case of a transform's argument: cotangents end here, whoever walks."""
 
     count = 0
-    is_spent = reuses = False
+    is_spent = False
     rule = Rule(lambda x: x, "input")
 
     def pull(self, saved: Any, g: Any) -> tuple[()]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from .convert import to_data
 from .dispatch import apply
-from .ends import IN_BACKWARD, Retained, own, seed, untracked
+from .ends import KEPT, Retained, own, seed, untracked
 from .errors import DetachError, GraphError, OperandError
 from .methods import Methods
 from .tape import LEAF, Node, leaf, walk_back
@@ -169,14 +169,15 @@ class Value(Methods):
             raise GraphError("backward: this Value is untracked, nothing it was computed from requires a gradient")
         g = seed(self, gradient, create_graph)
         free = not (create_graph or retain_graph)
-        token = IN_BACKWARD.set(True)
+        kept: list[tuple[Node, Any]] = []
+        token = KEPT.set(kept)
         try:
             ends = walk_back([(self._node, g)], free=free, wrap=self._wrap if create_graph else None)
         finally:
-            IN_BACKWARD.reset(token)
+            KEPT.reset(token)
+        kept += [(node, own(total, node in ends.owned)) for node, total in ends.cotangents.items()]
         with _ADD_GRADS:
-            for node, total in ends.cotangents.items():
-                total = own(total, node in ends.owned)
+            for node, total in kept:
                 node.grad = total if node.grad is None else node.grad + total
 
     # -- NumPy's protocols and ours

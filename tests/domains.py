@@ -75,6 +75,7 @@ first, second, third = apart(0.0), apart(0.3), apart(0.6)
 integers = Domain(lambda rng, shape: rng.integers(0, 9, shape), "i")
 exponents = Domain(lambda rng, shape: rng.integers(-3, 4, shape), "i")
 booleans = Domain(lambda rng, shape: rng.random(shape) < 0.5, "b")
+labels = Domain(lambda rng, shape: rng.integers(0, 3, shape), "i")  # of three classes
 
 
 # -- rows
@@ -276,6 +277,8 @@ row(activations.silu,        real)
 row(activations.logsumexp,   real,                tries=axes)
 row(activations.softmax,     real,                tries=[call(), call(axis=0), call(1), call(axis=(0, 1)), call(axis=None)], shapes=cube)
 row(activations.log_softmax, real,                tries=[call(), call(axis=0), call(1), call(axis=(0, 1)), call(axis=None)], shapes=cube)
+
+row(activations.nll,         real, labels,        shapes=[((4, 3), (4,)), ((1, 3), (1,)), ((2, 5), (2,)), ((0, 3), (0,))])
 
 # -- choices and roundings
 

@@ -506,6 +506,9 @@ def derivative(f: Callable[..., Any], *xs: float, wrt: int = 0) -> float:
         (np.arctan2, (0.0, 0.0), 0.0),
         (np.logaddexp, (0.0, -math.inf), 1.0),
         (np.logaddexp, (-math.inf, 0.0), 0.0),
+        (np.logaddexp, (-math.inf, -math.inf), 0.5),
+        (np.logaddexp2, (-math.inf, -math.inf), 0.5),
+        (np.logaddexp, (math.inf, math.inf), 0.5),
         (ad.sigmoid, (1e4,), 0.0),
         (ad.sigmoid, (-1e4,), 0.0),
         (ad.softplus, (1e4,), 1.0),
@@ -724,12 +727,13 @@ def test_logsumexp_of_nothing_but_minus_infinity() -> None:
 
 
 def test_infinite_operands_of_a_soft_maximum() -> None:
-    """The weights of a soft maximum are between 0 and 1, or nan where inf meets inf: never inf."""
-    for f, xs in ((np.logaddexp, (np.inf, 0.0)), (np.logaddexp2, (0.0, np.inf)), (np.logaddexp, (np.inf, np.inf))):
-        weights = np.array(ad.grad(f, (0, 1))(*xs))
-        assert not np.isinf(weights).any(), f"{f.__name__}{xs}: {weights}"
-    weights = np.array(ad.grad(np.logaddexp, (0, 1))(-np.inf, -np.inf))
-    assert ((weights >= 0) & (weights <= 1)).all()
+    """The weights of a soft maximum: all on the larger operand, half each between equal infinities."""
+    inf = np.inf
+    for f in (np.logaddexp, np.logaddexp2):
+        for xs, expected in {(inf, 0.0): (1, 0), (0.0, inf): (0, 1), (inf, -inf): (1, 0), (0.0, -inf): (1, 0)}.items():
+            np.testing.assert_array_equal(ad.grad(f, (0, 1))(*xs), expected)
+        for x in (inf, -inf):
+            np.testing.assert_array_equal(ad.grad(f, (0, 1))(x, x), 0.5)
     assert not np.isinf(ad.grad(ad.logsumexp)(np.array([np.inf, 0.0]))).any()
 
 
