@@ -11,7 +11,7 @@
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .checking import check_grads
 from .errors import (
@@ -36,6 +36,10 @@ from .rules.activations import (
 )
 from .transforms import grad, jvp, value_and_grad, vjp
 from .value import Value
+
+if TYPE_CHECKING:
+    from . import nn, optim
+    from .draw import draw_graph
 
 __version__ = "0.1.0"
 

@@ -11,7 +11,7 @@ is the only place where broadcasting and promotion are undone.
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ __all__ = [
     "dispatchable",
     "expand",
     "getitem",
+    "is_unique",
     "keepaxes",
     "restore",
     "safe_divide",
@@ -29,11 +30,13 @@ __all__ = [
     "undispatched",
 ]
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 HOOK = "__autodiff_apply__"
 EAGER_BROADCAST = 4096  # elements; below it a filled array costs less than NumPy's broadcast_to
 
 
-def dispatchable(function: Callable[..., Any]) -> Callable[..., Any]:
+def dispatchable(function: F) -> F:
     """Let classes that define `__autodiff_apply__` take over calls with one of them as an argument.
 
     This is `__array_function__` for functions that are not NumPy's own; CuPy, say, would refuse them.
@@ -41,13 +44,15 @@ def dispatchable(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def door(*args: Any, **kwargs: Any) -> Any:
-        for a in args:
+        for a in (*args, *kwargs.values()) if kwargs else args:
             handler = getattr(type(a), HOOK, None)
             if handler is not None:
                 return handler(a, door, args, kwargs)
+        if args and type(args[0]) in (list, tuple, float, int):
+            args = (np.asarray(args[0]), *args[1:])
         return function(*args, **kwargs)
 
-    return door
+    return door  # type: ignore[return-value]
 
 
 def undispatched(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -126,4 +131,5 @@ def is_unique(key: Any) -> bool:
 
 def safe_divide(x: Any, y: Any) -> Any:
     """`x / y`, and 0 where both are 0: the subgradient that rules dividing by their own result choose."""
-    return x / (y + ((x == 0) & (y == 0)))
+    hole = (x == 0) & (y == 0)
+    return np.where(hole, 0.0, x / (y + hole))

@@ -1,11 +1,12 @@
-"""The binary operators of Value, written out for speed.
+"""The binary operators of Value, the arithmetic ones written out for speed.
 
-A binary operator is the hot path of every program on scalars and small arrays. So each is compiled, at
+An arithmetic operator is the hot path of every program on scalars and small arrays. So each is compiled, at
 its first use, from one template: it looks at the type of the other operand once, computes with the
 operator on the data (`np.float64 * np.float64` takes 40 ns, `np.multiply` of them 700), and fills the
 node in place with just what the case at hand will need. Everything unusual goes through the door.
 """
 
+import operator
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -14,8 +15,9 @@ import numpy as np
 from .case import Case
 from .codegen import compile_function
 from .constants import COPY_LIMIT, keep
-from .dispatch import apply
-from .operators import Operators, otherwise
+from .convert import is_array
+from .dispatch import Box, apply
+from .operators import Operators
 from .rule import RULES
 from .rules.elementwise import power, scalar_power
 from .spec import Spec
@@ -90,6 +92,14 @@ def {name}(a, b):
 """
 
 
+def otherwise(function: Callable[..., Any], other: Any, x: Any, y: Any) -> Any:
+    """An operator with an operand of an unusual kind."""
+    known = isinstance(other, (Box, float, int, complex, list, tuple, np.ndarray))
+    if known or is_array(other) or hasattr(other, "to_numpy"):
+        return apply(function, (x, y), {})
+    return NotImplemented
+
+
 def binary_method(cls: type, name: str) -> Callable[[Any, Any], Any]:
     """Compile the operator `name`, such as `__radd__`, for the class `cls`."""
     swapped = name.strip("_") not in BINARY
@@ -127,8 +137,17 @@ def binary_method(cls: type, name: str) -> Callable[[Any, Any], Any]:
     return compile_function(name, source, namespace)
 
 
+def _compare(compare: Callable[[Any, Any], Any], v: Any, other: Any) -> Any:
+    other = other._array if isinstance(other, Box) else other
+    if isinstance(other, (list, tuple)):
+        other = np.asarray(other)
+    elif not isinstance(other, (float, int, complex)) and not is_array(other):
+        return NotImplemented
+    return v._wrap(compare(v._array, other))
+
+
 class Binary(Operators):
-    """The binary operators. Each compiles itself when it is first called."""
+    """The binary operators. The arithmetic ones compile themselves when they are first called."""
 
     __slots__ = ()
 
@@ -173,6 +192,49 @@ class Binary(Operators):
 
     def __rpow__(self, other: Any) -> Self:
         return _compile_and_call("__rpow__", self, other)
+
+    def __matmul__(self, other: Any) -> Self:
+        return otherwise(np.matmul, other, self, other)
+
+    def __rmatmul__(self, other: Any) -> Self:
+        return otherwise(np.matmul, other, other, self)
+
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
+
+    def __and__(self, other: Any) -> Self:
+        return otherwise(np.bitwise_and, other, self, other)
+
+    def __or__(self, other: Any) -> Self:
+        return otherwise(np.bitwise_or, other, self, other)
+
+    def __xor__(self, other: Any) -> Self:
+        return otherwise(np.bitwise_xor, other, self, other)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> Self:  # type: ignore[override]
+        return _compare(operator.eq, self, other)
+
+    def __ne__(self, other: object) -> Self:  # type: ignore[override]
+        return _compare(operator.ne, self, other)
+
+    def __lt__(self, other: object) -> Self:
+        return _compare(operator.lt, self, other)
+
+    def __le__(self, other: object) -> Self:
+        return _compare(operator.le, self, other)
+
+    def __gt__(self, other: object) -> Self:
+        return _compare(operator.gt, self, other)
+
+    def __ge__(self, other: object) -> Self:
+        return _compare(operator.ge, self, other)
 
 
 def _compile_and_call(name: str, a: Any, b: Any) -> Any:

@@ -23,7 +23,7 @@ SAMPLES = 1024
 def keep(node: Node, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The array that `node` may save in place of the user's `array`."""
     if array.nbytes <= COPY_LIMIT:
-        return array.copy()
+        return array.copy(order="K")
     if array.flags.writeable:
         node.case = Checked(node.case, array)
     return array

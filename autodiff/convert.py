@@ -46,6 +46,7 @@ def to_data(data: Any, dtype: Any, variable: bool, copy: bool, argument: str = "
         data = data.to_numpy()
     if isinstance(data, (np.matrix, np.ma.MaskedArray)):
         raise OperandError(f"{argument}: got {describe(data)}")
+    given = data
     if not is_array(data):
         try:
             data = np.asarray(data)
@@ -53,7 +54,7 @@ def to_data(data: Any, dtype: Any, variable: bool, copy: bool, argument: str = "
             raise OperandError(f"{argument}: the nested lists are ragged; make all rows equally long") from error
         copy = False
     if not is_array(data) or (dtype is not None and np.dtype(dtype).kind not in "biufc"):
-        raise OperandError(f"{argument}: got {describe(data)}" if dtype is None else f"{argument}: dtype {dtype}")
+        raise OperandError(f"{argument}: got {describe(given)}" if dtype is None else f"{argument}: dtype {dtype}")
     if dtype is None and variable and data.dtype.kind in "biu":
         dtype = np.dtype(float)
     if dtype is not None and data.dtype != dtype:
@@ -63,7 +64,7 @@ def to_data(data: Any, dtype: Any, variable: bool, copy: bool, argument: str = "
     if variable and data.dtype.kind not in "fc":
         raise OperandError(f"{argument}: dtype {data.dtype} has no gradient; use a float dtype or requires_grad=False")
     if copy and not isinstance(data, np.generic):
-        data = data.copy()
+        data = data.copy(order="K")
     return data[()] if isinstance(data, np.ndarray) and not data.ndim else data
 
 

@@ -158,11 +158,11 @@ def _normalize(rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
     if "out" in kwargs:
         raise OperandError(f"{rule.name}: out= cannot be used with Values; assign the result instead")
     if "where" in kwargs:
-        raise OperandError(f"{rule.name}: where= cannot be used with Values; use np.where(mask, x, y) instead")
-    if rule.kind != "composite":
-        for name in rule.operand_names[len(args) :]:
-            if name in kwargs:
-                args = (*args, kwargs.pop(name))
+        raise OperandError(f"{rule.name}: where= cannot be used with Values; select with np.where or x[mask] first")
+    for name in rule.operand_names[len(args) :]:
+        if name in kwargs:
+            args = (*args, kwargs.pop(name))
+    if not rule.open:
         for name in kwargs.keys() - rule.keywords:
             raise OperandError(f"{rule.name}: the derivative rule does not know {name}=")
     return args, kwargs

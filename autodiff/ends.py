@@ -45,7 +45,7 @@ def own(g: Any, owned: bool) -> Any:
         return np.conj(g)
     if isinstance(g, Box):
         return g._wrap(own(g._array, False), g._node)
-    g = g if owned or isinstance(g, np.generic) else g.copy()
+    g = g if owned or isinstance(g, np.generic) else g.copy(order="K")
     return g if g.ndim else g[()]
 
 

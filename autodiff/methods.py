@@ -1,8 +1,10 @@
 """ndarray's attributes and methods, and the usual activations: each is one call to the door.
 
-They take NumPy's arguments and behave as NumPy's. What NumPy does not have is said in the docstring.
+They have NumPy's names and arguments, less `dtype`, `out` and `where`. What NumPy does not have is said in the
+docstring.
 """
 
+import operator
 from typing import Any, Self
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy as np
 from . import arrays
 from .binary import Binary
 from .dispatch import apply
+from .operators import Operators
 from .rules import activations
 from .tape import LEAF
 
@@ -261,11 +264,15 @@ class Methods(Binary):
         """The same elements in another shape, given as one tuple or as integers."""
         return apply(np.reshape, (self, shape[0] if len(shape) == 1 else shape), {"order": order})
 
-    def ravel(self) -> Self:
+    def ravel(self, order: Any = "C") -> Self:
         """The elements as one axis."""
-        return apply(np.reshape, (self, (-1,)), {})
+        return apply(np.ravel, (self,), {"order": order})
 
     flatten = ravel
+
+    def copy(self) -> Self:
+        """A copy that stays in the graph."""
+        return apply(np.copy, (self,), {})
 
     def transpose(self, *axes: Any) -> Self:
         """The axes in another order, given as one tuple or as integers; reversed if none are given."""
@@ -299,7 +306,10 @@ class Methods(Binary):
 
 
 def _index(key: Any) -> Any:
-    """The key with lists as arrays, which nobody else can change."""
+    """The key with sequences as arrays, which nobody else can change, and index-like objects as integers."""
     if isinstance(key, tuple):
-        return tuple(map(_index, key))
-    return np.array(key, dtype=None if key else int) if isinstance(key, list) else key
+        return tuple([_index(list(k) if isinstance(k, tuple) else k) for k in key])
+    if isinstance(key, (list, range)):
+        return np.array(key, dtype=None if len(key) else int)
+    known = isinstance(key, (int, np.generic, np.ndarray, Operators))
+    return operator.index(key) if hasattr(key, "__index__") and not known and not hasattr(key, "dtype") else key

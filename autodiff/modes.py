@@ -61,6 +61,17 @@ class no_grad:
 
             return generator
 
+        if inspect.isasyncgenfunction(function):
+            raise TypeError("no_grad cannot decorate an async generator; use `with no_grad():` between its yields")
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def coroutine(*args: Any, **kwargs: Any) -> Any:
+                with no_grad():
+                    return await function(*args, **kwargs)
+
+            return coroutine
+
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             with no_grad():

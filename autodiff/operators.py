@@ -1,44 +1,19 @@
-"""The operators of Value that need not be fast, and the rest of Python's protocols.
-
-+ - * / // % ** are in binary.py, written out for speed.
-"""
+"""Python's protocols for Value, less its binary operators: those are in binary.py."""
 
 import operator
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 import numpy as np
 
-from .convert import is_array
 from .dispatch import Box, apply
 from .errors import DetachError, OperandError
 
-__all__ = ["Operators", "otherwise"]
-
-
-def otherwise(function: Callable[..., Any], other: Any, x: Any, y: Any) -> Any:
-    """An operator with an operand of an unusual kind."""
-    known = isinstance(other, (Box, float, int, complex, list, tuple, np.ndarray))
-    if known or is_array(other) or hasattr(other, "to_numpy"):
-        return apply(function, (x, y), {})
-    return NotImplemented
-
-
-def _compare(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    def method(self: Any, other: Any) -> Any:
-        other = other._array if isinstance(other, Box) else other
-        if isinstance(other, (list, tuple)):
-            other = np.asarray(other)
-        elif not isinstance(other, (float, int, complex)) and not is_array(other):
-            return NotImplemented
-        result = compare(self._array, other)
-        return self._wrap(result) if is_array(result) else result
-
-    return method
+__all__ = ["Operators"]
 
 
 class Operators(Box):
-    """Unary operators, comparisons, conversions and the container protocol of Value.
+    """Unary operators, conversions and the container protocol of Value.
 
     Comparisons, `bool`, `int` and text formatting are always allowed: their derivative is zero almost
     everywhere. `float` and `np.asarray` would lose a gradient silently; they raise DetachError while
@@ -46,69 +21,38 @@ class Operators(Box):
     """
 
     __slots__ = ()
-    __hash__ = object.__hash__
     __pandas_priority__ = 5000  # pandas leaves mixed operations to us, and we refuse them by name
 
-    __eq__ = _compare(operator.eq)
-    __ne__ = _compare(operator.ne)
-    __lt__ = _compare(operator.lt)
-    __le__ = _compare(operator.le)
-    __gt__ = _compare(operator.gt)
-    __ge__ = _compare(operator.ge)
-
-    def __neg__(self) -> Any:
+    def __neg__(self) -> Self:
         return apply(np.negative, (self,), {})
 
-    def __pos__(self) -> Any:
+    def __pos__(self) -> Self:
         return apply(np.positive, (self,), {})
 
-    def __abs__(self) -> Any:
+    def __abs__(self) -> Self:
         return apply(np.absolute, (self,), {})
 
-    def __round__(self, ndigits: int | None = None) -> Any:
+    def __round__(self, ndigits: int | None = None) -> Self:
         return apply(np.round, (self, ndigits or 0), {})
 
-    def __floor__(self) -> Any:
+    def __floor__(self) -> Self:
         return apply(np.floor, (self,), {})
 
-    def __ceil__(self) -> Any:
+    def __ceil__(self) -> Self:
         return apply(np.ceil, (self,), {})
 
-    def __trunc__(self) -> Any:
+    def __trunc__(self) -> Self:
         return apply(np.trunc, (self,), {})
 
-    def __matmul__(self, other: Any) -> Any:
-        return otherwise(np.matmul, other, self, other)
-
-    def __rmatmul__(self, other: Any) -> Any:
-        return otherwise(np.matmul, other, other, self)
-
-    def __divmod__(self, other: Any) -> Any:
-        return self // other, self % other
-
-    def __rdivmod__(self, other: Any) -> Any:
-        return other // self, other % self
-
-    def __invert__(self) -> Any:
+    def __invert__(self) -> Self:
         return apply(np.invert, (self,), {})
-
-    def __and__(self, other: Any) -> Any:
-        return otherwise(np.bitwise_and, other, self, other)
-
-    def __or__(self, other: Any) -> Any:
-        return otherwise(np.bitwise_or, other, self, other)
-
-    def __xor__(self, other: Any) -> Any:
-        return otherwise(np.bitwise_xor, other, self, other)
-
-    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     def __len__(self) -> int:
         if not self._array.ndim:
             raise TypeError("len() of unsized object: the Value is 0-d")
         return len(self._array)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Self]:
         if not self._array.ndim:
             raise TypeError("iteration over a 0-d array")
         return (self[i] for i in range(len(self._array)))  # type: ignore[index]
@@ -123,7 +67,10 @@ class Operators(Box):
         return int(self._array)
 
     def __float__(self) -> float:
-        self._refuse("float()", "math functions and float() leave the graph: use np functions, or .item()")
+        self._refuse(
+            "float()",
+            "use np functions for math functions, np.stack for filling a buffer, or v.item() if no gradient is wanted",
+        )
         return float(self._array)
 
     def __complex__(self) -> complex:
@@ -137,7 +84,7 @@ class Operators(Box):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         self._refuse(
             "a plain array",
-            "np.stack([v, w]) instead of np.array([v, w]), np.full_like(v, ...) instead of np.full(n, v), "
+            "use np.stack([v, w]) for np.array([v, w]) and np.broadcast_to(v, n) for np.full(n, v), "
             "or v.data, v.detach() if no gradient is wanted",
         )
         return np.array(self._array, dtype=dtype, copy=copy)

@@ -46,6 +46,7 @@ class Rule:
         push: Function | None = None,
         regular: float = 0.5,
         sequence: bool = False,
+        name: str | None = None,
     ) -> None:
         self.function = function
         self.kind = kind
@@ -55,15 +56,15 @@ class Rule:
         self.push = push
         self.regular = regular  # an argument at which the maps are finite, see Case.pull_masked
         self.sequence = sequence  # the operand is a list of arrays, as for np.concatenate
-        self.name: str = getattr(function, "__name__", repr(function))
+        self.name: str = name or str(getattr(function, "__name__", function))
         signatures = [_parameters(m)[1:] if m else [] for m in maps]
         self.needs = [[p for p in names if p in KNOWN] for names in signatures]
         self.options = [any(p not in KNOWN for p in names) for names in signatures]
-        self.keywords = {p for names in signatures for p in names if p not in KNOWN} - {"out"} | {
-            "dtype",
-            "casting",
-            "order",
-        }
+        code: Any = getattr(forward, "__code__", None) if kind == "composite" else None
+        self.keywords = {"dtype", "casting", "order", *(p for names in signatures for p in names)} - KNOWN - {"out"}
+        self.open = kind == "composite" and (not code or bool(code.co_flags & inspect.CO_VARKEYWORDS))  # takes any
+        if code:
+            self.keywords = {*_parameters(forward)}  # type: ignore[arg-type]
         self.spent = Spent(self)
         self._cases: dict[tuple[tuple[int, ...], bool], Case] = {}
 
@@ -98,24 +99,25 @@ def _register(rule: Rule) -> Rule:
     return RULES.setdefault(rule.function, rule)
 
 
-def elementwise(function: Function, *maps: Function | None, regular: float = 0.5) -> Rule:
+def elementwise(function: Function, *maps: Function | None, **options: Any) -> Rule:
     """A function applied element by element: one diagonal map per operand (None: its derivative is 0).
 
     Where a map gives nan for a zero cotangent (0/0 or 0*inf, as sqrt at 0), the result is 0. To keep its
-    own derivatives finite there, it is evaluated at `regular` instead, where it must be finite.
+    own derivatives finite there, it is evaluated at `regular` (0.5) instead, where it must be finite.
 
     >>> elementwise(lambda x: x * x * x, lambda g, x: 3 * g * x * x)
     <elementwise rule of <lambda>>
     """
-    return _register(Rule(function, "elementwise", maps, regular=regular))
+    return _register(Rule(function, "elementwise", maps, **options))
 
 
-def linear(function: Function, transpose: Function, *, sequence: bool = False, method: str | None = None) -> Rule:
+def linear(function: Function, transpose: Function, **options: Any) -> Rule:
     """A function linear in its first operand: `transpose(g, x, *rest, **kwargs)`, where x is a Spec.
 
     With `sequence=True` the operand is a list of arrays and `transpose` returns a list of cotangents.
+    `forward` and `method` are as for `general`; `name` is what users read.
     """
-    return _register(Rule(function, "linear", (transpose,), sequence=sequence, method=method))
+    return _register(Rule(function, "linear", (transpose,), **options))
 
 
 def bilinear(function: Function, lhs: Function, rhs: Function) -> Rule:

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["RECORDING", "Node", "OuterGraphError", "leaf", "number", "reachable", "walk_back", "walk_forward"]
+__all__ = ["LEAF", "RECORDING", "Node", "OuterGraphError", "leaf", "number", "reachable", "walk_back", "walk_forward"]
 
 RECORDING: ContextVar[bool] = ContextVar("autodiff_recording", default=True)
 

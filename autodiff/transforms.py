@@ -9,6 +9,7 @@ then the walk is lifted, and the results are tracked Values. Otherwise they are 
 """
 
 import functools
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -59,10 +60,8 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bo
 
     @functools.wraps(f, updated=())
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-        for i in positions:
-            if not -len(args) <= i < len(args):
-                raise OperandError(f"grad: argnums={argnums!r}, but {_name(f)} was called with {len(args)} arguments")
+        single = hasattr(argnums, "__index__")
+        positions = _positions(f, (argnums,) if single else argnums, len(args))
         record = _Record("grad", [args[i] for i in positions])
         full = list(args)
         for i, given in zip(positions, record.arguments, strict=True):
@@ -72,8 +71,8 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bo
         _check_scalar(f, value)
         seed = np.ones_like(value._array) if isinstance(value, Value) else None
         gradients = record.back([value], [seed])
-        released = record.release(value)
-        g = gradients[0] if isinstance(argnums, int) else tuple(gradients)
+        released = record.release(value, known=True)
+        g = gradients[0] if single else tuple(gradients)
         return ((released, record.release(aux)) if has_aux else released), g
 
     return value_and_gradient
@@ -100,14 +99,14 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
         seeds = [_like("vjp: cotangent", c, y) for c, y in zip(cotangents, outputs, strict=True)]
         return tuple(record.back(outputs, seeds))
 
-    return record.release(result, copy=True), pull
+    return record.release(result), pull
 
 
 def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     """`f(*primals)` and its directional derivative along `tangents`, in one forward pass.
 
     `primals` and `tangents` are tuples of equal structure; for a function of one argument they may be
-    given bare.
+    given bare (a list or tuple counts as several arguments).
 
     >>> y, t = jvp(np.sin, (0.0,), (2.0,))
     >>> print(y, t)
@@ -129,7 +128,7 @@ class Input:
 
     count = 0
     is_spent = False
-    rule = Rule(lambda x: x, "input")
+    rule = Rule(np.positive, "input", name="argument")
 
     def pull(self, saved: Any, g: Any) -> tuple[()]:
         return ()
@@ -161,7 +160,8 @@ class _Record:
     def __init__(self, transform: str, arguments: Sequence[Any], copy: bool = False) -> None:
         self.transform = transform
         self.outer = RECORDING.get()  # under no_grad a transform gives plain arrays
-        self.nested = False
+        self.nested = False  # an argument is tracked in its own right
+        self.lifted = False  # a walk has run on Values
         self.floor = 0
         self.values: list[Value] = []
         self.arguments = [tree_map(functools.partial(self._input, i, copy), a) for i, a in enumerate(arguments)]
@@ -205,6 +205,7 @@ class _Record:
                 ends = walk_back(_conjugated(pairs), **bounds, prune=not outer)
             except OuterGraphError:
                 lifted = True
+        self.lifted = lifted
         if lifted:
             pairs = [(n, _lift(g)) for n, g in pairs]
             ends = walk_back(_conjugated(pairs), **bounds, wrap=Value._wrap)
@@ -244,17 +245,21 @@ class _Record:
                 return np.zeros_like(y._array if isinstance(y, Value) else y)[()]
             return t if isinstance(t, Value) else t.copy()[()]
 
-        return self.release(result, copy=True), tree_map(tangent, result)
+        return self.release(result), tree_map(tangent, result)
 
-    def release(self, result: Any, copy: bool = False) -> Any:
-        """What f returned, for the caller: plain arrays, unless an outer derivative may need Values."""
+    def release(self, result: Any, known: bool = False) -> Any:
+        """What f returned, for the caller: arrays of its own, unless an outer derivative may need Values.
+
+        `known`: a walk back from the result has said whether it meets an outer graph.
+        """
 
         def leave(y: Any) -> Any:
             if not isinstance(y, Value):
                 return y
-            if self.outer and y._node is not None and (self.nested or self._meets_outer(y._node)):
-                return y
-            return y._array.copy() if copy and isinstance(y._array, np.ndarray) else y._array
+            if self.outer and y._node is not None:
+                if self.nested or (self.lifted if known else self._meets_outer(y._node)):
+                    return y
+            return y._array.copy() if isinstance(y._array, np.ndarray) else y._array
 
         return tree_map(leave, result)
 
@@ -280,7 +285,7 @@ def _conjugated(pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
 
 def _like(what: str, g: Any, y: Any) -> Any:
     """`g` as a cotangent or tangent of `y`: of its shape, cast to its dtype."""
-    kept = g if isinstance(g, Value) else np.asarray(g)
+    kept = g if isinstance(g, Value) or is_array(g) else np.asarray(g)
     shape, dtype = np.shape(y), y.dtype if hasattr(y, "dtype") else np.result_type(y)
     if kept.shape != shape:
         raise ValueError(f"{what} has shape {kept.shape}, expected {shape}")
@@ -299,6 +304,17 @@ def _split_aux(f: Function, result: Any) -> tuple[Any, Any]:
     if not isinstance(result, tuple) or len(result) != 2:
         raise OperandError(f"grad: with has_aux=True {_name(f)} must return (value, aux)")
     return result
+
+
+def _positions(f: Function, argnums: Any, count: int) -> list[int]:
+    """The positions that `argnums` names among `count` arguments, none negative."""
+    positions = [operator.index(i) for i in argnums]
+    if any(not -count <= i < count for i in positions):
+        raise OperandError(f"grad: argnums={argnums!r}, but {_name(f)} was called with {count} arguments")
+    positions = [i % count for i in positions]
+    if len(set(positions)) < len(positions):
+        raise OperandError(f"grad: argnums={argnums!r} names an argument twice; name each once")
+    return positions
 
 
 def _check_scalar(f: Function, value: Any) -> None:

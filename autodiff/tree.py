@@ -1,5 +1,6 @@
 """Containers of arrays: nested lists, tuples, named tuples and dicts, taken apart and put together."""
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,7 +30,9 @@ def tree_map(function: Callable[[Any], Any], tree: Any) -> Any:
     {'w': 1.0, 'b': [2.0, None]}
     """
     if isinstance(tree, dict):
-        return type(tree)((key, tree_map(function, item)) for key, item in tree.items())
+        new = copy.copy(tree)  # keeps what a subclass has besides its items, as defaultdict does
+        new.update({key: tree_map(function, item) for key, item in tree.items()})
+        return new
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return type(tree)(*(tree_map(function, item) for item in tree))
     if isinstance(tree, (list, tuple)):

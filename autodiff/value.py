@@ -147,6 +147,8 @@ class Value(Methods):
         """Let a Value that is not a leaf keep `.grad` too, from the next backward() on."""
         if self._node is None:
             raise GraphError("retain_grad: this Value is untracked and gets no gradient")
+        if self._node.case and self._node.case.is_spent:
+            raise GraphError("retain_grad: the graph behind this Value was freed by an earlier backward()")
         if not hasattr(self._node, "grad"):
             self._node.grad = None
             self._node.case = Retained(self._node, self._node.case)

@@ -1,6 +1,7 @@
 """Functions of neural networks, stable everywhere: relu ... silu, softmax, logsumexp."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +13,11 @@ from .special import erfc
 __all__ = ["gelu", "leaky_relu", "log_softmax", "logsumexp", "nll", "relu", "sigmoid", "silu", "softmax", "softplus"]
 
 
+Axis = int | tuple[int, ...] | None
+
+
 @dispatchable
-def relu(x):
+def relu(x: Any) -> Any:
     """`max(x, 0)`; the derivative at 0 is 0.
 
     >>> relu(np.array([-1.0, 2.0]))
@@ -23,17 +27,17 @@ def relu(x):
 
 
 @dispatchable
-def leaky_relu(x, slope=0.01):
+def leaky_relu(x: Any, slope: float = 0.01) -> Any:
     """`x` where positive, else `slope * x`.
 
     >>> leaky_relu(np.array([-1.0, 2.0]))
     array([-0.01,  2.  ])
     """
-    return x * np.where(x > 0, 1.0, slope).astype(x.dtype)
+    return np.where(x > 0, x, slope * x)
 
 
 @dispatchable
-def softplus(x):
+def softplus(x: Any) -> Any:
     """`log(1 + exp(x))`, without overflow.
 
     >>> softplus(np.array([-1e4, 1e4]))
@@ -43,7 +47,7 @@ def softplus(x):
 
 
 @dispatchable
-def gelu(x, approximate="none"):
+def gelu(x: Any, approximate: str = "none") -> Any:
     """The Gaussian error linear unit `x * Phi(x)` (Hendrycks and Gimpel, arXiv:1606.08415).
 
     `approximate="tanh"` is the paper's faster formula, off by at most 5e-4.
@@ -59,12 +63,12 @@ def gelu(x, approximate="none"):
 
 
 @dispatchable
-def normal_cdf(x):
+def normal_cdf(x: Any) -> Any:
     return 0.5 * erfc(x * -math.sqrt(0.5))
 
 
 @dispatchable
-def silu(x):
+def silu(x: Any) -> Any:
     """`x * sigmoid(x)` (Elfwing et al., arXiv:1702.03118).
 
     >>> silu(np.array([-1e4, 0.0, 1e4]))
@@ -82,7 +86,7 @@ composite(silu,         undispatched(silu))
 
 
 @dispatchable
-def logsumexp(x, axis=None, keepdims=False):
+def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """`log(sum(exp(x)))` over `axis`, without overflow; -inf where everything is -inf.
 
     >>> float(logsumexp(np.array([1e4, 1e4])))
@@ -96,7 +100,7 @@ def logsumexp(x, axis=None, keepdims=False):
 
 
 @dispatchable
-def softmax(x, axis=-1):
+def softmax(x: Any, axis: Axis = -1) -> Any:
     """`exp(x) / sum(exp(x))` along `axis`, without overflow.
 
     >>> softmax(np.array([1e4, 1e4, -np.inf]))
@@ -107,7 +111,7 @@ def softmax(x, axis=-1):
 
 
 @dispatchable
-def log_softmax(x, axis=-1):
+def log_softmax(x: Any, axis: Axis = -1) -> Any:
     """`log(softmax(x))` along `axis`, without overflow.
 
     >>> log_softmax(np.array([1e4, 0.0]))
@@ -118,7 +122,7 @@ def log_softmax(x, axis=-1):
 
 
 @dispatchable
-def nll(x, labels):
+def nll(x: Any, labels: Any) -> Any:
     """The mean over rows of `-log_softmax(x)[label]`: what cross entropy is for class numbers.
 
     >>> float(nll(np.zeros((3, 4)), np.array([0, 1, 2])))
@@ -128,7 +132,8 @@ def nll(x, labels):
 
 
 def nll_forward(x, labels):
-    key = (np.cumsum(np.ones_like(labels)) - 1, labels)
+    rows = np.cumsum(np.ones_like(labels)) - 1  # an arange on whatever device the labels are
+    key = (rows, labels)
     return -log_softmax(x)[key].mean(), key
 
 

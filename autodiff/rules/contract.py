@@ -1,9 +1,13 @@
 """Products that sum: matmul, dot, inner, outer. Bilinear, so each side's transpose needs the other only."""
 
+import math
+
 import numpy as np
 
 from ..convert import as_operand
 from ..rule import bilinear, composite
+
+__all__: list[str] = []  # its rules are in the registry
 
 
 def matmul_lhs(g, x, y):
@@ -36,7 +40,7 @@ def dot(a, b):
     if np.ndim(b) <= 2:
         return np.matmul(a, b)
     rows = np.moveaxis(b, -2, 0)
-    flat = np.matmul(a, rows.reshape((rows.shape[0], -1)))
+    flat = np.matmul(a, rows.reshape((rows.shape[0], math.prod(rows.shape[1:]))))
     return flat.reshape(flat.shape[:-1] + rows.shape[1:])
 
 

@@ -5,11 +5,14 @@ abs and sign at 0 is 0, maximum and minimum share ties evenly.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 from ..arrays import dispatchable, safe_divide
 from ..rule import composite, elementwise, nondiff
+
+__all__ = ["binary_exponent", "power", "real_sign", "scalar_power", "select", "sigmoid"]
 
 LN2, LN10 = math.log(2), math.log(10)
 
@@ -40,7 +43,7 @@ elementwise(np.cbrt,         lambda g, ans: g / (3 * ans * ans))
 elementwise(np.fabs,         lambda g, x: g * np.sign(x))
 
 composite(np.divmod, lambda x, y: (np.floor_divide(x, y), np.remainder(x, y)))
-composite(np.modf,   lambda x: (x - np.trunc(x), np.trunc(x)))
+composite(np.modf,   lambda x: (np.where(np.isinf(x), 0.0, x - np.trunc(x)), np.trunc(x)))
 
 
 def absolute_map(g, x, ans):
@@ -55,7 +58,7 @@ def real_sign(x):
     return np.sign(x)
 
 
-elementwise(real_sign, zero)
+elementwise(real_sign, zero, name="sign")
 composite(np.sign, lambda x: safe_divide(x, np.absolute(x)) if is_complex(x) else real_sign(x))
 
 
@@ -90,7 +93,7 @@ def choose_power(x, y, **kwargs):
 
 elementwise(power,          power_base, power_exponent)
 elementwise(np.float_power, power_base, power_exponent)
-elementwise(scalar_power,   lambda g, x, y: g * (y * x ** (y - 1)), None)
+elementwise(scalar_power,   lambda g, x, y: g * (y * x ** (y - 1)), None, name="power")
 composite(np.power,         choose_power)
 
 
@@ -180,7 +183,7 @@ def select(mask, y, z):
     return np.where(mask, y, z)
 
 
-elementwise(select, None, lambda g, x: np.where(x, g, 0.0), lambda g, x: np.where(x, 0.0, g))
+elementwise(select, None, lambda g, x: np.where(x, g, 0.0), lambda g, x: np.where(x, 0.0, g), name="where")
 composite(np.where, lambda condition, *xy: select(condition, *xy) if xy else np.nonzero(condition))
 
 
@@ -193,7 +196,7 @@ def clip(a, a_min=None, a_max=None, *, min=None, max=None):
 composite(np.clip, clip)
 
 @dispatchable
-def sigmoid(x):
+def sigmoid(x: Any) -> Any:
     """`1 / (1 + exp(-x))`, without overflow.
 
     >>> sigmoid(np.array([-1e4, 0.0, 1e4]))

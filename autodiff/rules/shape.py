@@ -7,7 +7,10 @@ import numpy as np
 
 from ..arrays import cast, expand, getitem, restore, scatter_add
 from ..convert import as_operand
+from ..errors import OperandError
 from ..rule import composite, linear, nondiff
+
+__all__: list[str] = []  # its rules are in the registry
 
 
 def transpose_map(g, x, axes=None):
@@ -40,12 +43,23 @@ def stack_map(g, xs, axis=0, out=None, dtype=None):
     return [g[(*lead, i)] for i in range(len(xs))]
 
 
-def to_shape(g, x, *args, **kwargs):
-    return g.reshape(x.shape)
+def reshape(x, shape, order="C", copy=None):
+    return x.reshape(shape, order=definite(order)), None
 
 
-linear(np.reshape,      lambda g, x, shape=None, order="C", copy=None: g.reshape(x.shape, order=order))
-linear(np.ravel,        lambda g, x, order="C": g.reshape(x.shape, order=order), method="ravel")
+def ravel(x, order="C"):
+    return x.ravel(order=definite(order)), None
+
+
+def definite(order):
+    """`order`, unless it depends on the memory layout, which the cotangent need not share."""
+    if order not in ("C", "F"):
+        raise OperandError(f'reshape, ravel: order={order!r} depends on the memory layout; use order="C" or order="F"')
+    return order
+
+
+linear(np.reshape,      lambda g, x, shape=None, order="C", copy=None: g.reshape(x.shape, order=order), forward=reshape)
+linear(np.ravel,        lambda g, x, order="C": g.reshape(x.shape, order=order), forward=ravel)
 linear(np.squeeze,      lambda g, x, axis=None: g.reshape(x.shape), method="squeeze")
 linear(np.expand_dims,  lambda g, x, axis=None: g.reshape(x.shape))
 linear(np.transpose,    transpose_map)
@@ -54,44 +68,37 @@ linear(np.moveaxis,     moveaxis_map)
 linear(np.flip,         lambda g, x, axis=None: np.flip(g, axis))
 linear(np.broadcast_to, lambda g, x, shape, subok=False: restore(g, x))
 linear(expand,          lambda g, x, shape: restore(g, x))
-linear(cast,            lambda g, x, dtype: cast(g, x.dtype))
+linear(cast,            lambda g, x, dtype: cast(g, x.dtype), name="astype")
 linear(getitem,         lambda g, x, key: scatter_add(g, key, x.shape))
 linear(scatter_add,     lambda g, x, key, shape: g[key])
+linear(np.copy,         lambda g, x, order="K", subok=False: g)
 linear(np.real,         lambda g, x: g)
 linear(np.imag,         lambda g, x: cast(g * -1j, x.dtype))
 linear(np.concatenate,  concatenate_map, sequence=True)
 linear(np.stack,        stack_map, sequence=True)
 
 
-def arrays_of(xs):
-    return [as_operand(x, "stacking") for x in xs]
-
-
-def at_least_2d_columns(xs):
-    return [x if np.ndim(x) == 2 else np.reshape(x, (-1, 1)) for x in arrays_of(xs)]
-
-
-def at_least_1d(xs):
-    return [x if np.ndim(x) else np.reshape(x, (1,)) for x in arrays_of(xs)]
-
-
-def at_least_2d_rows(xs):
-    return [x if np.ndim(x) > 1 else np.reshape(x, (1, -1)) for x in arrays_of(xs)]
+def at_least(ndim, xs, shape):
+    """The arrays `xs`, those of fewer than `ndim` axes reshaped to `shape`."""
+    xs = [as_operand(x, "stacking") for x in xs]
+    return [x if np.ndim(x) >= ndim else np.reshape(x, shape) for x in xs]
 
 
 def hstack(tup, **kwargs):
-    xs = at_least_1d(tup)
+    xs = at_least(1, tup, (1,))
     return np.concatenate(xs, axis=0 if np.ndim(xs[0]) == 1 else 1, **kwargs)
 
 
 def full_like(a, fill_value, dtype=None, order="K", subok=True, **kwargs):
-    zeros = np.zeros_like(a, dtype, order, subok, **kwargs)
+    if order != "K":
+        kwargs["order"] = order
+    zeros = np.zeros_like(a, dtype=dtype, **kwargs)
     return cast(zeros + fill_value, zeros.dtype)
 
 
 composite(np.hstack,       hstack)
-composite(np.vstack,       lambda tup, **kwargs: np.concatenate(at_least_2d_rows(tup), axis=0, **kwargs))
-composite(np.column_stack, lambda tup: np.concatenate(at_least_2d_columns(tup), axis=1))
+composite(np.vstack,       lambda tup, **kwargs: np.concatenate(at_least(2, tup, (1, -1)), axis=0, **kwargs))
+composite(np.column_stack, lambda tup: np.concatenate(at_least(2, tup, (-1, 1)), axis=1))
 composite(np.full_like,    full_like)
 composite(np.angle,        lambda z, deg=False: np.arctan2(np.imag(z), np.real(z)) * (180 / np.pi if deg else 1))
 

@@ -1,6 +1,7 @@
 """Special functions that the core needs and NumPy lacks. (SciPy's come with SciPy.)"""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ ERFC = (
 
 
 @dispatchable
-def erfc(x):
+def erfc(x: Any) -> Any:
     """The complementary error function of real `x` (DLMF 7.2.2).
 
     >>> erfc(np.array([0.0, 1.0])).round(6)
