@@ -48,7 +48,7 @@ def dispatchable(function: F) -> F:
             handler = getattr(type(a), HOOK, None)
             if handler is not None:
                 return handler(a, door, args, kwargs)
-        if args and type(args[0]) in (list, tuple, float, int):
+        if args and type(args[0]) in (list, tuple):
             args = (np.asarray(args[0]), *args[1:])
         return function(*args, **kwargs)
 

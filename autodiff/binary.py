@@ -17,6 +17,7 @@ from .codegen import compile_function
 from .constants import COPY_LIMIT, keep
 from .convert import is_array
 from .dispatch import Box, apply
+from .errors import OperandError
 from .operators import Operators
 from .rule import RULES
 from .rules.elementwise import power, scalar_power
@@ -85,22 +86,26 @@ def {name}(a, b):
         {keep}
         n.saved = {save_a}
     else:
-        return otherwise(function, b, {operands})
+        return _otherwise(function, b, {operands})
     n.number = number()
     v = new(Value); v._array = ans; v._node = n
     return v
 """
 
 
-def otherwise(function: Callable[..., Any], other: Any, x: Any, y: Any) -> Any:
+def _otherwise(function: Callable[..., Any], other: Any, x: Any, y: Any) -> Any:
     """An operator with an operand of an unusual kind."""
     known = isinstance(other, (Box, float, int, complex, list, tuple, np.ndarray))
     if known or is_array(other) or hasattr(other, "to_numpy"):
         return apply(function, (x, y), {})
+    if isinstance(other, (str, bytes)):
+        raise OperandError(
+            f"{function.__name__}: cannot compute with a {type(other).__name__}; pass a number or an array"
+        )
     return NotImplemented
 
 
-def binary_method(cls: type, name: str) -> Callable[[Any, Any], Any]:
+def _binary_method(cls: type, name: str) -> Callable[[Any, Any], Any]:
     """Compile the operator `name`, such as `__radd__`, for the class `cls`."""
     swapped = name.strip("_") not in BINARY
     sign, function = BINARY[name.strip("_")[swapped:]]
@@ -133,7 +138,7 @@ def binary_method(cls: type, name: str) -> Callable[[Any, Any], Any]:
     namespace: dict[str, Any] = {f"case_{k}": case for k, case in cases.items()}
     namespace.update(Value=cls, Node=Node, Spec=Spec, new=object.__new__, number=number, recording=RECORDING.get)
     namespace.update(float64=np.float64, double=np.dtype(float), ndarray=np.ndarray, numbers=(float, int, bool))
-    namespace.update(apply=apply, function=function, keep=keep, otherwise=otherwise, __name__=__name__)
+    namespace.update(apply=apply, function=function, keep=keep, _otherwise=_otherwise, __name__=__name__)
     return compile_function(name, source, namespace)
 
 
@@ -194,10 +199,10 @@ class Binary(Operators):
         return _compile_and_call("__rpow__", self, other)
 
     def __matmul__(self, other: Any) -> Self:
-        return otherwise(np.matmul, other, self, other)
+        return _otherwise(np.matmul, other, self, other)
 
     def __rmatmul__(self, other: Any) -> Self:
-        return otherwise(np.matmul, other, other, self)
+        return _otherwise(np.matmul, other, other, self)
 
     def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
@@ -206,13 +211,13 @@ class Binary(Operators):
         return other // self, other % self
 
     def __and__(self, other: Any) -> Self:
-        return otherwise(np.bitwise_and, other, self, other)
+        return _otherwise(np.bitwise_and, other, self, other)
 
     def __or__(self, other: Any) -> Self:
-        return otherwise(np.bitwise_or, other, self, other)
+        return _otherwise(np.bitwise_or, other, self, other)
 
     def __xor__(self, other: Any) -> Self:
-        return otherwise(np.bitwise_xor, other, self, other)
+        return _otherwise(np.bitwise_xor, other, self, other)
 
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
@@ -239,6 +244,6 @@ class Binary(Operators):
 
 def _compile_and_call(name: str, a: Any, b: Any) -> Any:
     cls = next(c for c in type(a).__mro__ if "_wrap" in vars(c))  # Value, for it and its subclasses
-    method = binary_method(cls, name)
+    method = _binary_method(cls, name)
     setattr(cls, name, method)
     return method(a, b)

@@ -98,7 +98,7 @@ class Case:
         owners = {OPERANDS[i]: parent for i, parent in zip(self.argnums, node.parents, strict=True)}
         owners["ans"] = node
         lifted = [
-            wrap(value, owners.get(field)) if field in KNOWN and field != "aux" else value
+            wrap(value, owners.get(field)) if field in KNOWN and field != "aux" and hasattr(value, "dtype") else value
             for field, value in self.residuals(saved).items()
         ]
         return lifted[0] if len(self.fields) == 1 else tuple(lifted)
@@ -111,10 +111,10 @@ class Case:
     def apply_masked(self, i: int, g: Any, known: dict[str, Any]) -> Any:
         """The same, but 0 where it is nan for a zero `g`; its own derivatives are 0 there too."""
         hole = (g == 0) & np.isnan(self.apply_map(i, g, known))
-        patched = {
-            f: np.where(hole, self.rule.regular, v) if f in KNOWN and hasattr(v, "dtype") else v
-            for f, v in known.items()
-        }
+        patched = dict(known)
+        for name, v in known.items():
+            if name in KNOWN and hasattr(v, "dtype") and v.dtype.kind in "fc":
+                patched[name] = np.where(hole, self.rule.regular, v)
         return np.where(hole, 0.0, self.apply_map(i, np.where(hole, 0.0, g), patched))
 
     def pull_masked(self, saved: Any, g: Any) -> Any:

@@ -39,8 +39,7 @@ def check_grads(
 
     Raises GradientMismatchError with the worst element, the analytic and the numeric number.
     """
-    unknown = set(modes) - {"rev", "fwd"}
-    if unknown:
+    if not modes or set(modes) - {"rev", "fwd"}:
         raise ValueError(f'check_grads: modes={modes!r}; they are "rev" and "fwd"')
     if order < 1:
         raise ValueError(f"check_grads: order={order!r}; it starts at 1")
@@ -71,7 +70,7 @@ class _Check:
     def run(self, f: Function, args: list[Any], order: int, path: str) -> None:
         outputs = _evaluate(f, args)
         u = tree_map(self._random_like, outputs)
-        v = tuple(tree_map(self._random_like, args))
+        v = tuple(tree_map(lambda x: self._random_like(x) * np.maximum(1, abs(x)).astype(x.dtype), args))
         if "rev" in self.modes:
             self._reverse(f, args, u, path + "rev")
             if order > 1:
@@ -154,7 +153,11 @@ def _difference(points: Sequence[Any], h: float) -> Any:
 
 
 def _evaluate(f: Function, args: Sequence[Any]) -> Any:
-    return tree_map(_plain, f(*tree_map(lambda x: Value(x, requires_grad=False), list(args))))
+    result = f(*tree_map(lambda x: Value(x, requires_grad=False), list(args)))
+    for y in leaves(result):
+        if _plain(y).dtype.kind not in "biufc":
+            raise OperandError(f"check_grads: f must return numbers, it returned {type(y).__name__}")
+    return tree_map(_plain, result)
 
 
 def _plain(x: Any) -> Array:
@@ -166,4 +169,4 @@ def _wide(dtype: Any) -> Any:
 
 
 def _is_inexact(x: Any) -> bool:
-    return bool(np.issubdtype(np.result_type(_plain(x)), np.inexact))
+    return _plain(x).dtype.kind in "fc"

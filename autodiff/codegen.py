@@ -44,21 +44,21 @@ def unpacked(names: Sequence[str]) -> str:
 def inline(function: Callable[..., Any], names: Sequence[str]) -> str | None:
     """The body of `function(*names)` as an expression, or None if it is more than operators and ufuncs."""
     try:
-        return _text(function(*map(Symbol, names)))
+        return _text(function(*map(_Symbol, names)))
     except (TypeError, AttributeError, ValueError):
         return None
 
 
-class Symbol:
+class _Symbol:
     """Stands for an array in a map and writes down what is done to it."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> "Symbol":
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> "_Symbol":
         if method != "__call__" or kwargs or getattr(np, ufunc.__name__, None) is not ufunc:
             raise TypeError
-        return Symbol(f"np.{ufunc.__name__}({', '.join(map(_text, inputs))})")
+        return _Symbol(f"np.{ufunc.__name__}({', '.join(map(_text, inputs))})")
 
     def __bool__(self) -> bool:
         raise TypeError("a map branches on data")
@@ -66,28 +66,28 @@ class Symbol:
     def __getattr__(self, name: str) -> Any:
         raise TypeError(f"a map asks for .{name}")
 
-    def __neg__(self) -> "Symbol":
-        return Symbol(f"(-{self.text})")
+    def __neg__(self) -> "_Symbol":
+        return _Symbol(f"(-{self.text})")
 
 
 def _text(x: Any) -> str:
-    if type(x) is Symbol:
+    if type(x) is _Symbol:
         return x.text
     if type(x) in (int, float, bool):
         return repr(x)
     raise TypeError
 
 
-def _operator(sign: str, swapped: bool) -> Callable[[Any, Any], Symbol]:
-    def method(a: Any, b: Any) -> Symbol:
+def _operator(sign: str, swapped: bool) -> Callable[[Any, Any], _Symbol]:
+    def method(a: Any, b: Any) -> _Symbol:
         left, right = (b, a) if swapped else (a, b)
-        return Symbol(f"({_text(left)} {sign} {_text(right)})")
+        return _Symbol(f"({_text(left)} {sign} {_text(right)})")
 
     return method
 
 
 for _name, _sign in {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "pow": "**", "and": "&", "or": "|"}.items():
-    setattr(Symbol, f"__{_name}__", _operator(_sign, False))
-    setattr(Symbol, f"__r{_name}__", _operator(_sign, True))
+    setattr(_Symbol, f"__{_name}__", _operator(_sign, False))
+    setattr(_Symbol, f"__r{_name}__", _operator(_sign, True))
 for _name, _sign in {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}.items():
-    setattr(Symbol, f"__{_name}__", _operator(_sign, False))
+    setattr(_Symbol, f"__{_name}__", _operator(_sign, False))

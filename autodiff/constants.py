@@ -14,7 +14,7 @@ from .case import StandIn
 from .errors import GraphError
 from .tape import Node
 
-__all__ = ["COPY_LIMIT", "keep"]
+__all__ = ["COPY_LIMIT", "Checked", "keep"]
 
 COPY_LIMIT = 65536  # bytes
 SAMPLES = 1024
@@ -24,9 +24,18 @@ def keep(node: Node, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The array that `node` may save in place of the user's `array`."""
     if array.nbytes <= COPY_LIMIT:
         return array.copy(order="K")
-    if array.flags.writeable:
+    if not _is_frozen(array):
         node.case = Checked(node.case, array)
     return array
+
+
+def _is_frozen(array: Any) -> bool:
+    """Whether nobody can write into the memory of `array`: it and all that it is a view of are read-only."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return array is None or isinstance(array, bytes)
 
 
 class Checked(StandIn):

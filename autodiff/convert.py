@@ -13,7 +13,7 @@ __all__ = ["as_operand", "describe", "full_name", "is_array", "to_data"]
 def is_array(x: Any) -> bool:
     """Whether `x` is an array to compute with: NumPy's, a NumPy scalar, or one with NumPy's protocols."""
     kind = type(x)
-    if kind is np.ndarray or isinstance(x, np.generic):
+    if kind in (np.ndarray, np.memmap) or isinstance(x, np.generic):
         return bool(x.dtype.kind in "biufc")
     return not isinstance(x, np.ndarray) and hasattr(kind, "__array_function__") and hasattr(kind, "dtype")
 
@@ -27,8 +27,10 @@ def describe(a: Any) -> str:
         return f"a {name}; pass np.asarray(m)"
     if isinstance(a, np.ma.MaskedArray):
         return f"a {name}; pass its .filled(value)"
+    if isinstance(a, np.ndarray) and a.dtype.kind in "biufc":
+        return f"a {name}, a subclass of ndarray; pass np.asarray(a)"
     if isinstance(a, np.ndarray):
-        return f"an array of dtype {a.dtype}; numbers are needed: pass .astype(float)"
+        return f"an ndarray of dtype {a.dtype}; numbers are needed: pass .astype(float)"
     return f"a {name}; pass a number or an array of numbers"
 
 
@@ -55,6 +57,10 @@ def to_data(data: Any, dtype: Any, variable: bool, copy: bool, argument: str = "
         copy = False
     if not is_array(data) or (dtype is not None and np.dtype(dtype).kind not in "biufc"):
         raise OperandError(f"{argument}: got {describe(given)}" if dtype is None else f"{argument}: dtype {dtype}")
+    if isinstance(data, np.memmap):
+        data = np.asarray(data)
+    if variable and isinstance(data, np.ndarray) and not data.dtype.isnative:
+        data = data.astype(data.dtype.newbyteorder("="))
     if dtype is None and variable and data.dtype.kind in "biu":
         dtype = np.dtype(float)
     if dtype is not None and data.dtype != dtype:

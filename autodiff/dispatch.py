@@ -21,6 +21,9 @@ from .tree import leaves, tree_map
 __all__ = ["Box", "apply"]
 
 
+IN_PLACE = frozenset((np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis))
+
+
 class Box:
     """What the door knows of a Value: an array, and the node that made it (None: untracked)."""
 
@@ -41,13 +44,15 @@ def apply(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     """
     rule = RULES.get(function)
     if rule is None:
+        if function in IN_PLACE:
+            raise OperandError(f"{full_name(function)}: Values cannot be written to yet; use np.where or np.stack")
         for box in _boxes((args, kwargs)):
             if box._node is not None:
                 raise MissingRuleError(
                     f"{full_name(function)} has no derivative rule, and an argument is tracked; pass "
                     "v.detach() if no gradient is wanted, or write it with functions that have one"
                 )
-    elif kwargs and not kwargs.keys() <= rule.keywords:
+    elif len(args) > rule.out_at or (kwargs and not kwargs.keys() <= rule.keywords):
         args, kwargs = _normalize(rule, args, kwargs)
     if rule is None or rule.kind == "nondiff":
         box = next(_boxes((args, kwargs)))
@@ -131,7 +136,7 @@ def _record(rule: Rule, box: Box, args: tuple[Any, ...], kwargs: dict[str, Any])
 def _operand(rule: Rule, a: Any) -> Any:
     """The array that operand `a` is, if it is no Value. Raises OperandError if nothing can be computed with it."""
     if type(a) in (float, int, bool, complex) or is_array(a):
-        return a
+        return np.asarray(a) if type(a) is np.memmap else a
     if isinstance(a, (list, tuple)):
         return as_operand(a, rule.name)
     raise OperandError(f"{rule.name}: cannot compute with {describe(a)}")
@@ -152,11 +157,14 @@ def _option(rule: Rule, x: Any) -> Any:
 
 def _normalize(rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Drop keywords at their defaults, refuse those without a meaning here, make operands positional."""
+    if len(args) > rule.out_at:  # out and what follows it were given by position
+        kwargs = {**dict(zip(rule.parameter_names[rule.out_at :], args[rule.out_at :], strict=False)), **kwargs}
+        args = args[: rule.out_at]
     kwargs = {k: v for k, v in kwargs.items() if not (k == "out" and v is None) and not (k == "where" and v is True)}
-    if rule.kind == "nondiff":
-        return args, kwargs
     if "out" in kwargs:
         raise OperandError(f"{rule.name}: out= cannot be used with Values; assign the result instead")
+    if rule.kind == "nondiff":
+        return args, kwargs
     if "where" in kwargs:
         raise OperandError(f"{rule.name}: where= cannot be used with Values; select with np.where or x[mask] first")
     for name in rule.operand_names[len(args) :]:

@@ -68,7 +68,7 @@ def seed(v: Box, gradient: Any, create_graph: bool) -> Any:
             raise DetachError("backward: gradient is tracked; pass create_graph=True, or gradient.detach()")
         g = gradient if create_graph else gradient._array
     else:
-        g = to_data(gradient, None, False, copy=False, argument="backward: gradient")
+        g = to_data(gradient, None, False, copy=create_graph, argument="backward: gradient")
     if g.shape != v._array.shape:
         raise ValueError(f"backward: gradient has shape {g.shape}, the Value has shape {v._array.shape}")
     if g.dtype.kind == "c" and v._array.dtype.kind != "c":

@@ -100,7 +100,7 @@ class Methods(Binary):
 
     def __repr__(self) -> str:
         data, node, name = self._array, self._node, getattr(self, "_name", None)
-        text = np.array2string(np.asarray(data), separator=", ", prefix="Value(") if data.ndim else repr(data.item())
+        text = np.array2string(self.numpy(), separator=", ", prefix="Value(") if data.ndim else repr(data.item())
         facts = [f"dtype={data.dtype}"]
         if name is not None:
             facts.append(f"name={name!r}")

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from contextvars import Token
+from contextvars import ContextVar
 from typing import Any
 
 from .dispatch import Box
@@ -11,6 +11,9 @@ from .tape import RECORDING
 from .tree import tree_map
 
 __all__ = ["no_grad", "stop_gradient"]
+
+# What was being recorded outside each `with no_grad()` that is open in this context.
+_OUTER: ContextVar[tuple[bool, ...]] = ContextVar("autodiff_no_grad", default=())
 
 
 class no_grad:
@@ -27,14 +30,14 @@ class no_grad:
     reach into the code that drives the generator.
     """
 
-    def __init__(self) -> None:
-        self._tokens: list[Token[bool]] = []
-
     def __enter__(self) -> None:
-        self._tokens.append(RECORDING.set(False))
+        _OUTER.set((*_OUTER.get(), RECORDING.get()))
+        RECORDING.set(False)
 
     def __exit__(self, *exception: object) -> None:
-        RECORDING.reset(self._tokens.pop())
+        *outer, recording = _OUTER.get()
+        _OUTER.set(tuple(outer))
+        RECORDING.set(recording)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.isgeneratorfunction(function):
@@ -52,7 +55,8 @@ class no_grad:
                     try:
                         sent = yield item
                     except GeneratorExit:
-                        running.close()
+                        with no_grad():
+                            running.close()
                         raise
                     except BaseException as error:
                         resume = functools.partial(running.throw, error)

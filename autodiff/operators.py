@@ -58,7 +58,8 @@ class Operators(Box):
         return (self[i] for i in range(len(self._array)))  # type: ignore[index]
 
     def __contains__(self, item: Any) -> bool:
-        return bool((self == item)._array.any())
+        found = self == item
+        return isinstance(found, Box) and bool(found._array.any())
 
     def __bool__(self) -> bool:
         return bool(self._array)

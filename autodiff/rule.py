@@ -20,8 +20,11 @@ applied to each tangent in turn. A general one is transposed twice, unless it de
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from .case import KNOWN, Case, SequenceCase, Spent
 
@@ -77,12 +80,23 @@ class Rule:
         return found
 
     @functools.cached_property
-    def operand_names(self) -> list[str]:
-        """NumPy's names for the operands, for calls such as `np.sum(a=v)`."""
+    def parameter_names(self) -> list[str]:
+        """The parameters of the function by position; none for a ufunc."""
         try:
-            return [*inspect.signature(self.function).parameters][: len(self.maps)]
+            return [*inspect.signature(self.function).parameters]
         except (TypeError, ValueError):
             return []
+
+    @functools.cached_property
+    def operand_names(self) -> list[str]:
+        """NumPy's names for the operands, for calls such as `np.sum(a=v)`."""
+        return self.parameter_names[: len(self.maps)]
+
+    @functools.cached_property
+    def out_at(self) -> int:
+        """The position of `out`, which NumPy lets one pass without its name."""
+        names = self.parameter_names
+        return names.index("out") if "out" in names and not isinstance(self.function, np.ufunc) else sys.maxsize
 
     def __repr__(self) -> str:
         return f"<{self.kind} rule of {self.name}>"

@@ -16,14 +16,25 @@ are wrapped around their nodes again ("lifted"), and the same maps record new no
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["LEAF", "RECORDING", "Node", "OuterGraphError", "leaf", "number", "reachable", "walk_back", "walk_forward"]
+__all__ = [
+    "LEAF",
+    "RECORDING",
+    "Ends",
+    "Node",
+    "OuterGraphError",
+    "leaf",
+    "number",
+    "reachable",
+    "walk_back",
+    "walk_forward",
+]
 
 RECORDING: ContextVar[bool] = ContextVar("autodiff_recording", default=True)
 
@@ -61,13 +72,17 @@ class OuterGraphError(Exception):
     """A raw walk met a tracked operand that is older than its inputs: it must be run again, lifted."""
 
 
-class FloatingPointFlag:
-    """NumPy calls it at an invalid operation (0/0, 0*inf, ...) during a walk."""
+class _InvalidFlag:
+    """NumPy calls it at an invalid operation (0/0, 0*inf, ...) during a walk.
 
-    __slots__ = ("raised",)
+    Other arrays report nothing: for a walk on them the flag is always up.
+    """
 
-    def __init__(self) -> None:
-        self.raised = False
+    __slots__ = ("initial", "raised")
+
+    def __init__(self, seeds: Iterable[Any]) -> None:
+        arrays = (getattr(g, "_array", g) for g in seeds)
+        self.initial = self.raised = not all(isinstance(a, (ndarray, np.generic)) for a in arrays)
 
     def __call__(self, kind: str, flag: int) -> None:
         self.raised = True
@@ -95,7 +110,7 @@ def walk_back(
     operand older than `floor` belongs to an outer derivative: a lifted walk and one with `prune=True`
     stop there, a raw walk raises OuterGraphError.
     """
-    flag = FloatingPointFlag()
+    flag = _InvalidFlag(g for _, g in seeds)
     with np.errstate(all="ignore", invalid="call", call=flag):
         if wrap is None:
             return _walk(seeds, floor, top, flag, free, None, prune)
@@ -106,7 +121,7 @@ def walk_back(
             RECORDING.reset(token)
 
 
-def _walk(seeds: Any, floor: int, top: int, flag: FloatingPointFlag, free: bool, wrap: Any, prune: bool) -> Ends:
+def _walk(seeds: Any, floor: int, top: int, flag: _InvalidFlag, free: bool, wrap: Any, prune: bool) -> Ends:
     sums: dict[Node, Any] = {}  # the cotangents of pending nodes, and of the ends
     owned: set[Node] = set()  # the nodes whose sum is an array that only the walk knows
     heap: list[tuple[int, Node]] = []  # pending nodes as (-number, node), the newest first
@@ -150,10 +165,9 @@ def _walk(seeds: Any, floor: int, top: int, flag: FloatingPointFlag, free: bool,
             saved = n.saved if wrap is None else case.lift(n.saved, n, wrap)
             d = case.pull(saved, g)
             if flag.raised:
-                flag.raised = False
                 if case.rule.kind == "elementwise":
                     d = case.pull_masked(saved, g)
-                    flag.raised = False
+                flag.raised = flag.initial
             if free:
                 n.case = case.spent
                 n.saved = None
@@ -214,7 +228,7 @@ def walk_forward(
     """
     order = sorted(reachable(roots, floor, top, lifted or prune), key=lambda n: n.number)
     tangents = dict(tangents)
-    flag = FloatingPointFlag()
+    flag = _InvalidFlag(tangents.values())
     token = RECORDING.set(True)
     try:
         with np.errstate(all="ignore", invalid="call", call=flag):
@@ -224,7 +238,7 @@ def walk_forward(
                     continue
                 case = n.case
                 saved = case.lift(n.saved, n, wrap) if lifted else n.saved
-                flag.raised = False
+                flag.raised = flag.initial
                 if case.rule.kind == "general":
                     tangents[n] = _push_general(case, saved, ts, wrap, lifted)
                 else:

@@ -10,17 +10,17 @@ then the walk is lifted, and the results are tracked Values. Otherwise they are 
 
 import functools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from .convert import is_array
+from .convert import describe, is_array
 from .ends import own
 from .errors import GraphError, OperandError
 from .rule import Rule
 from .tape import RECORDING, Node, OuterGraphError, number, reachable, walk_back, walk_forward
-from .tree import leaves, tree_map
+from .tree import leaves, leaves_like, tree_map
 from .value import Value
 
 __all__ = ["grad", "jvp", "value_and_grad", "vjp"]
@@ -40,7 +40,7 @@ def grad(f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bool = False
 
     Raises GraphError if `f` is not scalar-valued, OperandError for integer arguments.
     """
-    with_value = value_and_grad(f, argnums, has_aux=has_aux)
+    with_value = _value_and_grad("grad", f, argnums, has_aux)
 
     @functools.wraps(f, updated=())
     def gradient(*args: Any, **kwargs: Any) -> Any:
@@ -58,17 +58,21 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bo
     9.0 6.0
     """
 
+    return _value_and_grad("value_and_grad", f, argnums, has_aux)
+
+
+def _value_and_grad(name: str, f: Function, argnums: int | Sequence[int], has_aux: bool) -> Function:
     @functools.wraps(f, updated=())
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         single = hasattr(argnums, "__index__")
-        positions = _positions(f, (argnums,) if single else argnums, len(args))
-        record = _Record("grad", [args[i] for i in positions])
+        positions = _positions(name, f, (argnums,) if single else argnums, len(args))
+        record = _Record(name, [args[i] for i in positions], positions)
         full = list(args)
         for i, given in zip(positions, record.arguments, strict=True):
             full[i] = given
         result = record.run(f, full, kwargs)
-        value, aux = _split_aux(f, result) if has_aux else (result, None)
-        _check_scalar(f, value)
+        value, aux = _split_aux(name, f, result) if has_aux else (result, None)
+        _check_scalar(name, f, value)
         seed = np.ones_like(value._array) if isinstance(value, Value) else None
         gradients = record.back([value], [seed])
         released = record.release(value, known=True)
@@ -91,11 +95,10 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     record = _Record("vjp", primals, copy=True)
     result = record.run(f, record.arguments, {})
     outputs = list(leaves(result))
+    _check_numbers("vjp", f, outputs)
 
     def pull(g: Any) -> tuple[Any, ...]:
-        cotangents = list(leaves(g))
-        if len(cotangents) != len(outputs):
-            raise OperandError(f"vjp: {len(cotangents)} cotangents for {len(outputs)} results of {_name(f)}")
+        cotangents = list(leaves_like(result, g, "vjp: cotangent"))
         seeds = [_like("vjp: cotangent", c, y) for c, y in zip(cotangents, outputs, strict=True)]
         return tuple(record.back(outputs, seeds))
 
@@ -115,15 +118,14 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     if not isinstance(primals, (tuple, list)):
         primals, tangents = (primals,), (tangents,)
     record = _Record("jvp", primals)
-    directions = list(leaves(tangents))
-    if len(directions) != len(record.values):
-        raise OperandError(f"jvp: {len(directions)} tangents for {len(record.values)} primals")
+    directions = list(leaves_like(tuple(primals), tuple(tangents), "jvp: tangents"))
     ts = [_like("jvp: tangent", t, v) for t, v in zip(directions, record.values, strict=True)]
     result = record.run(f, record.arguments, {})
+    _check_numbers("jvp", f, leaves(result))
     return record.forward(result, ts)
 
 
-class Input:
+class _Input:
     """The case of a transform's argument: cotangents end here, whoever walks."""
 
     count = 0
@@ -134,7 +136,7 @@ class Input:
         return ()
 
     @property
-    def spent(self) -> "Input":
+    def spent(self) -> "_Input":
         return self
 
     def lift(self, saved: Any, node: Node, wrap: Any) -> None:
@@ -149,7 +151,7 @@ def _input_node(outer: Node | None) -> Node:
     n = Node()
     n.number = number()
     n.saved = None
-    n.case = IDENTITY if outer else Input()
+    n.case = IDENTITY if outer else _Input()
     n.parents = (outer,) if outer else ()
     return n
 
@@ -157,26 +159,31 @@ def _input_node(outer: Node | None) -> Node:
 class _Record:
     """One run of a function on Values of its own, ready to be walked."""
 
-    def __init__(self, transform: str, arguments: Sequence[Any], copy: bool = False) -> None:
+    def __init__(
+        self, transform: str, arguments: Sequence[Any], positions: Sequence[int] | None = None, copy: bool = False
+    ) -> None:
         self.transform = transform
         self.outer = RECORDING.get()  # under no_grad a transform gives plain arrays
         self.nested = False  # an argument is tracked in its own right
         self.lifted = False  # a walk has run on Values
         self.floor = 0
         self.values: list[Value] = []
-        self.arguments = [tree_map(functools.partial(self._input, i, copy), a) for i, a in enumerate(arguments)]
+        self.arguments = [
+            tree_map(functools.partial(self._input, i, copy), a)
+            for i, a in zip(positions or range(len(arguments)), arguments, strict=True)
+        ]
         self.top = self.values[-1]._node.number if self.values else 0  # type: ignore[union-attr]
 
     def _input(self, position: int, copy: bool, x: Any) -> Value:
         data = x._array if isinstance(x, Value) else x
-        if isinstance(data, float | complex):
-            data = np.asarray(data)[()]
+        if isinstance(data, (float, complex, np.memmap)):
+            data = np.asarray(data)
         if not is_array(data) or data.dtype.kind not in "fc":
             what = f"dtype {data.dtype}; pass .astype(float)" if is_array(data) else f"type {type(data).__name__}"
             hint = "; pass a float" if isinstance(data, int) else ""
             raise OperandError(f"{self.transform}: differentiated argument {position} has {what}{hint}")
         if isinstance(data, np.ndarray):
-            data = data[()] if not data.ndim else data.copy() if copy else data
+            data = data[()] if not data.ndim else data.copy(order="K") if copy else data
         outer = x._node if self.outer and isinstance(x, Value) else None
         self.nested = self.nested or outer is not None
         value = Value._wrap(data, _input_node(outer))
@@ -272,7 +279,8 @@ class _Record:
 
 
 def _lift(g: Any) -> Value:
-    return g if isinstance(g, Value) else Value._wrap(g)
+    """A cotangent or tangent as a Value; the recorded nodes keep it, so the caller's array is copied."""
+    return g if isinstance(g, Value) else Value._wrap(g.copy())
 
 
 def _lower(g: Any) -> Any:
@@ -300,31 +308,40 @@ def _like(what: str, g: Any, y: Any) -> Any:
     return kept[()] if not kept.ndim else kept
 
 
-def _split_aux(f: Function, result: Any) -> tuple[Any, Any]:
+def _split_aux(name: str, f: Function, result: Any) -> tuple[Any, Any]:
     if not isinstance(result, tuple) or len(result) != 2:
-        raise OperandError(f"grad: with has_aux=True {_name(f)} must return (value, aux)")
+        raise OperandError(f"{name}: with has_aux=True {_name(f)} must return (value, aux)")
     return result
 
 
-def _positions(f: Function, argnums: Any, count: int) -> list[int]:
+def _positions(name: str, f: Function, argnums: Any, count: int) -> list[int]:
     """The positions that `argnums` names among `count` arguments, none negative."""
-    positions = [operator.index(i) for i in argnums]
+    try:
+        positions = [operator.index(i) for i in argnums]
+    except TypeError as error:
+        raise OperandError(f"{name}: argnums={argnums!r}; it is an int or a tuple of ints") from error
     if any(not -count <= i < count for i in positions):
-        raise OperandError(f"grad: argnums={argnums!r}, but {_name(f)} was called with {count} arguments")
+        raise OperandError(f"{name}: argnums={argnums!r}, but {_name(f)} was called with {count} arguments")
     positions = [i % count for i in positions]
     if len(set(positions)) < len(positions):
-        raise OperandError(f"grad: argnums={argnums!r} names an argument twice; name each once")
+        raise OperandError(f"{name}: argnums={argnums!r} names an argument twice; name each once")
     return positions
 
 
-def _check_scalar(f: Function, value: Any) -> None:
+def _check_scalar(name: str, f: Function, value: Any) -> None:
     data = value._array if isinstance(value, Value) else value
-    if not isinstance(data, (int, float)) and not is_array(data):
-        raise GraphError(f"grad: {_name(f)} must return a scalar, it returned {type(value).__name__}")
+    if not isinstance(data, (int, float, complex)) and not is_array(data):
+        raise GraphError(f"{name}: {_name(f)} must return a scalar, it returned {type(value).__name__}")
     if np.size(data) != 1:
-        raise GraphError(f"grad: {_name(f)} must return a scalar, it returned shape {np.shape(data)}; use vjp or jvp")
+        raise GraphError(f"{name}: {_name(f)} must return a scalar, it returned shape {np.shape(data)}; use vjp or jvp")
     if np.iscomplexobj(data):
-        raise GraphError(f"grad: {_name(f)} returned a complex number; take .real or abs() of it, or use vjp")
+        raise GraphError(f"{name}: {_name(f)} returned a complex number; take .real or abs() of it, or use vjp")
+
+
+def _check_numbers(name: str, f: Function, outputs: Iterable[Any]) -> None:
+    for y in outputs:
+        if not isinstance(y, (Value, int, float, complex)) and not is_array(y):
+            raise OperandError(f"{name}: {_name(f)} must return arrays, it returned {describe(y)}")
 
 
 def _name(f: Function) -> str:

@@ -28,6 +28,7 @@ def apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: d
         x, y = (as_operand(a, ufunc.__name__) for a in inputs)
         return apply(ufunc, (np.reshape(x, np.shape(x) + (1,) * np.ndim(y)), y), kwargs)
     function = METHODS.get((ufunc, method))
+    kwargs = {k: v for k, v in kwargs.items() if v is not None or k == "axis"}
     if function is None:
         raise MissingRuleError(f"np.{ufunc.__name__}.{method} is not available for Values")
     return apply(function, inputs, {"axis": 0, **kwargs} if len(inputs) == 1 else kwargs)

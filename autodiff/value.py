@@ -11,6 +11,7 @@ a comparison, an integer result). Every operation on a Value gives a Value. Untr
 NumPy freely; tracked ones never do so silently.
 """
 
+import copy
 import threading
 from typing import Any, Self
 
@@ -121,10 +122,11 @@ class Value(Methods):
 
         A Value after `backward(create_graph=True)`. Kept by leaves, and by others after retain_grad().
         """
-        node = self._node
+        node: Any = self._node
         grad = getattr(node, "grad", None)
         if isinstance(grad, np.generic):  # a scalar's: make it the writeable array that it is promised to be
-            node.grad = grad = np.asarray(grad)  # type: ignore[union-attr]
+            with _ADD_GRADS:
+                node.grad = grad = np.asarray(node.grad)
         return grad
 
     @grad.setter
@@ -195,20 +197,35 @@ class Value(Methods):
 
     # -- copies
 
-    def __copy__(self) -> "Value":
+    def __copy__(self) -> Self:
         """A leaf or an untracked Value becomes an independent one; any other keeps its place in the graph."""
-        if self.is_leaf:
-            return type(self)(self._array, requires_grad=self.requires_grad, name=self.name)
-        return self._wrap(self._array.copy(), self._node)
+        new = _rebuild(type(self), self._array.copy(), self._node, self.name, getattr(self, "__dict__", {}))
+        if self.is_leaf and self._node is not None:
+            new._node = leaf()
+        return new
 
-    def __deepcopy__(self, memo: Any) -> "Value":
-        return self.__copy__()
+    def __deepcopy__(self, memo: Any) -> Self:
+        new = self.__copy__()
+        memo[id(self)] = new
+        if hasattr(new, "__dict__"):
+            new.__dict__.update(copy.deepcopy(new.__dict__, memo))
+        return new
 
     def __reduce__(self) -> Any:
         if not self.is_leaf:
             raise DetachError("a Value inside a graph cannot be pickled; pickle v.detach() or v.data")
-        return _unpickle, (type(self), self._array, self.requires_grad, self.name)
+        tracked = self._node is not None
+        return _unpickle, (type(self), self._array, tracked, self.name, getattr(self, "__dict__", {}))
 
 
-def _unpickle(cls: type[Value], data: Any, requires_grad: bool, name: str | None) -> Value:
-    return cls(data, requires_grad=requires_grad, name=name)
+def _rebuild(cls: type[Value], data: Any, node: Node | None, name: str | None, attributes: dict[str, Any]) -> Any:
+    """A Value of a class, which may be a subclass with a constructor of its own."""
+    new = _new(cls)
+    new._array, new._node, new._name = data, node, name
+    if attributes:
+        new.__dict__.update(attributes)
+    return new
+
+
+def _unpickle(cls: type[Value], data: Any, tracked: bool, name: str | None, attributes: dict[str, Any]) -> Any:
+    return _rebuild(cls, data, leaf() if tracked else None, name, attributes)

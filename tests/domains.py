@@ -324,12 +324,13 @@ row(np.outer,         real, real,                 complex=True, shapes=[((2,), (
 
 # -- shapes
 
-row(np.reshape,       real,                       complex=True, tries=[call((6,)), call((3, -1)), call(-1), call((3, 2), order="F"), call(shape=(1, 6)), call((6,), "A")], shapes=table[:1])
+row(np.reshape,       real,                       complex=True, tries=[call((6,)), call((3, -1)), call(-1), call((3, 2), order="F"), call(shape=(1, 6))], shapes=table[:1])
 row(np.ravel,         real,                       complex=True, tries=[call(), call("F"), call(order="C")])
 row(np.squeeze,       real,                       complex=True, tries=[call(), call(0), call(axis=(0, -1)), call(axis=-1)], shapes=[((1, 3, 1),), ((1, 0, 1),)])
 row(np.expand_dims,   real,                       complex=True, tries=[call(0), call(axis=-1), call((0, 2))])
 row(np.transpose,     real,                       complex=True, tries=[call(), call((1, 2, 0)), call(axes=(2, -2, 0)), call([0, 2, 1])], shapes=[((2, 3, 4),), ((0, 3, 4),), ((),)])
 row(np.swapaxes,      real,                       complex=True, tries=[call(0, 1), call(-1, 0), call(axis1=0, axis2=1)], shapes=cube)
+row(np.copy,          real,                       complex=True, tries=[call(), call(order="F")])
 row(np.moveaxis,      real,                       complex=True, tries=[call(0, -1), call([0, 1], [2, 0]), call(source=2, destination=0)], shapes=cube)
 row(np.flip,          real,                       complex=True, tries=[call(), call(0), call(axis=(0, -1)), call(-1)], shapes=[*cube, ((),)])
 row(np.broadcast_to,  real,                       complex=True, tries=[call((2, 3)), call((4, 2, 3)), call(shape=(0, 2, 3))], shapes=[((2, 3),), ((3,),), ((2, 1),), ((1, 1),), ((),)])

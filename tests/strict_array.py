@@ -50,6 +50,7 @@ FUNCTIONS = {
     "empty_like": "a dtype order subok shape",
     "full_like": "a fill_value dtype order subok shape",
     "astype": "x dtype copy",
+    "copy": "a order",
 }
 METHODS = {
     "all": "axis out keepdims",

@@ -23,7 +23,7 @@ import numpy as np
 from ..errors import OperandError
 from ..value import Value
 
-__all__ = ["Optimizer", "nonnegative"]
+__all__ = ["Optimizer", "is_alone", "nonnegative", "references"]
 
 BLOCK = 32768  # elements: 128 kB of float32
 

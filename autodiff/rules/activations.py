@@ -10,7 +10,7 @@ from ..rule import composite, elementwise, general
 from .elementwise import sigmoid
 from .special import erfc
 
-__all__ = ["gelu", "leaky_relu", "log_softmax", "logsumexp", "nll", "relu", "sigmoid", "silu", "softmax", "softplus"]
+__all__ = ["gelu", "leaky_relu", "log_softmax", "logsumexp", "nll", "normal_cdf", "relu", "sigmoid", "silu", "softmax", "softplus"]
 
 
 Axis = int | tuple[int, ...] | None
@@ -138,7 +138,7 @@ def nll_forward(x, labels):
 
 
 def nll_map(g, x, aux):
-    g = g / x.shape[0]
+    g = g * (1 / x.shape[0])
     return softmax(x) * g - scatter_add(expand(g, aux[1].shape), aux, x.shape)
 
 

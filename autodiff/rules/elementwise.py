@@ -65,9 +65,9 @@ composite(np.sign, lambda x: safe_divide(x, np.absolute(x)) if is_complex(x) els
 # -- powers: at x = 0 = y the base's derivative is 0, and for x = 0 <= y so is the exponent's
 
 @dispatchable
-def power(x, y):
+def power(x, y, **kwargs):
     """`np.power`; a function of its own, so that numbers as exponents can have a cheaper rule."""
-    return np.power(x, y)
+    return np.power(x, y, **kwargs)
 
 
 @dispatchable
@@ -77,7 +77,8 @@ def scalar_power(x, y):
 
 
 def power_base(g, x, y):
-    return g * (y * x ** (y - ((x != 0) | (y != 0))))
+    slope = x ** (y - 1)
+    return g * (y * np.where((y == 0) & ~np.isfinite(slope), 1.0, slope))  # x ** 0 is flat everywhere
 
 
 def power_exponent(g, ans, x, y):
@@ -119,7 +120,7 @@ def gap(x, y):
 
 elementwise(np.sin,     lambda g, x: g * np.cos(x))
 elementwise(np.cos,     lambda g, x: -g * np.sin(x))
-elementwise(np.tan,     lambda g, ans: g * (1 + ans * ans))
+elementwise(np.tan,     lambda g, x: g / np.cos(x) ** 2)
 elementwise(np.arcsin,  lambda g, x: g / np.sqrt(1 - x * x))
 elementwise(np.arccos,  lambda g, x: -g / np.sqrt(1 - x * x))
 elementwise(np.arctan,  lambda g, x: g / (1 + x * x))
@@ -188,6 +189,8 @@ composite(np.where, lambda condition, *xy: select(condition, *xy) if xy else np.
 
 
 def clip(a, a_min=None, a_max=None, *, min=None, max=None):
+    if (a_min is not None and min is not None) or (a_max is not None and max is not None):
+        raise ValueError("clip: pass a_min and a_max, or min and max, not both")
     lo, hi = (min if a_min is None else a_min), (max if a_max is None else a_max)
     a = a if lo is None else np.maximum(a, lo)
     return a if hi is None else np.minimum(a, hi)

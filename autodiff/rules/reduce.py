@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ..arrays import expand, keepaxes, safe_divide
-from ..rule import general, linear, nondiff
+from ..rule import composite, general, linear, nondiff
 
 __all__ = ["others_product"]
 
@@ -25,7 +25,7 @@ def sum_map(g, x, axis=None, dtype=None, out=None, keepdims=False):
 
 
 def mean_map(g, x, axis=None, dtype=None, out=None, keepdims=False):
-    return expand(keepaxes(g, x, axis, keepdims) / max(count(x, axis), 1), x.shape)
+    return expand(keepaxes(g, x, axis, keepdims) * (1 / max(count(x, axis), 1)), x.shape)
 
 
 def cumsum_map(g, x, axis=None, dtype=None, out=None):
@@ -69,13 +69,16 @@ def prod_map(g, x, axis=None, dtype=None, out=None, keepdims=False):
 
 
 def extremum_map(g, x, ans, axis=None, out=None, keepdims=False):
-    ties = (x == keepaxes(ans, x, axis, keepdims)).astype(x.dtype)
-    return keepaxes(g, x, axis, keepdims) * ties / ties.sum(axis=axis, keepdims=True)
+    ties = x == keepaxes(ans, x, axis, keepdims)
+    share = ties / ties.sum(axis=axis, keepdims=True)  # in double precision: there may be more than float16 counts
+    return keepaxes(g, x, axis, keepdims) * share.astype(x.dtype)
 
 
 general(np.prod, None, prod_map, method="prod")
 general(np.max, None, extremum_map, method="max")
 general(np.min, None, extremum_map, method="min")
+composite(np.amax, np.max)
+composite(np.amin, np.min)
 
 
 # -- moments
