@@ -167,7 +167,7 @@ def _normalize(rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
         return args, kwargs
     if "where" in kwargs:
         raise OperandError(f"{rule.name}: where= cannot be used with Values; select with np.where or x[mask] first")
-    for name in rule.operand_names[len(args) :]:
+    for name in rule.parameter_names[len(args) : len(rule.maps)]:
         if name in kwargs:
             args = (*args, kwargs.pop(name))
     if not rule.open:

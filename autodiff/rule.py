@@ -88,11 +88,6 @@ class Rule:
             return []
 
     @functools.cached_property
-    def operand_names(self) -> list[str]:
-        """NumPy's names for the operands, for calls such as `np.sum(a=v)`."""
-        return self.parameter_names[: len(self.maps)]
-
-    @functools.cached_property
     def out_at(self) -> int:
         """The position of `out`, which NumPy lets one pass without its name."""
         names = self.parameter_names

@@ -57,6 +57,9 @@ class Node:
     number: int
     grad: Any  # leaves, and nodes after retain_grad()
 
+    def __lt__(self, other: "Node") -> bool:  # in the heap, between inputs of one transform: they share a number
+        return id(self) < id(other)
+
 
 def leaf() -> Node:
     """A node without parents, where cotangents end. `saved` is the moment of its creation."""

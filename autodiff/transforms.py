@@ -146,10 +146,10 @@ class _Input:
 IDENTITY = Rule(np.positive, "elementwise", (lambda g: g,)).case((0,), False)
 
 
-def _input_node(outer: Node | None) -> Node:
+def _input_node(outer: Node | None, shared: int) -> Node:
     """A node for an argument of a transform; linked to `outer` if that is tracked in its own right."""
     n = Node()
-    n.number = number()
+    n.number = shared
     n.saved = None
     n.case = IDENTITY if outer else _Input()
     n.parents = (outer,) if outer else ()
@@ -166,13 +166,12 @@ class _Record:
         self.outer = RECORDING.get()  # under no_grad a transform gives plain arrays
         self.nested = False  # an argument is tracked in its own right
         self.lifted = False  # a walk has run on Values
-        self.floor = 0
+        self.number = number()  # of all inputs: what another thread makes in between is not taken for one
         self.values: list[Value] = []
         self.arguments = [
             tree_map(functools.partial(self._input, i, copy), a)
             for i, a in zip(positions or range(len(arguments)), arguments, strict=True)
         ]
-        self.top = self.values[-1]._node.number if self.values else 0  # type: ignore[union-attr]
 
     def _input(self, position: int, copy: bool, x: Any) -> Value:
         data = x._array if isinstance(x, Value) else x
@@ -186,8 +185,7 @@ class _Record:
             data = data[()] if not data.ndim else data.copy(order="K") if copy else data
         outer = x._node if self.outer and isinstance(x, Value) else None
         self.nested = self.nested or outer is not None
-        value = Value._wrap(data, _input_node(outer))
-        self.floor = self.floor or value._node.number  # type: ignore[union-attr]
+        value = Value._wrap(data, _input_node(outer, self.number))
         self.values.append(value)
         return value
 
@@ -204,18 +202,17 @@ class _Record:
             (y._node, g) for y, g in zip(outputs, seeds, strict=True) if isinstance(y, Value) and y._node is not None
         ]
         outer = self.outer and RECORDING.get()
-        lifted = outer and (self.nested or any(isinstance(g, Value) for _, g in pairs))
-        bounds: dict[str, Any] = {"floor": self.floor, "top": self.top}
-        if not lifted:
-            pairs = [(n, _lower(g)) for n, g in pairs]
+        lifted = outer and self.nested
+        bounds: dict[str, Any] = {"floor": self.number, "top": self.number}
+        if not lifted:  # a tracked cotangent records by itself; what the nodes saved are constants
             try:
-                ends = walk_back(_conjugated(pairs), **bounds, prune=not outer)
+                given = pairs if outer else [(n, _lower(g)) for n, g in pairs]
+                ends = walk_back(_conjugated(given), **bounds, prune=not outer)
             except OuterGraphError:
                 lifted = True
         self.lifted = lifted
         if lifted:
-            pairs = [(n, _lift(g)) for n, g in pairs]
-            ends = walk_back(_conjugated(pairs), **bounds, wrap=Value._wrap)
+            ends = walk_back(_conjugated([(n, _lift(g)) for n, g in pairs]), **bounds, wrap=Value._wrap)
         it = iter(self.values)
 
         def cotangent(_: Any) -> Any:
@@ -231,12 +228,13 @@ class _Record:
         """The outputs and their tangents, in the result's containers."""
         outputs = [y for y in leaves(result) if isinstance(y, Value) and y._node is not None]
         nodes: list[Any] = [y._node for y in outputs]
-        lifted = self.outer and (self.nested or any(isinstance(t, Value) for t in ts))
-        bounds: dict[str, Any] = {"floor": self.floor, "top": self.top, "wrap": Value._wrap}
+        lifted = self.outer and self.nested
+        bounds: dict[str, Any] = {"floor": self.number, "top": self.number, "wrap": Value._wrap}
 
         def walk(lifted: bool) -> list[Any]:
             tangents: dict[Any, Any] = {
-                v._node: _lift(t) if lifted else _lower(t) for v, t in zip(self.values, ts, strict=True)
+                v._node: _lift(t) if lifted else t if self.outer else _lower(t)
+                for v, t in zip(self.values, ts, strict=True)
             }
             return walk_forward(nodes, tangents, **bounds, lifted=lifted, prune=not self.outer)
 
@@ -272,7 +270,7 @@ class _Record:
 
     def _meets_outer(self, node: Node) -> bool:
         try:
-            reachable([node], self.floor, self.top, False)
+            reachable([node], self.number, self.number, False)
         except OuterGraphError:
             return True
         return False

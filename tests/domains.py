@@ -311,6 +311,8 @@ row(np.mean,          real,                       complex=True, tries=[*axes, ca
 row(np.prod,          few_zeros,                  complex=True, tries=axes)
 row(np.max,           first,                      tries=axes)
 row(np.min,           first,                      tries=axes)
+row(np.amax,          first,                      tries=axes)
+row(np.amin,          first,                      tries=axes)
 row(np.var,           first,                      complex=True, tries=spread)
 row(np.std,           first,                      complex=True, tries=spread)
 row(np.cumsum,        real,                       complex=True, tries=one_axis)
