@@ -64,7 +64,8 @@ class Rule:
         self.needs = [[p for p in names if p in KNOWN] for names in signatures]
         self.options = [any(p not in KNOWN for p in names) for names in signatures]
         code: Any = getattr(forward, "__code__", None) if kind == "composite" else None
-        self.keywords = {"dtype", "casting", "order", *(p for names in signatures for p in names)} - KNOWN - {"out"}
+        named = {p for names in signatures for p in names} - KNOWN - {"out"}
+        self.keywords = named or {"dtype", "casting", "order"}  # the maps see them, or only the function does
         self.open = kind == "composite" and (not code or bool(code.co_flags & inspect.CO_VARKEYWORDS))  # takes any
         if code:
             self.keywords = {*_parameters(forward)}  # type: ignore[arg-type]

@@ -92,7 +92,7 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     >>> pull(np.ones(2))
     (array([2., 4.]),)
     """
-    record = _Record("vjp", primals, copy=True)
+    record = _Record("vjp", primals)
     result = record.run(f, record.arguments, {})
     outputs = list(leaves(result))
     _check_numbers("vjp", f, outputs)
@@ -159,9 +159,7 @@ def _input_node(outer: Node | None, shared: int) -> Node:
 class _Record:
     """One run of a function on Values of its own, ready to be walked."""
 
-    def __init__(
-        self, transform: str, arguments: Sequence[Any], positions: Sequence[int] | None = None, copy: bool = False
-    ) -> None:
+    def __init__(self, transform: str, arguments: Sequence[Any], positions: Sequence[int] | None = None) -> None:
         self.transform = transform
         self.outer = RECORDING.get()  # under no_grad a transform gives plain arrays
         self.nested = False  # an argument is tracked in its own right
@@ -169,20 +167,20 @@ class _Record:
         self.number = number()  # of all inputs: what another thread makes in between is not taken for one
         self.values: list[Value] = []
         self.arguments = [
-            tree_map(functools.partial(self._input, i, copy), a)
+            tree_map(functools.partial(self._input, i), a)
             for i, a in zip(positions or range(len(arguments)), arguments, strict=True)
         ]
 
-    def _input(self, position: int, copy: bool, x: Any) -> Value:
+    def _input(self, position: int, x: Any) -> Value:
         data = x._array if isinstance(x, Value) else x
         if isinstance(data, (float, complex, np.memmap)):
             data = np.asarray(data)
         if not is_array(data) or data.dtype.kind not in "fc":
-            what = f"dtype {data.dtype}; pass .astype(float)" if is_array(data) else f"type {type(data).__name__}"
-            hint = "; pass a float" if isinstance(data, int) else ""
-            raise OperandError(f"{self.transform}: differentiated argument {position} has {what}{hint}")
+            numeric = is_array(data) or isinstance(data, int)
+            what = f"{type(data).__name__} of integers; pass .astype(float) or float()" if numeric else describe(data)
+            raise OperandError(f"{self.transform}: differentiated argument {position} is {what}")
         if isinstance(data, np.ndarray):
-            data = data[()] if not data.ndim else data.copy(order="K") if copy else data
+            data = data[()] if not data.ndim else data.copy(order="K")
         outer = x._node if self.outer and isinstance(x, Value) else None
         self.nested = self.nested or outer is not None
         value = Value._wrap(data, _input_node(outer, self.number))

@@ -134,8 +134,8 @@ class Value(Methods):
         if new is not None:
             if self._node is None:
                 raise GraphError("Value.grad: an untracked Value has no gradient")
-            if not isinstance(new, Value):
-                new = to_data(untracked(new), self._array.dtype, False, copy=False)
+            if not (isinstance(new, Value) and new._node is not None):
+                new = to_data(untracked(new), self._array.dtype, False, copy=True)
             if new.shape != self.shape:
                 raise ValueError(f"Value.grad: shape {new.shape} for a Value of shape {self.shape}")
         if self._node is not None:

@@ -225,7 +225,8 @@ def test_the_count_of_references_is_calibrated() -> None:
 @every_optimizer
 def test_gradients_are_not_written(make: Any, in_place: bool) -> None:
     w = Value(np.arange(4.0))
-    w.grad = g = np.ones(4)
+    w.grad = np.ones(4)
+    g = w.grad
     for _ in range(3):
         make([w]).step()
     assert w.grad is g and g.tolist() == [1, 1, 1, 1]

@@ -12,7 +12,7 @@ import numpy as np
 from ..arrays import dispatchable, safe_divide
 from ..rule import composite, elementwise, nondiff
 
-__all__ = ["binary_exponent", "power", "real_sign", "scalar_power", "select", "sigmoid"]
+__all__ = ["binary_exponent", "fraction", "power", "real_sign", "scalar_power", "select", "sigmoid"]
 
 LN2, LN10 = math.log(2), math.log(10)
 
@@ -43,7 +43,16 @@ elementwise(np.cbrt,         lambda g, ans: g / (3 * ans * ans))
 elementwise(np.fabs,         lambda g, x: g * np.sign(x))
 
 composite(np.divmod, lambda x, y: (np.floor_divide(x, y), np.remainder(x, y)))
-composite(np.modf,   lambda x: (np.where(np.isinf(x), 0.0, x - np.trunc(x)), np.trunc(x)))
+composite(np.modf,   lambda x: (fraction(x), np.trunc(x)))
+
+
+@dispatchable
+def fraction(x):
+    """The fractional part, as `np.modf` has it."""
+    return np.modf(x)[0]
+
+
+elementwise(fraction, lambda g: g)
 
 
 def absolute_map(g, x, ans):
