@@ -162,7 +162,7 @@ TRANSFORMS: dict[str, Callable[[Any, Any], Any]] = {
     "forward over reverse": lambda f, x: ad.jvp(ad.grad(f), (x,), (x,)),
     "reverse over forward": lambda f, x: ad.grad(lambda x: ad.jvp(f, (x,), (np.ones(SHAPE),))[1])(x),
     "no_grad": lambda f, x: no_grad(f, Value(x)),
-    "check_grads": lambda f, x: ad.check_grads(lambda s: f(s * x), (1.0,)),
+    "check_grads": lambda f, x: ad.check_grads(lambda s: f(s * x), 1.0),
 }
 
 

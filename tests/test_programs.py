@@ -171,7 +171,8 @@ class Writer:
     def along_axis(self, v: str) -> None:
         ndim = np.ndim(self.values[v])
         if not ndim:
-            return self.unary(v)
+            self.unary(v)
+            return
         axis = self.below(2 * ndim) - ndim
         functions = ["ad.softmax", "ad.log_softmax", "np.cumsum", "np.flip"]
         self.write(f"{self.one_of(functions)}({{v}}, axis={axis})", v=v)
@@ -195,7 +196,8 @@ class Writer:
         """One integer array, or two that broadcast, with repetitions, next to slices or alone."""
         shape = np.shape(self.values[v])
         if not shape:
-            return self.basic_index(v)
+            self.basic_index(v)
+            return
         k = self.below(len(shape))
         key = self.rng.integers(-shape[k], shape[k], self.one_of([(3,), (2,), (2, 2), ()])).tolist()
         key = self.one_of([f"np.array({key})", f"{key}"])
@@ -208,7 +210,8 @@ class Writer:
     def boolean_index(self, v: str) -> None:
         shape = np.shape(self.values[v])
         if not shape:
-            return self.basic_index(v)
+            self.basic_index(v)
+            return
         mask = self.rng.random(shape[: 1 + self.below(len(shape))]) < 0.6
         mask.flat[self.rng.integers(mask.size)] = True
         self.write(f"{{v}}[np.array({mask.tolist()})]", v=v)
@@ -232,14 +235,16 @@ class Writer:
         order = self.one_of(["{p}, {q}", "{q}, {c}, {p}", "{c}, {p}", "{p}, {p}"])
         if not shape or self.draw(st.booleans()):
             axis = self.below(len(shape) + 1)
-            return self.write(f"np.stack([{order}], axis={axis})", **names)
+            self.write(f"np.stack([{order}], axis={axis})", **names)
+            return
         axis = self.one_of([None, *range(-len(shape), len(shape))])
         self.write(f"np.concatenate([{order}], axis={axis})", **names)
 
     def product(self, v: str) -> None:
         shape = np.shape(self.values[v])
         if not shape:
-            return self.binary(v)
+            self.binary(v)
+            return
         right, left = (shape[-1], 2), (2, shape[-2] if len(shape) > 1 else shape[0])
         texts = [
             f"{{v}} @ {self.constant(right)}",
