@@ -88,6 +88,35 @@ class NumpyStep(Problem):
         """Nothing is kept."""
 
 
+class NumpyPlainStep(NumpyStep):
+    """Plain NumPy as one writes it first: a formula a line, a new array for each result."""
+
+    def gradients(self) -> Arrays:
+        """Forward and backward."""
+        w1, b1, w2, b2, w3, b3 = self.parameters
+        z1 = self.x @ w1 + b1
+        h1 = np.maximum(z1, 0)
+        z2 = h1 @ w2 + b2
+        h2 = np.maximum(z2, 0)
+        z = h2 @ w3 + b3
+        z = z - z.max(axis=1, keepdims=True)
+        e = np.exp(z)
+        total = e.sum(axis=1, keepdims=True)
+        rows = np.arange(BATCH)
+        self.loss = np.mean(np.log(total[:, 0]) - z[rows, self.labels])
+        g3 = e / total
+        g3[rows, self.labels] -= 1
+        g3 = g3 / BATCH
+        g2 = (g3 @ w3.T) * (z2 > 0)
+        g1 = (g2 @ w2.T) * (z1 > 0)
+        return [self.x.T @ g1, g1.sum(axis=0), h1.T @ g2, g2.sum(axis=0), h2.T @ g3, g3.sum(axis=0)]
+
+    def step(self) -> None:
+        """Forward, backward, update in place."""
+        for p, g in zip(self.parameters, self.gradients(), strict=True):
+            p -= RATE * g
+
+
 class NumpyBuffersStep(NumpyStep):
     """The same with every array of a fixed shape allocated once: what allocation costs the others."""
 
@@ -311,6 +340,7 @@ class JaxJitStep(JaxStep):
 STEPS: dict[str, type[Step]] = {
     "ours": OursStep,
     "numpy": NumpyStep,
+    "numpy plain": NumpyPlainStep,
     "numpy buffers": NumpyBuffersStep,
     "torch": TorchStep,
     "autograd": AutogradStep,

@@ -62,7 +62,8 @@ METHOD = """\
 * MLP step: float32; forward, backward and update. Each library has a process of its own, and they take turns
   with pauses, because idle BLAS threads spin for a while and would slow the next contender. A sample is
   the median of 12 steps in a row. `numpy` is the same step by hand, with temporaries and updates in place;
-  `numpy buffers` also allocates every array once and for all.
+  `numpy plain` makes a new array for each result, as one writes it first; `numpy buffers` allocates every
+  array once and for all.
 * Peak memory: in a process of its own, after warm-up steps, with gradients dropped and freed memory given
   back to the system, the rise of the resident set's high-water mark over five steps; median of 3 processes.
 * Import time: fresh interpreters that alternate, bytecode cached.

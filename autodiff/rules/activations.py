@@ -77,7 +77,7 @@ def silu(x: Any) -> Any:
     return x * sigmoid(x)
 
 
-elementwise(relu,       lambda g, x: g * (x > 0))
+elementwise(relu,       lambda g, ans: g * (ans > 0))
 elementwise(leaky_relu, lambda g, x, slope=0.01: np.where(x > 0, g, slope * g))
 elementwise(softplus,   lambda g, x: g * sigmoid(x))
 elementwise(normal_cdf, lambda g, x: g * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi))
