@@ -15,7 +15,7 @@ import numpy as np
 from .case import Case
 from .codegen import compile_function
 from .constants import COPY_LIMIT, keep
-from .convert import is_array
+from .convert import is_array, mismatch
 from .dispatch import Box, apply
 from .errors import OperandError
 from .operators import Operators
@@ -45,7 +45,10 @@ def {name}(a, b):
     if kind is Value:
         {b} = b._array
         node_b = b._node
-        ans = x {sign} y
+        try:
+            ans = x {sign} y
+        except ValueError as error:
+            raise mismatch(function.__name__, error) from None
         if node_b is None:
             if node_a is None or not recording():
                 v = new(Value); v._array = ans; v._node = None
@@ -138,7 +141,9 @@ def _binary_method(cls: type, name: str) -> Callable[[Any, Any], Any]:
     namespace: dict[str, Any] = {f"case_{k}": case for k, case in cases.items()}
     namespace.update(Value=cls, Node=Node, Spec=Spec, new=object.__new__, number=number, recording=RECORDING.get)
     namespace.update(float64=np.float64, double=np.dtype(float), ndarray=np.ndarray, numbers=(float, int, bool))
-    namespace.update(apply=apply, function=function, keep=keep, _otherwise=_otherwise, __name__=__name__)
+    namespace.update(
+        mismatch=mismatch, apply=apply, function=function, keep=keep, _otherwise=_otherwise, __name__=__name__
+    )
     return compile_function(name, source, namespace)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from .errors import OperandError
 
-__all__ = ["as_operand", "describe", "full_name", "is_array", "to_data"]
+__all__ = ["as_operand", "describe", "full_name", "is_array", "mismatch", "to_data"]
 
 
 def is_array(x: Any) -> bool:
@@ -72,6 +72,16 @@ def to_data(data: Any, dtype: Any, variable: bool, copy: bool, argument: str = "
     if copy and not isinstance(data, np.generic):
         data = data.copy(order="K")
     return data[()] if isinstance(data, np.ndarray) and not data.ndim else data
+
+
+def mismatch(name: str, error: ValueError) -> ValueError:
+    """NumPy's complaint about shapes that do not fit, with the function and a way out."""
+    if type(error) is not ValueError:  # AxisError and the like say what they mean
+        return error
+    text = str(error).removeprefix(f"{name}: ")
+    return ValueError(
+        f"{name}: {text.rstrip()}; give one of them other axes, as with v[:, None], v.T or v.reshape(...)"
+    )
 
 
 def full_name(function: Callable[..., Any]) -> str:

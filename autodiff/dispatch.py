@@ -12,7 +12,7 @@ import numpy as np
 
 from .case import OPERANDS
 from .constants import keep
-from .convert import as_operand, describe, full_name, is_array
+from .convert import as_operand, describe, full_name, is_array, mismatch
 from .errors import DetachError, MissingRuleError, OperandError
 from .rule import RULES, Rule
 from .tape import RECORDING, Node, number
@@ -105,7 +105,10 @@ def _record(rule: Rule, box: Box, args: tuple[Any, ...], kwargs: dict[str, Any])
         ans, aux = rule.forward(*data, *rest, **kwargs)
     else:
         inputs = [data] if rule.sequence else data
-        ans, aux = rule.function(*inputs, *rest, **kwargs), None
+        try:
+            ans, aux = rule.function(*inputs, *rest, **kwargs), None
+        except ValueError as error:
+            raise mismatch(rule.name, error) from None
     if type(ans) is np.ndarray and not ans.ndim:
         ans = ans[()]
     tracked = tuple([i for i, a in enumerate(operands) if isinstance(a, Box) and a._node is not None])

@@ -1,15 +1,13 @@
 """The tape: nodes, the walk backward (vjp) and the walk forward (jvp).
 
-Every operation on a tracked Value makes a `Node` that knows the rule, what the rule's maps need, and
-the nodes of its operands. Walking the nodes from the newest to the oldest and pulling cotangents
-through the maps is reverse mode; walking them from the oldest to the newest and pushing tangents
-through the same maps is forward mode. Cotangents and tangents live in the walk, not in the nodes, so
-that walks nest and run in parallel.
+Every operation on a tracked Value makes a `Node` that knows the rule, what the rule's maps need, and the nodes of
+its operands. Walking the nodes from the newest to the oldest and pulling cotangents through the maps is reverse
+mode; walking them from the oldest to the newest and pushing tangents through the same maps is forward mode.
+Cotangents and tangents live in the walk, not in the nodes, so that walks nest and run in parallel.
 
-For `y = x * x + x` the nodes are x (a leaf), multiply (1) and add (2). The backward walk pops add:
-its two cotangents go to multiply, which is newer than all else and so comes next, and to the leaf x,
-where they wait; multiply's two are added to what x has. Numbers decide the order, because an operand
-is always older than its result; a heap holds the nodes that are pending.
+For `y = x * x + x` the nodes are x (a leaf), multiply (1) and add (2). The backward walk pops add: its two cotangents
+go to multiply, which is newer than all else and so comes next, and to the leaf x, where they wait; multiply's two are
+added to what x has. Numbers decide the order, because an operand is always older than its result.
 
 A walk handles raw arrays, unless the derivative itself will be differentiated: then the saved arrays
 are wrapped around their nodes again ("lifted"), and the same maps record new nodes.

@@ -364,7 +364,7 @@ KEPT: dict[str, tuple[int, Callable[[Any, Any], Any]]] = {
     "reciprocal": (1, lambda x, w: np.reciprocal(x)),
     "sin": (2, lambda x, w: np.sin(x)),
     "log": (2, lambda x, w: np.log(x)),
-    "relu": (2, lambda x, w: ad.relu(x)),
+    "relu": (1, lambda x, w: ad.relu(x)),
     "maximum": (3, lambda x, w: np.maximum(x, w)),
     "sum": (0, lambda x, w: x.sum()),
     "sum over an axis": (0, lambda x, w: x.sum(axis=0)),

@@ -636,3 +636,17 @@ def test_a_node_made_between_two_inputs_is_not_taken_for_an_input(monkeypatch: p
 
 if __name__ == "__main__":
     raise SystemExit(pytest.main([__file__, "-q"]))
+
+
+def test_shapes_that_do_not_fit_name_the_function() -> None:
+    v = Value([1.0, 2.0])
+    for name, call in {
+        "multiply": lambda: v * Value(np.ones(3)),
+        "add": lambda: v + np.ones(3),
+        "subtract": lambda: np.ones(3) - v,
+        "matmul": lambda: v @ np.ones(3),
+        "hypot": lambda: np.hypot(v, np.ones(3)),
+        "concatenate": lambda: np.concatenate([v, np.ones((2, 2))]),
+    }.items():
+        with pytest.raises(ValueError, match=rf"^{name}: .*reshape"):
+            call()
