@@ -86,7 +86,7 @@ class Rule:
         try:
             return [*inspect.signature(self.function).parameters]
         except (TypeError, ValueError):
-            return []
+            return ["arrays", "axis", "out"] if self.sequence else []  # NumPy 2.0 hides the signature of concatenate
 
     @functools.cached_property
     def out_at(self) -> int:
