@@ -26,13 +26,6 @@ def is_picture(path: Path) -> bool:
     return path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
 
 
-@pytest.fixture
-def _extras() -> None:
-    for name in EXTRAS:
-        pytest.importorskip(name)
-
-
-@pytest.mark.usefixtures("_extras")
 def test_a_short_run_learns_and_draws(tmp_path: Path) -> None:
     done = run(str(DEMO), "--smoke", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -46,7 +39,6 @@ def test_a_short_run_learns_and_draws(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_extras")
 def test_the_median_of_five_seeds(tmp_path: Path) -> None:
     done = run(str(DEMO), "--seeds", "5", "--out", "five.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -66,7 +58,6 @@ def test_a_missing_extra_is_named(missing: str, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.usefixtures("_extras")
 def test_wrong_options_are_refused(tmp_path: Path) -> None:
     done = run(str(DEMO), "--epochs", "0", cwd=tmp_path)
     assert done.returncode == 2

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from checks import raw
 
@@ -366,7 +367,6 @@ def test_foreign_arrays_name_their_conversion() -> None:
 
 
 def test_pandas() -> None:
-    pandas = pytest.importorskip("pandas")
     v = tracked(2)
     for foreign in (pandas.Series([1.0, 2.0]), pandas.DataFrame({"a": [1.0, 2.0]})):
         for call in (lambda: v + foreign, lambda: foreign + v, lambda: np.add(foreign, v), lambda: v * foreign):  # noqa: B023

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 
 import autodiff as ad
@@ -321,7 +322,6 @@ def test_cross_entropy_with_classes(kind: Any, rng: np.random.Generator) -> None
 
 
 def test_losses_take_columns_of_tables() -> None:
-    pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame({"x": [1.0, 2.0], "label": [1, 0]}, index=[7, 3])
     logits = np.array([[0.0, 2.0], [1.0, 0.0]])
     assert nn.cross_entropy(Value(logits), table["label"]).item() == nn.cross_entropy(logits, [1, 0])
