@@ -28,7 +28,7 @@ MAX_SIZE = 48  # elements of one variable
 STEP = 3e-4  # of the finite differences: with poles at 0.7 both of their errors are below 1e-10
 RTOL = 1e-8
 ROUNDING = 1e-13  # NumPy's power differs in the last bit between a 0-d array, a scalar and longer arrays
-FLOOR = 0.1  # derivatives are of order 1; one far below that is compared as if it were so large
+FLOOR = 1e-2  # derivatives are of order 1; one far below that is compared as if it were so large
 
 
 class Program:
