@@ -18,9 +18,11 @@ import numpy as np
 from .spec import Spec
 
 __all__ = [
+    "arange_like",
     "cast",
     "dispatchable",
     "expand",
+    "eye_like",
     "getitem",
     "is_unique",
     "keepaxes",
@@ -121,6 +123,19 @@ def scatter_add(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
     else:
         np.add.at(out, key, g)
     return out
+
+
+def arange_like(x: Any, n: int) -> Any:
+    """The integers 0, ..., n - 1, on the device of `x`."""
+    if isinstance(x, (np.ndarray, np.generic)):
+        return np.arange(n)
+    return np.cumsum(np.ones_like(x, shape=(n,), dtype=int)) - 1
+
+
+def eye_like(x: Any, n: int) -> Any:
+    """The identity matrix of `n` rows, with the dtype and on the device of `x`."""
+    i = arange_like(x, n)
+    return (i[:, None] == i).astype(x.dtype)
 
 
 def is_unique(key: Any) -> bool:

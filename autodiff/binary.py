@@ -12,11 +12,12 @@ from typing import Any, Self
 
 import numpy as np
 
+from .box import Box
 from .case import Case
 from .codegen import compile_function
 from .constants import COPY_LIMIT, keep
 from .convert import is_array, mismatch
-from .dispatch import Box, apply
+from .dispatch import apply
 from .errors import OperandError
 from .operators import Operators
 from .rule import RULES

@@ -5,36 +5,25 @@ out of the Values, runs the function on them, and makes a node if an operand is 
 result through the operands' own class, so it knows neither Value nor any other class on top of it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from .arguments import boxes, data_of, normalize, operand, option
+from .box import Box
 from .case import OPERANDS
 from .constants import keep
-from .convert import as_operand, describe, full_name, is_array, mismatch
-from .errors import DetachError, MissingRuleError, OperandError
+from .convert import full_name, is_array, mismatch
+from .errors import MissingRuleError, OperandError
 from .rule import RULES, Rule
 from .tape import RECORDING, Node, number
-from .tree import leaves, tree_map
+from .tree import tree_map
 
-__all__ = ["Box", "apply"]
+__all__ = ["apply"]
 
 
 IN_PLACE = frozenset((np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis))
-
-
-class Box:
-    """What the door knows of a Value: an array, and the node that made it (None: untracked)."""
-
-    __slots__ = ("_array", "_node")
-
-    _array: Any
-    _node: Node | None
-
-    @staticmethod
-    def _wrap(data: Any, node: Node | None = None) -> Any:
-        raise NotImplementedError
 
 
 def apply(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -46,33 +35,33 @@ def apply(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     if rule is None:
         if function in IN_PLACE:
             raise OperandError(f"{full_name(function)}: Values cannot be written to yet; use np.where or np.stack")
-        for box in _boxes((args, kwargs)):
+        for box in boxes((args, kwargs)):
             if box._node is not None:
                 raise MissingRuleError(
                     f"{full_name(function)} has no derivative rule, and an argument is tracked; pass "
                     "v.detach() if no gradient is wanted, or write it with functions that have one"
                 )
     elif len(args) > rule.out_at or (kwargs and not kwargs.keys() <= rule.keywords):
-        args, kwargs = _normalize(rule, args, kwargs)
+        args, kwargs = normalize(rule, args, kwargs)
     if rule is None or rule.kind == "nondiff":
-        box = next(_boxes((args, kwargs)))
-        result = function(*_data_of(args), **_data_of(kwargs))
+        box = next(boxes((args, kwargs)))
+        result = function(*data_of(args), **data_of(kwargs))
         return tree_map(lambda leaf: box._wrap(leaf) if is_array(leaf) else leaf, result)
     if rule.kind == "composite":
         return rule.forward(*args, **kwargs)  # type: ignore[misc]
-    if len(rule.maps) == 1 and not rule.sequence and isinstance(args[0], Box):
+    if len(rule.maps) == 1 and not rule.sequence and not rule.outputs and isinstance(args[0], Box):
         return _record_unary(rule, args[0], args[1:], kwargs)
-    boxes = [a for a in args if isinstance(a, Box)] or list(_boxes((args, kwargs)))
-    return _record(rule, boxes[0], args, kwargs)
+    box = next((a for a in args if isinstance(a, Box)), None)
+    return _record(rule, next(boxes((args, kwargs))) if box is None else box, args, kwargs)
 
 
 def _record_unary(rule: Rule, box: Box, rest: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`_record` for a function of one operand, the common case, at half the cost."""
     x, parent, aux = box._array, box._node, None
     if rest:
-        rest = tuple([_option(rule, v) for v in rest])
+        rest = tuple([option(rule, v) for v in rest])
     if kwargs:
-        kwargs = {k: _option(rule, v) for k, v in kwargs.items()}
+        kwargs = {k: option(rule, v) for k, v in kwargs.items()}
     if rule.forward:
         ans, aux = rule.forward(x, *rest, **kwargs)
     elif rule.method:
@@ -98,9 +87,9 @@ def _record(rule: Rule, box: Box, args: tuple[Any, ...], kwargs: dict[str, Any])
         operands, rest = tuple(args[0]), args[1:]
     else:
         operands, rest = args[: len(rule.maps)], args[len(rule.maps) :]
-    rest = tuple(_option(rule, v) for v in rest) if rest else ()
-    kwargs = {k: _option(rule, v) for k, v in kwargs.items()} if kwargs else {}
-    data = [a._array if isinstance(a, Box) else _operand(rule, a) for a in operands]
+    rest = tuple(option(rule, v) for v in rest) if rest else ()
+    kwargs = {k: option(rule, v) for k, v in kwargs.items()} if kwargs else {}
+    data = [a._array if isinstance(a, Box) else operand(rule, a) for a in operands]
     if rule.forward:
         ans, aux = rule.forward(*data, *rest, **kwargs)
     else:
@@ -109,6 +98,8 @@ def _record(rule: Rule, box: Box, args: tuple[Any, ...], kwargs: dict[str, Any])
             ans, aux = rule.function(*inputs, *rest, **kwargs), None
         except ValueError as error:
             raise mismatch(rule.name, error) from None
+    if rule.outputs:
+        return _record_many(rule, box, operands, data, ans, (aux, rest, kwargs))
     if type(ans) is np.ndarray and not ans.ndim:
         ans = ans[()]
     tracked = tuple([i for i, a in enumerate(operands) if isinstance(a, Box) and a._node is not None])
@@ -136,53 +127,22 @@ def _record(rule: Rule, box: Box, args: tuple[Any, ...], kwargs: dict[str, Any])
     return box._wrap(ans, node)
 
 
-def _operand(rule: Rule, a: Any) -> Any:
-    """The array that operand `a` is, if it is no Value. Raises OperandError if nothing can be computed with it."""
-    if type(a) in (float, int, bool, complex) or is_array(a):
-        return np.asarray(a) if type(a) is np.memmap else a
-    if isinstance(a, (list, tuple)):
-        return as_operand(a, rule.name)
-    raise OperandError(f"{rule.name}: cannot compute with {describe(a)}")
-
-
-def _option(rule: Rule, x: Any) -> Any:
-    """An argument that is no operand, safe to keep: Values unwrapped, arrays and lists copied."""
-    if x is None or type(x) in (int, bool, slice, str):
-        return x
-    if isinstance(x, Box):
-        if x._node is not None:
-            raise DetachError(f"{rule.name}: no derivative for a tracked Value here; pass its .detach()")
-        return x._array
-    if isinstance(x, (list, tuple, dict)):
-        return tree_map(lambda leaf: _option(rule, leaf), x)
-    return x.copy() if type(x) is np.ndarray else x
-
-
-def _normalize(rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Drop keywords at their defaults, refuse those without a meaning here, make operands positional."""
-    if len(args) > rule.out_at:  # out and what follows it were given by position
-        kwargs = {**dict(zip(rule.parameter_names[rule.out_at :], args[rule.out_at :], strict=False)), **kwargs}
-        args = args[: rule.out_at]
-    kwargs = {k: v for k, v in kwargs.items() if not (k == "out" and v is None) and not (k == "where" and v is True)}
-    if "out" in kwargs:
-        raise OperandError(f"{rule.name}: out= cannot be used with Values; assign the result instead")
-    if rule.kind == "nondiff":
-        return args, kwargs
-    if "where" in kwargs:
-        raise OperandError(f"{rule.name}: where= cannot be used with Values; select with np.where or x[mask] first")
-    for name in rule.parameter_names[len(args) : len(rule.maps)]:
-        if name in kwargs:
-            args = (*args, kwargs.pop(name))
-    if not rule.open:
-        for name in kwargs.keys() - rule.keywords:
-            raise OperandError(f"{rule.name}: the derivative rule does not know {name}=")
-    return args, kwargs
-
-
-def _boxes(x: Any) -> Iterator[Box]:
-    """The Values in nested lists, tuples and dicts."""
-    return (leaf for leaf in leaves(x) if isinstance(leaf, Box))
-
-
-def _data_of(x: Any) -> Any:
-    return tree_map(lambda leaf: leaf._array if isinstance(leaf, Box) else leaf, x)
+def _record_many(
+    rule: Rule, box: Box, operands: tuple[Any, ...], data: list[Any], results: tuple[Any, ...], further: tuple[Any, ...]
+) -> Any:
+    """`_record` for a function of several results: its node, and one for each result."""
+    make = getattr(type(results), "_make", tuple)
+    answers = tuple([a[()] if type(a) is np.ndarray and not a.ndim else a for a in results])
+    tracked = tuple([i for i, a in enumerate(operands) if isinstance(a, Box) and a._node is not None and rule.maps[i]])
+    if not tracked or not RECORDING.get():
+        return make([box._wrap(a) for a in answers])
+    node = Node()
+    node.number = number()
+    node.parents = tuple([operands[i]._node for i in tracked])
+    node.case = case = rule.case(tracked, True)
+    for i, a in enumerate(operands):
+        if type(a) is np.ndarray and OPERANDS[i] in case.fields:
+            data[i] = keep(node, a)
+    x, y, z = (*data, None, None)[:3]
+    node.saved = case.save(x, y, z, answers, *further)
+    return make([box._wrap(a, node.picked(i) if a.dtype.kind in "fc" else None) for i, a in enumerate(answers)])

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from .box import Box
 from .case import StandIn
 from .convert import to_data
-from .dispatch import Box
 from .errors import DetachError, GraphError, OperandError
 from .tape import Node
 

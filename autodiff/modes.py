@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
-from .dispatch import Box
+from .box import Box
 from .tape import RECORDING
 from .tree import tree_map
 

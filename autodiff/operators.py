@@ -6,7 +6,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from .dispatch import Box, apply
+from .box import Box
+from .dispatch import apply
 from .errors import DetachError, OperandError
 
 __all__ = ["Operators"]

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from .case import KNOWN, Case, SequenceCase, Spent
+from .many import ManyCase, Pick
 
 __all__ = ["RULES", "Rule", "bilinear", "composite", "elementwise", "general", "linear", "nondiff"]
 
@@ -49,6 +50,7 @@ class Rule:
         push: Function | None = None,
         regular: float = 0.5,
         sequence: bool = False,
+        outputs: int = 0,
         name: str | None = None,
     ) -> None:
         self.function = function
@@ -59,6 +61,7 @@ class Rule:
         self.push = push
         self.regular = regular  # an argument at which the maps are finite, see Case.pull_masked
         self.sequence = sequence  # the operand is a list of arrays, as for np.concatenate
+        self.outputs = outputs  # the result is a tuple of so many arrays
         self.name: str = name or str(getattr(function, "__name__", function))
         signatures = [_parameters(m)[1:] if m else [] for m in maps]
         self.needs = [[p for p in names if p in KNOWN] for names in signatures]
@@ -76,9 +79,18 @@ class Rule:
         """The case in which the operands `argnums` are tracked; `restored`: some need `restore`."""
         found = self._cases.get((argnums, restored))
         if found is None:
-            made = SequenceCase(self) if self.sequence else Case(self, argnums, restored)
+            if self.outputs:
+                made: Case = ManyCase(self, argnums)
+            else:
+                made = SequenceCase(self) if self.sequence else Case(self, argnums, restored)
             found = self._cases.setdefault((argnums, restored), made)
         return found
+
+    @functools.cached_property
+    def picks(self) -> list[Pick]:
+        """The cases of the nodes for the single results."""
+        names = (f"{self.name}[{i}]" for i in range(self.outputs))
+        return [Pick(Rule(self.function, "linear", name=name), i) for i, name in enumerate(names)]
 
     @functools.cached_property
     def parameter_names(self) -> list[str]:
@@ -140,7 +152,8 @@ def general(function: Function, forward: Function | None, *maps: Function | None
 
     `aux` holds only what is not differentiable: indices, masks, a factorisation next to its matrix.
     Options: `push(tangents, **saved)` gives the jvp where transposing the map twice is slow; `method`
-    names the array method that does the same as `function`.
+    names the array method that does the same as `function`. With `outputs=n` the result is a tuple of n
+    arrays, and so is `ans`; `g` is then a tuple of cotangents, None for results that received none.
     """
     return _register(Rule(function, "general", maps, forward=forward, **options))
 

@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .many import Parts
+
 __all__ = [
     "LEAF",
     "RECORDING",
@@ -57,6 +59,15 @@ class Node:
 
     def __lt__(self, other: "Node") -> bool:  # in the heap, between inputs of one transform: they share a number
         return id(self) < id(other)
+
+    def picked(self, index: int) -> "Node":
+        """A node for one of the results of a function that has several."""
+        n = Node()
+        n.number = number()
+        n.case = self.case.rule.picks[index]
+        n.saved = None
+        n.parents = (self,)
+        return n
 
 
 def leaf() -> Node:
@@ -280,14 +291,18 @@ def _push_general(case: Any, saved: Any, ts: tuple[Any, ...], wrap: Any, lifted:
     if case.rule.push is not None:
         return case.rule.push(ts, **known)
     some = next(t for t in ts if t is not None)
-    u = wrap(np.zeros_like(some, shape=known["sans"].shape, dtype=known["sans"].dtype), leaf())
-    pulled = case.pull(saved, u)
-    total = None
-    for t, v in zip(ts, (pulled,) if case.count == 1 else pulled, strict=True):
-        if t is None or v._node is None:
+    specs = known["sans"] if case.rule.outputs else (known["sans"],)
+    totals = [None] * len(specs)
+    for k, spec in enumerate(specs):
+        if spec.dtype.kind not in "fc":
             continue
-        ends = walk_back([(v._node, t)], floor=u._node.saved, wrap=wrap if lifted else None)
-        d = ends.cotangents.get(u._node)
-        if d is not None:
-            total = d if total is None else total + d
-    return total
+        u = wrap(np.zeros_like(some, shape=spec.shape, dtype=spec.dtype), leaf())
+        pulled = case.pull(saved, Parts({k: u}) if case.rule.outputs else u)
+        for t, v in zip(ts, (pulled,) if case.count == 1 else pulled, strict=True):
+            if t is None or not hasattr(v, "_node") or v._node is None:
+                continue
+            ends = walk_back([(v._node, t)], floor=u._node.saved, wrap=wrap if lifted else None)
+            d: Any = ends.cotangents.get(u._node)
+            if d is not None:
+                totals[k] = d if totals[k] is None else totals[k] + d
+    return tuple(totals) if case.rule.outputs else totals[0]

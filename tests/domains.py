@@ -11,10 +11,12 @@ what the rules choose there is in tests/test_rules.py, by hand.
 
 from __future__ import annotations
 
+import importlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -402,3 +404,8 @@ row(np.empty_like,    real,                       tries=[call(), call(dtype=int)
 row(np.array_repr,    real)
 row(np.array_str,     real)
 row(np.array2string,  real,                       tries=[call(), call(precision=2)])
+
+# -- further rows, one file a family
+
+for _path in sorted(Path(__file__).parent.glob("rows_*.py")):
+    importlib.import_module(_path.stem)

@@ -19,10 +19,10 @@ ROOT = Path(autodiff.__file__).parent
 # From the ground up: a module imports only from above it in this list. It knows arrays first, then rules, then the
 # graph, then Values, then what is built with them.
 LAYERS = [
-    "errors spec tree codegen",
-    "arrays case rule convert",
+    "errors spec tree codegen box",
+    "arrays case many rule convert",
     "rules.special rules.elementwise rules.activations rules.reduce rules.shape rules.contract rules",
-    "tape constants dispatch ufuncs ends",
+    "tape constants arguments dispatch ufuncs ends",
     "operators binary methods value",
     "modes transforms checking",
     "draw_layout draw",

@@ -1,0 +1,66 @@
+"""What a function is called with: operands checked, options made safe to keep, keywords brought into one form."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .box import Box
+from .convert import as_operand, describe, is_array
+from .errors import DetachError, OperandError
+from .rule import Rule
+from .tree import leaves, tree_map
+
+__all__ = ["boxes", "data_of", "normalize", "operand", "option"]
+
+
+def operand(rule: Rule, a: Any) -> Any:
+    """The array that operand `a` is, if it is no Value. Raises OperandError if nothing can be computed with it."""
+    if type(a) in (float, int, bool, complex) or is_array(a):
+        return np.asarray(a) if type(a) is np.memmap else a
+    if isinstance(a, (list, tuple)):
+        return as_operand(a, rule.name)
+    raise OperandError(f"{rule.name}: cannot compute with {describe(a)}")
+
+
+def option(rule: Rule, x: Any) -> Any:
+    """An argument that is no operand, safe to keep: Values unwrapped, arrays and lists copied."""
+    if x is None or type(x) in (int, bool, slice, str):
+        return x
+    if isinstance(x, Box):
+        if x._node is not None:
+            raise DetachError(f"{rule.name}: no derivative for a tracked Value here; pass its .detach()")
+        return x._array
+    if isinstance(x, (list, tuple, dict)):
+        return tree_map(lambda leaf: option(rule, leaf), x)
+    return x.copy() if type(x) is np.ndarray else x
+
+
+def normalize(rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Drop keywords at their defaults, refuse those without a meaning here, make operands positional."""
+    if len(args) > rule.out_at:  # out and what follows it were given by position
+        kwargs = {**dict(zip(rule.parameter_names[rule.out_at :], args[rule.out_at :], strict=False)), **kwargs}
+        args = args[: rule.out_at]
+    kwargs = {k: v for k, v in kwargs.items() if not (k == "out" and v is None) and not (k == "where" and v is True)}
+    if "out" in kwargs:
+        raise OperandError(f"{rule.name}: out= cannot be used with Values; assign the result instead")
+    if rule.kind == "nondiff":
+        return args, kwargs
+    if "where" in kwargs:
+        raise OperandError(f"{rule.name}: where= cannot be used with Values; select with np.where or x[mask] first")
+    for name in rule.parameter_names[len(args) : len(rule.maps)]:
+        if name in kwargs:
+            args = (*args, kwargs.pop(name))
+    if not rule.open:
+        for name in kwargs.keys() - rule.keywords:
+            raise OperandError(f"{rule.name}: the derivative rule does not know {name}=")
+    return args, kwargs
+
+
+def boxes(x: Any) -> Iterator[Box]:
+    """The Values in nested lists, tuples and dicts."""
+    return (leaf for leaf in leaves(x) if isinstance(leaf, Box))
+
+
+def data_of(x: Any) -> Any:
+    return tree_map(lambda leaf: leaf._array if isinstance(leaf, Box) else leaf, x)
