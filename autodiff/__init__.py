@@ -13,6 +13,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from . import states
 from .checking import check_grads
 from .errors import (
     AutodiffError,

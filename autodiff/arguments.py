@@ -11,7 +11,14 @@ from .errors import DetachError, OperandError
 from .rule import Rule
 from .tree import leaves, tree_map
 
-__all__ = ["boxes", "data_of", "normalize", "operand", "option"]
+__all__ = ["assembled", "boxes", "data_of", "normalize", "operand", "option"]
+
+
+def assembled(x: Any) -> Any:
+    """A nested list that holds Values as one Value; anything else as it is."""
+    if isinstance(x, (list, tuple)) and any(isinstance(leaf, Box) for leaf in leaves(x)):
+        return np.stack([assembled(item) for item in x])
+    return x
 
 
 def operand(rule: Rule, a: Any) -> Any:

@@ -149,7 +149,7 @@ class SequenceCase(Case):
 
     __slots__ = ()
 
-    def __init__(self, rule: "Rule") -> None:
+    def __init__(self, rule: "Rule", argnums: tuple[int, ...], restored: bool) -> None:
         super().__init__(rule, (0,), False)
         self.count = 0  # as many parents as there are tracked arrays
         self.fields = ("sx", "sans", "tracked", "rest", "kwargs")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .arguments import boxes, data_of, normalize, operand, option
+from .arrays import undispatched
 from .box import Box
 from .case import OPERANDS
 from .constants import keep
@@ -19,6 +20,7 @@ from .errors import MissingRuleError, OperandError
 from .rule import RULES, Rule
 from .tape import RECORDING, Node, number
 from .tree import tree_map
+from .views import link, shares
 
 __all__ = ["apply"]
 
@@ -62,23 +64,29 @@ def _record_unary(rule: Rule, box: Box, rest: tuple[Any, ...], kwargs: dict[str,
         rest = tuple([option(rule, v) for v in rest])
     if kwargs:
         kwargs = {k: option(rule, v) for k, v in kwargs.items()}
+    if rule.kind == "linear" and isinstance(x, np.generic):
+        x = np.asarray(x)  # so that it can be seen whether the result is a view
     if rule.forward:
         ans, aux = rule.forward(x, *rest, **kwargs)
     elif rule.method:
         ans = getattr(x, rule.method)(*rest, **kwargs)
     else:
         ans = rule.function(x, *rest, **kwargs)
+    view = rule.kind == "linear" and shares(ans, x)
     if type(ans) is np.ndarray and not ans.ndim:
         ans = ans[()]
     dtype = ans.dtype
-    if parent is None or dtype.kind not in "fc" or not RECORDING.get():
-        return box._wrap(ans)
-    node = Node()
-    node.number = number()
-    node.parents = (parent,)
-    node.case = case = rule.case((0,), x.dtype is not dtype)
-    node.saved = case.save(x, None, None, ans, aux, rest, kwargs)
-    return box._wrap(ans, node)
+    node = None
+    if parent is not None and dtype.kind in "fc" and RECORDING.get():
+        node = Node()
+        node.number = number()
+        node.parents = (parent,)
+        node.case = case = rule.case((0,), x.dtype is not dtype)
+        node.saved = case.save(x, None, None, ans, aux, rest, kwargs)
+    result = box._wrap(ans, node)
+    if view:
+        link(result, box, (undispatched(rule.function), rest, kwargs))
+    return result
 
 
 def _record(rule: Rule, box: Box, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

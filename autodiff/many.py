@@ -32,7 +32,7 @@ class ManyCase(Case):
 
     __slots__ = ()
 
-    def __init__(self, rule: "Rule", argnums: tuple[int, ...]) -> None:
+    def __init__(self, rule: "Rule", argnums: tuple[int, ...], restored: bool) -> None:
         super().__init__(rule, argnums, restored=True)
 
     def packing(self) -> str:

@@ -10,11 +10,15 @@ from typing import Any, Self
 import numpy as np
 
 from . import arrays
+from .arguments import option
 from .binary import Binary
 from .dispatch import apply
+from .mutation import write
 from .operators import Operators
+from .rule import RULES
 from .rules import activations
 from .tape import LEAF
+from .views import peek, read
 
 __all__ = ["Methods"]
 
@@ -31,33 +35,33 @@ class Methods(Binary):
     @property
     def shape(self) -> tuple[int, ...]:
         """The lengths of the axes."""
-        shape: tuple[int, ...] = self._array.shape
+        shape: tuple[int, ...] = peek(self)[0].shape
         return shape
 
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return len(self._array.shape)
+        return len(peek(self)[0].shape)
 
     @property
     def size(self) -> int:
         """The number of elements."""
-        return int(self._array.size)
+        return int(peek(self)[0].size)
 
     @property
     def nbytes(self) -> int:
         """The bytes that the elements take."""
-        return int(self._array.nbytes)
+        return int(peek(self)[0].nbytes)
 
     @property
     def itemsize(self) -> int:
         """The bytes that one element takes."""
-        return int(self._array.dtype.itemsize)
+        return int(peek(self)[0].dtype.itemsize)
 
     @property
     def dtype(self) -> Any:
         """The dtype of the elements."""
-        return self._array.dtype
+        return peek(self)[0].dtype
 
     @property
     def device(self) -> Any:
@@ -114,7 +118,13 @@ class Methods(Binary):
 
     def __getitem__(self, key: Any) -> Self:
         """`v[key]`: slices, integers, integer arrays, boolean masks, and tuples of them."""
-        return apply(arrays.getitem, (self, _index(key)), {})
+        if type(key) is not int and type(key) is not slice:
+            key = option(RULES[arrays.getitem], _index(key))
+        return read(self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """`v[key] = value`, with NumPy's meaning; see mutation.py."""
+        write(self, _index(key), value)
 
     # -- element by element
 
@@ -268,7 +278,9 @@ class Methods(Binary):
         """The elements as one axis."""
         return apply(np.ravel, (self,), {"order": order})
 
-    flatten = ravel
+    def flatten(self, order: Any = "C") -> Self:
+        """A copy of the elements as one axis."""
+        return self.copy().ravel(order)
 
     def copy(self) -> Self:
         """A copy that stays in the graph."""

@@ -9,6 +9,8 @@ import numpy as np
 from .box import Box
 from .dispatch import apply
 from .errors import DetachError, OperandError
+from .mutation import store
+from .views import has_place, peek
 
 __all__ = ["Operators"]
 
@@ -49,14 +51,16 @@ class Operators(Box):
         return apply(np.invert, (self,), {})
 
     def __len__(self) -> int:
-        if not self._array.ndim:
+        array = peek(self)[0]
+        if not array.ndim:
             raise TypeError("len() of unsized object: the Value is 0-d")
-        return len(self._array)
+        return len(array)
 
     def __iter__(self) -> Iterator[Self]:
-        if not self._array.ndim:
+        array = peek(self)[0]
+        if not array.ndim:
             raise TypeError("iteration over a 0-d array")
-        return (self[i] for i in range(len(self._array)))  # type: ignore[index]
+        return (self[i] for i in range(len(array)))  # type: ignore[index]
 
     def __contains__(self, item: Any) -> bool:
         found = self == item
@@ -106,9 +110,6 @@ class Operators(Box):
     def __format__(self, spec: str) -> str:
         return format(self._array if spec else str(self), spec)
 
-    def __setitem__(self, key: Any, value: Any) -> None:
-        raise TypeError("Values do not support item assignment yet; use np.where, np.stack or np.concatenate")
-
     def _refuse(self, target: str, way_out: str) -> None:
         """Raise DetachError unless converting loses nothing: untracked, or already walked and freed."""
         node = self._node
@@ -116,15 +117,17 @@ class Operators(Box):
             raise DetachError(f"a tracked Value cannot become {target}, its gradient would be lost; {way_out}")
 
 
-def _augmented(op: Callable[[Any, Any], Any], sign: str) -> Callable[[Any, Any], Any]:
+def _augmented(name: str, op: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def method(self: Any, other: Any) -> Any:
-        if self._array.ndim:
-            raise TypeError(f"in-place {sign}= on an array Value is not supported yet; write y = y {sign} x")
-        return op(self, other)
+        result = op(self, other)
+        shape = peek(self)[0].shape
+        if isinstance(result, Box) and (shape or has_place(self)):
+            return store(self, result, name)
+        return result  # a scalar is replaced, not changed
 
     return method
 
 
-_SIGNS = {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**", "matmul": "@"}
-for _name, _sign in _SIGNS.items():
-    setattr(Operators, f"__i{_name}__", _augmented(getattr(operator, _name), _sign))
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and_", "or_", "xor"):
+    _op = getattr(operator, _name)
+    setattr(Operators, f"__i{_name.rstrip('_')}__", _augmented(f"__i{_name.rstrip('_')}__", _op))

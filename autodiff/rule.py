@@ -51,6 +51,7 @@ class Rule:
         regular: float = 0.5,
         sequence: bool = False,
         outputs: int = 0,
+        case: type[Case] | None = None,
         name: str | None = None,
     ) -> None:
         self.function = function
@@ -62,6 +63,7 @@ class Rule:
         self.regular = regular  # an argument at which the maps are finite, see Case.pull_masked
         self.sequence = sequence  # the operand is a list of arrays, as for np.concatenate
         self.outputs = outputs  # the result is a tuple of so many arrays
+        self.case_type = case or (SequenceCase if sequence else ManyCase if outputs else Case)
         self.name: str = name or str(getattr(function, "__name__", function))
         signatures = [_parameters(m)[1:] if m else [] for m in maps]
         self.needs = [[p for p in names if p in KNOWN] for names in signatures]
@@ -79,11 +81,7 @@ class Rule:
         """The case in which the operands `argnums` are tracked; `restored`: some need `restore`."""
         found = self._cases.get((argnums, restored))
         if found is None:
-            if self.outputs:
-                made: Case = ManyCase(self, argnums)
-            else:
-                made = SequenceCase(self) if self.sequence else Case(self, argnums, restored)
-            found = self._cases.setdefault((argnums, restored), made)
+            found = self._cases.setdefault((argnums, restored), self.case_type(self, argnums, restored))
         return found
 
     @functools.cached_property

@@ -202,6 +202,9 @@ def _walk(seeds: Any, floor: int, top: int, flag: _InvalidFlag, free: bool, wrap
                     else:
                         add(q, e, False)
             else:
+                if d is NotImplemented:  # it works in place on what the walk owns
+                    case.spread(saved, g, n, add, sums, owned)
+                    break
                 for q, e in zip(n.parents, d, strict=True):
                     add(q, e, e is not g)
                 break

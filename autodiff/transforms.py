@@ -22,6 +22,7 @@ from .rule import Rule
 from .tape import RECORDING, Node, OuterGraphError, number, reachable, walk_back, walk_forward
 from .tree import leaves, leaves_like, tree_map
 from .value import Value
+from .views import make_place
 
 __all__ = ["grad", "jvp", "value_and_grad", "vjp"]
 
@@ -166,6 +167,7 @@ class _Record:
         self.lifted = False  # a walk has run on Values
         self.number = number()  # of all inputs: what another thread makes in between is not taken for one
         self.values: list[Value] = []
+        self.inputs: list[tuple[Node, Any]] = []  # the nodes and arrays of the arguments, to which f may write
         self.arguments = [
             tree_map(functools.partial(self._input, i), a)
             for i, a in zip(positions or range(len(arguments)), arguments, strict=True)
@@ -183,8 +185,12 @@ class _Record:
             data = data[()] if not data.ndim else data.copy(order="K")
         outer = x._node if self.outer and isinstance(x, Value) else None
         self.nested = self.nested or outer is not None
-        value = Value._wrap(data, _input_node(outer, self.number))
+        node = _input_node(outer, self.number)
+        value = Value._wrap(data, node)
+        if isinstance(x, np.ndarray) and not x.ndim:
+            make_place(value)
         self.values.append(value)
+        self.inputs.append((node, data))
         return value
 
     def run(self, f: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -211,14 +217,14 @@ class _Record:
         self.lifted = lifted
         if lifted:
             ends = walk_back(_conjugated([(n, _lift(g)) for n, g in pairs]), **bounds, wrap=Value._wrap)
-        it = iter(self.values)
+        it = iter(self.inputs)
 
         def cotangent(_: Any) -> Any:
-            v = next(it)
-            g = ends.cotangents.get(v._node)  # type: ignore[arg-type]
+            node, data = next(it)
+            g = ends.cotangents.get(node)
             if g is None:
-                return np.zeros_like(v._array)[()]
-            return own(g, v._node in ends.owned)
+                return np.zeros_like(data)[()]
+            return own(g, node in ends.owned)
 
         return tree_map(cotangent, self.arguments)
 
@@ -231,8 +237,8 @@ class _Record:
 
         def walk(lifted: bool) -> list[Any]:
             tangents: dict[Any, Any] = {
-                v._node: _lift(t) if lifted else t if self.outer else _lower(t)
-                for v, t in zip(self.values, ts, strict=True)
+                node: _lift(t) if lifted else t if self.outer else _lower(t)
+                for (node, _), t in zip(self.inputs, ts, strict=True)
             }
             return walk_forward(nodes, tangents, **bounds, lifted=lifted, prune=not self.outer)
 

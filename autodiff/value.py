@@ -24,6 +24,7 @@ from .errors import DetachError, GraphError, OperandError
 from .methods import Methods
 from .tape import LEAF, Node, leaf, walk_back
 from .ufuncs import apply_ufunc
+from .views import make_place, stale, unlink
 
 __all__ = ["Value"]
 
@@ -60,6 +61,8 @@ class Value(Methods):
         self._array = to_data(untracked(data), dtype, requires_grad, copy)
         self._node = leaf() if requires_grad else None
         self._name = name
+        if isinstance(data, np.ndarray) and not data.ndim:
+            make_place(self)
         return self
 
     @staticmethod
@@ -81,7 +84,9 @@ class Value(Methods):
         array = to_data(untracked(new), self._array.dtype, False, copy=False)
         if array.shape != self._array.shape:
             raise ValueError(f"Value.data: cannot assign shape {array.shape} to a Value of shape {self._array.shape}")
+        unlink(self)
         self._array = array
+        stale(self)
 
     def detach(self) -> "Value":
         """The same array as an untracked Value. The gradient ends here."""
@@ -100,6 +105,7 @@ class Value(Methods):
             raise GraphError("requires_grad can be set on leaves only; v.detach() gives an untracked Value")
         if on and self._array.dtype.kind not in "fc":
             raise OperandError(f"requires_grad: dtype {self.dtype} has no gradient; use v.astype(float) first")
+        unlink(self)
         self._node = (self._node or leaf()) if on else None
 
     @property

@@ -1,0 +1,207 @@
+"""Writing to Values, with NumPy's meaning: `y[i] = v`, `y += v`, `out=`, `np.add.at`.
+
+A write is one more node on the tape: the Value that was written to now stands for *the old one with a
+region replaced*. The object is rebound to that node, and its views find their way there (see views), so
+whoever holds it sees the change. What a node has saved is never written to.
+
+The cotangent of the region belongs to what was written, the rest to the old Value. On plain arrays the
+walk cuts the region out of the array it owns, so a loop that fills a buffer costs the same for every entry.
+"""
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .arguments import assembled, operand, option
+from .arrays import cast, expand, is_unique, restore
+from .box import Box
+from .errors import GraphError, OperandError
+from .regions import Path, embed, follow, narrows, punch, step_to, walk, zero
+from .rule import Rule
+from .spec import Spec
+from .tape import LEAF, RECORDING, Node, number
+from .views import array_of, origin, peek, stale
+
+__all__ = ["Write", "WriteCase", "store", "write"]
+
+
+class Write(NamedTuple):
+    """What the node of a write has saved."""
+
+    path: Path
+    whole: Spec
+    value: Spec
+    adds: bool  # `np.add.at` instead of an assignment
+    onto: bool  # the old Value is tracked
+    source: bool  # what was written is tracked
+    last: Any  # with repeated indices: which elements of the value were not overwritten by a later one
+
+
+class WriteCase:
+    """The case of a write. Parents: the old Value and what was written, as far as they are tracked."""
+
+    count = -1
+    is_spent = False
+    rule = Rule(operator.setitem, "linear", name="setitem")
+    spent = rule.spent
+
+    def residuals(self, saved: Any) -> dict[str, Any]:
+        return {}
+
+    def lift(self, saved: Any, node: Any, wrap: Callable[..., Any]) -> Any:
+        return saved
+
+    def pull(self, saved: Write, g: Any) -> Any:
+        if not isinstance(g, Box):
+            return NotImplemented  # the walk calls `spread`
+        old = [g if saved.adds else punch(g, saved.path)] if saved.onto else []
+        return old + [self._written(saved, g, follow)] if saved.source else old
+
+    def spread(self, saved: Write, g: Any, node: Any, collect: Callable[..., None], sums: Any, owned: Any) -> None:
+        """The same in place, if the walk owns `g`."""
+        if saved.source:
+            part = self._written(saved, g, walk)
+            collect(node.parents[-1], part if part.base is None else part.copy(), True)
+        if saved.onto:
+            fresh = node in owned
+            if not saved.adds:
+                if not fresh:
+                    g, fresh = np.array(g) if isinstance(g, np.generic) else g.copy(), True
+                zero(g, saved.path)
+            collect(node.parents[0], g if g.ndim else g[()], fresh)
+
+    def _written(self, saved: Write, g: Any, reach: Callable[[Any, Path], Any]) -> Any:
+        """The part of `g` that belongs to what was written."""
+        whole = np.asarray(g) if isinstance(g, np.generic) else g
+        if narrows(saved.whole.dtype, saved.value.dtype):
+            whole = np.conj(whole)  # what matters if the path ends in the imaginary part
+        part = reach(whole, saved.path)
+        if saved.last is not None:
+            part = part * saved.last
+        missing = len(saved.value.shape) - part.ndim
+        return restore(part.reshape((1,) * missing + part.shape) if missing > 0 else part, saved.value)
+
+    def push(self, saved: Write, tangents: tuple[Any, ...], masked: bool = False) -> Any:
+        old = tangents[0] if saved.onto else None
+        new = tangents[-1] if saved.source else None
+        total = None
+        if old is not None:
+            total = old if saved.adds else punch(old, saved.path)
+        if new is not None:
+            part = walk(np.broadcast_to(np.zeros((), saved.whole.dtype), saved.whole.shape), saved.path)
+            new = cast(new, part.dtype) if new.dtype != part.dtype else new
+            new = new.reshape(new.shape[-part.ndim :]) if new.ndim > part.ndim > 0 else new
+            new = expand(new, part.shape)
+            new = embed(new if saved.last is None else new * saved.last, saved.path, *saved.whole)
+            new = np.conj(new) if narrows(saved.whole.dtype, part.dtype) else new
+            total = new if total is None else total + new
+        return total
+
+
+CASE = WriteCase()
+
+
+def write(v: Any, key: Any, value: Any, *, adds: bool = False) -> None:
+    """`v[key] = value`, or `np.add.at(v, key, value)`.
+
+    Raises GraphError for a leaf while the graph is recorded, and what NumPy raises.
+    """
+    key = option(CASE.rule, key)
+    data, source = _source(value)
+    root, path = origin(v)
+    old = _writeable(root)
+    buffer = _exclusive(root)
+    target = walk(buffer, path)
+    if data.dtype.kind == "c" and target.dtype.kind != "c":
+        raise OperandError("setitem: a complex value does not fit a real array; write its .real")
+    if adds:
+        np.add.at(target, key, data)
+    else:
+        target[key] = data
+    if not buffer.ndim:
+        root._array = buffer[()]
+    onto = old is not None and old.number != LEAF
+    tracked = source is not None and RECORDING.get()
+    if (onto or tracked) and target.dtype.kind in "fc":
+        root._node = node = Node()
+        node.number = number()
+        node.parents = (*((old,) if onto else ()), *((source,) if tracked else ()))
+        node.case = CASE
+        last = None if adds or not tracked or is_unique(key) else _not_overwritten(target, key)
+        path = (*path, step_to(key))
+        node.saved = Write(path, Spec.of(buffer), Spec(data.shape, data.dtype), adds, onto, tracked, last)
+    stale(root)
+
+
+def store(target: Any, result: Any, name: str, casting: Any = "same_kind") -> Any:
+    """Replace the elements of `target` by `result`, as `target += ...` and `out=target` do; returns `target`."""
+    whole = peek(target)[0]
+    data, source = _source(result)
+    if not np.can_cast(data.dtype, whole.dtype, casting):
+        raise TypeError(
+            f"{name}: a result of dtype {data.dtype} cannot be written to a Value of dtype {whole.dtype} with "
+            f"casting={casting!r}; make a new one, as in y = y + x, or convert y with y.astype({data.dtype})"
+        )
+    if data.shape != whole.shape and np.broadcast_shapes(data.shape, whole.shape) != whole.shape:
+        raise ValueError(f"{name}: a result of shape {data.shape} does not fit the output of shape {whole.shape}")
+    root, path = origin(target)
+    if path or data.shape != whole.shape or data.dtype != whole.dtype:
+        write(target, ..., result)
+        return target
+    old = _writeable(root)
+    if type(root) is root._owner:
+        root.__class__ = root._plain
+    root._array = data
+    if old is None or old.number != LEAF:
+        root._node = source
+    stale(root)
+    return target
+
+
+def _source(value: Any) -> tuple[Any, Node | None]:
+    """What is written: its array, and its node."""
+    value = assembled(value)
+    if isinstance(value, Box):
+        return value._array, value._node
+    data = operand(CASE.rule, value)
+    return data if hasattr(data, "dtype") else np.asarray(data)[()], None
+
+
+def _writeable(root: Box) -> Node | None:
+    """The node of `root`. Raises GraphError if it is a user's variable and the graph is recorded."""
+    node = root._node
+    if node is not None and node.number == LEAF and RECORDING.get():
+        raise GraphError(
+            "a Value that requires a gradient was to be written to; write to a copy of it, as in y = x.copy(), "
+            "or under ad.no_grad() if no gradient is wanted"
+        )
+    return node
+
+
+def _exclusive(root: Any) -> Any:
+    """The array of `root` to write to, which nobody else knows."""
+    if type(root) is root._owner:
+        return array_of(root)
+    array = root._array
+    if isinstance(array, np.generic):
+        return np.array(array)
+    array = array.copy(order="K") if isinstance(array, np.ndarray) else array.copy()
+    root._array = array
+    if type(root) is root._plain:
+        root.__class__ = root._owner
+    return array
+
+
+def _not_overwritten(target: Any, key: Any) -> Any:
+    """Which elements of what is written at `key` remain: of repeated ones NumPy keeps the last. None means all."""
+    if isinstance(key, np.ndarray) and np.unique(key % max(len(target), 1)).size == key.size:
+        return None
+    shape = target[key].shape
+    count = np.arange(math.prod(shape)).reshape(shape)
+    stamp = np.zeros_like(target, dtype=int)
+    stamp[key] = count
+    last = stamp[key] == count
+    return None if last.all() else last

@@ -1,0 +1,131 @@
+"""Regions of an array: the places that a chain of views and an index lead to.
+
+A *path* is a tuple of steps `(function, rest, kwargs)`, each a NumPy function that returns a view, such as
+`(np.transpose, (), {})` or `(getitem, (slice(1, None),), {})`. `follow` walks it. On a plain array it ends
+in NumPy's own view, so one can read there and write there.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .arrays import dispatchable, is_unique, scatter_add
+from .box import Box
+from .case import Case
+
+__all__ = ["Path", "ReadCase", "add", "at", "embed", "follow", "narrows", "punch", "step_to", "walk", "zero"]
+
+Step = tuple[Any, tuple[Any, ...], dict[str, Any]]
+Path = tuple[Step, ...]
+
+
+def at(x: Any, key: Any) -> Any:
+    """`x[key]` on a plain array: a step of a path."""
+    return x[key]
+
+
+def walk(x: Any, path: Path) -> Any:
+    """`follow` for plain arrays."""
+    for function, rest, kwargs in path:
+        x = function(x, *rest, **kwargs)
+    return x
+
+
+@dispatchable
+def follow(x: Any, path: Path) -> Any:
+    """The part of `x` at the end of `path`.
+
+    >>> follow(np.arange(6.0), ((np.reshape, ((2, 3),), {}), (at, (1,), {})))
+    array([3., 4., 5.])
+    """
+    return walk(np.asarray(x) if isinstance(x, np.generic) else x, path)
+
+
+@dispatchable
+def embed(g: Any, path: Path, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The transpose of `follow`: zeros, with `g` added at the end of `path`.
+
+    Where `path` takes the real or imaginary part of a complex array, the transpose is the conjugate of that.
+    """
+    out = np.zeros_like(g, shape=shape, dtype=dtype)
+    add(out, path, g)
+    return np.conj(out) if narrows(dtype, g.dtype) else out
+
+
+@dispatchable
+def punch(g: Any, path: Path) -> Any:
+    """`g` with zeros at the end of `path`."""
+    out = g.copy() if hasattr(g, "copy") else np.array(g)
+    out = np.asarray(out) if isinstance(out, np.generic) else out
+    zero(out, path)
+    return out
+
+
+def narrows(outer: Any, inner: Any) -> bool:
+    """Whether a path from dtype `outer` to `inner` takes the real or imaginary part."""
+    return bool(outer.kind == "c" and inner.kind != "c")
+
+
+def step_to(key: Any) -> Step:
+    """The step that indexes with `key`."""
+    return at, (key,), {}
+
+
+def add(out: Any, path: Path, g: Any) -> None:
+    """Add `g` at the end of `path`, in place; repeated indices add up."""
+    function, rest, _ = path[-1]
+    if function is not at:
+        walk(out, path)[...] += g
+        return
+    if len(path) > 1:
+        out = walk(out, path[:-1])
+    if is_unique(rest[0]):
+        out[rest[0]] += g
+    else:
+        out += scatter_add(g, rest[0], out.shape)
+
+
+def zero(out: Any, path: Path) -> None:
+    """Write zeros at the end of `path`, in place."""
+    function, rest, _ = path[-1]
+    if function is at:
+        walk(out, path[:-1])[rest[0]] = 0
+    else:
+        walk(out, path)[...] = 0
+
+
+class ReadCase(Case):
+    """The case of a function that reads a region of its operand: `getitem`, `follow`.
+
+    Its cotangent is zero outside the region. So in a walk on plain arrays it is added in place to the sum that the
+    walk owns, and a loop over the elements of an array takes time in proportion to their number, not its square.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, rule: Any, argnums: tuple[int, ...], restored: bool) -> None:
+        super().__init__(rule, argnums, False)
+        self.count = -1
+
+    def pull(self, saved: Any, g: Any) -> Any:
+        if isinstance(g, Box):
+            return (self.apply_map(0, g, self.residuals(saved)),)
+        return NotImplemented  # the walk calls `spread`
+
+    def spread(self, saved: Any, g: Any, node: Any, collect: Callable[..., None], sums: Any, owned: Any) -> None:
+        """Add the cotangent to that of the parent."""
+        (shape, dtype), (where,), _ = saved
+        path = where if self.rule.function is follow else (step_to(where),)
+        (parent,) = node.parents
+        total = sums.get(parent)
+        if total is None or parent not in owned or narrows(dtype, g.dtype):
+            if not shape or narrows(dtype, g.dtype):
+                collect(parent, embed(g, path, shape, dtype)[()], True)
+                return
+            plain = isinstance(g, (np.ndarray, np.generic))
+            total = np.zeros(shape, dtype) if plain else np.zeros_like(g, shape=shape, dtype=dtype)
+            add(total, path, g)
+            collect(parent, total, True)
+        else:
+            add(total, path, g)

@@ -1,0 +1,214 @@
+"""Views: Values that show a part of another one, and what happens to them when it is written to.
+
+A Value is in one of three states, told apart by its class, so that code which never writes pays nothing:
+
+    Value   its array may be known to others (a node keeps it, a view shares it): it is never written to.
+            The first write copies the array, and makes the Value an
+    Owner   the only one that knows its array, so further writes are done in place. Whoever reads
+            `_array` ends that: the Owner is a Value again.
+    Stale   a view of a Value that was written to; reading `_array` or `_node` derives it anew.
+
+A view refers to its root, the Value that has an array of its own, and to the path that leads there (see
+regions). The root knows its views by weak references, to make them stale. What is a view is what
+shares memory with its operand, never what has a certain name.
+"""
+
+import weakref
+from typing import Any
+
+import numpy as np
+
+from .arrays import getitem
+from .box import Box
+from .regions import Path, follow, step_to, walk
+from .rule import RULES
+from .spec import Spec
+from .tape import RECORDING, Node, number
+
+__all__ = [
+    "Views",
+    "array_of",
+    "derive",
+    "has_place",
+    "link",
+    "make_place",
+    "node_of",
+    "origin",
+    "peek",
+    "publish",
+    "read",
+    "set_array",
+    "set_node",
+    "shares",
+    "stale",
+    "unlink",
+]
+
+# The slots themselves, whatever the state.
+array_of = Box._array.__get__  # type: ignore[attr-defined]
+set_array = Box._array.__set__  # type: ignore[attr-defined]
+node_of = Box._node.__get__  # type: ignore[attr-defined]
+set_node = Box._node.__set__  # type: ignore[attr-defined]
+origin_of = Box._origin.__get__  # type: ignore[attr-defined]
+views_of = Box._views.__get__  # type: ignore[attr-defined]
+ndarray, generic = np.ndarray, np.generic
+
+
+class Views(list["weakref.ref[Box]"]):
+    """Weak references to views; the dead ones are dropped each time the list has doubled."""
+
+    __slots__ = ("limit",)
+
+    def __init__(self) -> None:
+        self.limit = 16
+
+    def note(self, view: Box) -> None:
+        if len(self) >= self.limit:
+            self[:] = [r for r in self if r() is not None]
+            self.limit = 2 * len(self) + 16
+        self.append(weakref.ref(view))
+
+
+def origin(v: Box) -> tuple[Box, Path]:
+    """The root that `v` is a view of, and the path from there; `v` itself and no path if it has its own array."""
+    try:
+        return origin_of(v)
+    except AttributeError:
+        return v, ()
+
+
+def link(view: Box, of: Box, step: Any) -> None:
+    """Note that `view` shares the memory of `of`, by one `step` of a path."""
+    try:
+        root, path = origin_of(of)
+        path = (*path, step)
+    except AttributeError:
+        root, path = of, (step,)
+    view._origin = (root, path)
+    _note(root, view)
+
+
+def _note(root: Box, view: Box) -> None:
+    try:
+        views_of(root).note(view)
+    except AttributeError:
+        root._views = Views()
+        root._views.note(view)
+
+
+def stale(root: Box) -> None:
+    """Make the views of `root` derive themselves anew."""
+    try:
+        views = views_of(root)
+    except AttributeError:
+        return
+    for r in views:
+        view = r()
+        if view is not None and hasattr(view, "_origin"):
+            view.__class__ = view._stale
+    views.clear()
+
+
+def make_place(v: Box) -> None:
+    """Mark a 0-d Value as an array, which can be written to and viewed. Others are scalars: they are replaced."""
+    v._views = Views()
+
+
+def has_place(v: Box) -> bool:
+    """Whether a 0-d Value is an array rather than a scalar."""
+    return hasattr(v, "_views") or hasattr(v, "_origin")
+
+
+def unlink(v: Box) -> None:
+    """Give a view an array of its own; what is written to it, or to its root, no longer reaches the other."""
+    try:
+        origin_of(v)
+    except AttributeError:
+        return
+    v._array = v._array.copy()  # derived first if it was stale
+    del v._origin
+
+
+def peek(v: Box) -> tuple[Any, Any]:
+    """The array and the node of `v` for a moment: the caller keeps no reference to the array."""
+    if type(v) is v._stale:
+        root, path = origin_of(v)
+        return walk(_whole(root), path), root._node
+    return array_of(v), v._node
+
+
+def _whole(root: Box) -> Any:
+    array = array_of(root)
+    return np.asarray(array) if isinstance(array, generic) else array
+
+
+def publish(owner: Any, cls: type) -> Any:
+    """The array of an Owner, which from now on others know too."""
+    owner.__class__ = cls
+    return array_of(owner)
+
+
+def derive(view: Any, cls: type) -> None:
+    """Bring a stale view up to date: its part of the root's array, and a node that reads it from the root's node."""
+    root, path = origin_of(view)
+    part = walk(_whole(root), path)
+    if type(root) is root._owner:
+        part = part.copy()  # the root stays the only one that knows its array
+    view.__class__ = cls
+    view._array = part[()] if not part.ndim and isinstance(part, ndarray) else part
+    view._node = _part_node(root, path) if root._node is not None and part.dtype.kind in "fc" else None
+    _note(root, view)
+
+
+def _part_node(root: Box, path: Path) -> Node:
+    whole = array_of(root)
+    node = Node()
+    node.number = number()
+    node.parents = (root._node,)
+    node.case = RULES[follow].case((0,), False)
+    node.saved = (Spec(whole.shape, whole.dtype), (path,), {})
+    return node
+
+
+def read(v: Any, key: Any) -> Any:
+    """`v[key]`: a view if it shares memory, as NumPy's result does."""
+    kind = type(v)
+    if kind is v._owner or kind is v._stale:
+        return _read_part(v, key)
+    x = v._array
+    if isinstance(x, generic):
+        x = np.asarray(x)
+    ans = x[key]
+    out = v._wrap(ans[()] if type(ans) is ndarray and not ans.ndim else ans, None)
+    if v._node is not None and ans.dtype.kind in "fc" and RECORDING.get():
+        node = Node()
+        node.number = number()
+        node.parents = (v._node,)
+        node.case = RULES[getitem].case((0,), False)
+        node.saved = (Spec(x.shape, x.dtype), (key,), {})
+        out._node = node
+    if shares(ans, x):
+        link(out, v, step_to(key))
+    return out
+
+
+def _read_part(v: Any, key: Any) -> Any:
+    """`read` without telling anyone the array of an Owner: its elements are copied, its views derived when needed."""
+    root, path = origin(v)
+    x = walk(_whole(root), path)
+    ans = x[key]
+    out = v._wrap(None, None)
+    if shares(ans, x):
+        out._origin = (root, (*path, step_to(key)))
+        out.__class__ = v._stale
+        return out
+    out._array = ans
+    if root._node is not None and ans.dtype.kind in "fc" and RECORDING.get():
+        out._node = _part_node(root, (*path, step_to(key)))
+    return out
+
+
+def shares(ans: Any, x: Any) -> bool:
+    """Whether the array `ans`, computed from `x`, is `x` or a view of its memory."""
+    base = getattr(ans, "base", None)
+    return ans is x or (base is not None and (base is x or base is x.base))
