@@ -11,14 +11,7 @@ from .errors import DetachError, OperandError
 from .rule import Rule
 from .tree import leaves, tree_map
 
-__all__ = ["assembled", "boxes", "data_of", "normalize", "operand", "option"]
-
-
-def assembled(x: Any) -> Any:
-    """A nested list that holds Values as one Value; anything else as it is."""
-    if isinstance(x, (list, tuple)) and any(isinstance(leaf, Box) for leaf in leaves(x)):
-        return np.stack([assembled(item) for item in x])
-    return x
+__all__ = ["boxes", "data_of", "normalize", "operand", "option"]
 
 
 def operand(rule: Rule, a: Any) -> Any:
@@ -49,12 +42,12 @@ def normalize(rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tupl
         kwargs = {**dict(zip(rule.parameter_names[rule.out_at :], args[rule.out_at :], strict=False)), **kwargs}
         args = args[: rule.out_at]
     kwargs = {k: v for k, v in kwargs.items() if not (k == "out" and v is None) and not (k == "where" and v is True)}
-    if "out" in kwargs:
-        raise OperandError(f"{rule.name}: out= cannot be used with Values; assign the result instead")
-    if rule.kind == "nondiff":
+    if rule.kind == "nondiff" or "out" in kwargs:
         return args, kwargs
-    if "where" in kwargs:
-        raise OperandError(f"{rule.name}: where= cannot be used with Values; select with np.where or x[mask] first")
+    if "where" in kwargs and isinstance(rule.function, np.ufunc):
+        raise OperandError(
+            f"{rule.name}: where= leaves the other elements undefined without out=; pass out=, or select with np.where"
+        )
     for name in rule.parameter_names[len(args) : len(rule.maps)]:
         if name in kwargs:
             args = (*args, kwargs.pop(name))

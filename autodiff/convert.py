@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from .box import Box
 from .errors import OperandError
+from .tree import leaves
 
-__all__ = ["as_operand", "describe", "full_name", "is_array", "mismatch", "to_data"]
+__all__ = ["as_operand", "assembled", "describe", "full_name", "is_array", "mismatch", "to_data"]
 
 
 def is_array(x: Any) -> bool:
@@ -34,8 +36,16 @@ def describe(a: Any) -> str:
     return f"a {name}; pass a number or an array of numbers"
 
 
+def assembled(x: Any) -> Any:
+    """A nested list that holds Values as one Value; anything else as it is."""
+    if isinstance(x, (list, tuple)) and any(isinstance(leaf, Box) for leaf in leaves(x)):
+        return np.stack([assembled(item) for item in x])
+    return x
+
+
 def as_operand(x: Any, argument: str) -> Any:
-    """Lists and tuples as checked arrays; anything else as it is."""
+    """Lists and tuples as checked arrays, or as one Value if they hold some; anything else as it is."""
+    x = assembled(x)
     return to_data(x, None, False, False, argument) if isinstance(x, (list, tuple)) else x
 
 

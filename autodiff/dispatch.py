@@ -15,8 +15,9 @@ from .arrays import undispatched
 from .box import Box
 from .case import OPERANDS
 from .constants import keep
-from .convert import full_name, is_array, mismatch
-from .errors import MissingRuleError, OperandError
+from .convert import assembled, full_name, is_array, mismatch
+from .errors import MissingRuleError
+from .outputs import into
 from .rule import RULES, Rule
 from .tape import RECORDING, Node, number
 from .tree import tree_map
@@ -25,18 +26,15 @@ from .views import link, shares
 __all__ = ["apply"]
 
 
-IN_PLACE = frozenset((np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis))
-
-
 def apply(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run `function` on arguments some of which are Values, and record it if one is tracked.
 
     Raises MissingRuleError if the function has no rule and a Value is tracked.
     """
     rule = RULES.get(function)
+    if kwargs and kwargs.get("out") is not None:
+        return into(apply, function, args, kwargs)
     if rule is None:
-        if function in IN_PLACE:
-            raise OperandError(f"{full_name(function)}: Values cannot be written to yet; use np.where or np.stack")
         for box in boxes((args, kwargs)):
             if box._node is not None:
                 raise MissingRuleError(
@@ -45,6 +43,8 @@ def apply(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
                 )
     elif len(args) > rule.out_at or (kwargs and not kwargs.keys() <= rule.keywords):
         args, kwargs = normalize(rule, args, kwargs)
+        if "out" in kwargs:
+            return into(apply, function, args, kwargs)
     if rule is None or rule.kind == "nondiff":
         box = next(boxes((args, kwargs)))
         result = function(*data_of(args), **data_of(kwargs))
@@ -94,7 +94,7 @@ def _record(rule: Rule, box: Box, args: tuple[Any, ...], kwargs: dict[str, Any])
     if rule.sequence:
         operands, rest = tuple(args[0]), args[1:]
     else:
-        operands, rest = args[: len(rule.maps)], args[len(rule.maps) :]
+        operands, rest = tuple(map(assembled, args[: len(rule.maps)])), args[len(rule.maps) :]
     rest = tuple(option(rule, v) for v in rest) if rest else ()
     kwargs = {k: option(rule, v) for k, v in kwargs.items()} if kwargs else {}
     data = [a._array if isinstance(a, Box) else operand(rule, a) for a in operands]

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arguments import assembled, operand, option
+from .arguments import operand, option
 from .arrays import cast, expand, is_unique, restore
 from .box import Box
+from .convert import assembled
 from .errors import GraphError, OperandError
 from .regions import Path, embed, follow, narrows, punch, step_to, walk, zero
 from .rule import Rule
@@ -25,7 +26,7 @@ from .spec import Spec
 from .tape import LEAF, RECORDING, Node, number
 from .views import array_of, origin, peek, stale
 
-__all__ = ["Write", "WriteCase", "store", "write"]
+__all__ = ["CASE", "Write", "WriteCase", "store", "write"]
 
 
 class Write(NamedTuple):

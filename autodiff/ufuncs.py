@@ -8,6 +8,7 @@ import numpy as np
 from .convert import as_operand
 from .dispatch import apply
 from .errors import MissingRuleError
+from .inplace import at
 
 __all__ = ["apply_ufunc"]
 
@@ -24,6 +25,8 @@ def apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: d
     """A ufunc or one of its methods on Values, as `__array_ufunc__` receives it."""
     if method == "__call__":
         return apply(ufunc, inputs, kwargs)
+    if method == "at":
+        return at(ufunc, *inputs)
     if method == "outer":
         x, y = (as_operand(a, ufunc.__name__) for a in inputs)
         return apply(ufunc, (np.reshape(x, np.shape(x) + (1,) * np.ndim(y)), y), kwargs)
