@@ -8,12 +8,11 @@ __all__ = ["Box"]
 class Box:
     """An array, and the node that made it (None: untracked). The rest is for views: see views.py."""
 
-    __slots__ = ("_array", "_node", "_origin", "_views")
+    __slots__ = ("_array", "_links", "_node")
 
     _array: Any
     _node: Any
-    _origin: Any  # of a view: what it shows, and how to get there
-    _views: Any  # weak references to the views of this one
+    _links: Any  # of a view: what it shows, and how to get there; else weak references to its views
     _plain: type  # the classes of the three states
     _owner: type
     _stale: type

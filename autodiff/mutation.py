@@ -11,7 +11,7 @@ walk cuts the region out of the array it owns, so a loop that fills a buffer cos
 import math
 import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,27 +22,19 @@ from .convert import assembled
 from .errors import GraphError, OperandError
 from .regions import Path, embed, follow, narrows, punch, step_to, walk, zero
 from .rule import Rule
-from .spec import Spec
 from .tape import LEAF, RECORDING, Node, number
 from .views import array_of, origin, peek, stale
 
-__all__ = ["CASE", "Write", "WriteCase", "store", "write"]
-
-
-class Write(NamedTuple):
-    """What the node of a write has saved."""
-
-    path: Path
-    whole: Spec
-    value: Spec
-    adds: bool  # `np.add.at` instead of an assignment
-    onto: bool  # the old Value is tracked
-    source: bool  # what was written is tracked
-    last: Any  # with repeated indices: which elements of the value were not overwritten by a later one
+__all__ = ["CASE", "WriteCase", "store", "write"]
 
 
 class WriteCase:
-    """The case of a write. Parents: the old Value and what was written, as far as they are tracked."""
+    """The case of a write. Parents: the old Value and what was written, as far as they are tracked.
+
+    A node has saved: the path; the Specs of the whole and of the value; whether it adds, as `np.add.at` does; whether
+    the old Value is tracked, and the new one; and, where an index is repeated, which elements of the value were not
+    overwritten by a later one.
+    """
 
     count = -1
     is_spent = False
@@ -55,51 +47,58 @@ class WriteCase:
     def lift(self, saved: Any, node: Any, wrap: Callable[..., Any]) -> Any:
         return saved
 
-    def pull(self, saved: Write, g: Any) -> Any:
+    def pull(self, saved: Any, g: Any) -> Any:
         if not isinstance(g, Box):
             return NotImplemented  # the walk calls `spread`
-        old = [g if saved.adds else punch(g, saved.path)] if saved.onto else []
-        return old + [self._written(saved, g, follow)] if saved.source else old
+        path, whole, value, adds, onto, source, last = saved
+        old = [g if adds else punch(g, path)] if onto else []
+        return [*old, _written(g, path, whole, value, last, follow)] if source else old
 
-    def spread(self, saved: Write, g: Any, node: Any, collect: Callable[..., None], sums: Any, owned: Any) -> None:
+    def spread(self, saved: Any, g: Any, node: Any, collect: Callable[..., None], sums: Any, owned: Any) -> None:
         """The same in place, if the walk owns `g`."""
-        if saved.source:
-            part = self._written(saved, g, walk)
+        path, whole, value, adds, onto, source, last = saved
+        if source:
+            part = _written(g, path, whole, value, last, walk)
             collect(node.parents[-1], part if part.base is None else part.copy(), True)
-        if saved.onto:
+        if onto:
             fresh = node in owned
-            if not saved.adds:
+            if not adds:
                 if not fresh:
                     g, fresh = np.array(g) if isinstance(g, np.generic) else g.copy(), True
-                zero(g, saved.path)
+                zero(g, path)
             collect(node.parents[0], g if g.ndim else g[()], fresh)
 
-    def _written(self, saved: Write, g: Any, reach: Callable[[Any, Path], Any]) -> Any:
-        """The part of `g` that belongs to what was written."""
-        whole = np.asarray(g) if isinstance(g, np.generic) else g
-        if narrows(saved.whole.dtype, saved.value.dtype):
-            whole = np.conj(whole)  # what matters if the path ends in the imaginary part
-        part = reach(whole, saved.path)
-        if saved.last is not None:
-            part = part * saved.last
-        missing = len(saved.value.shape) - part.ndim
-        return restore(part.reshape((1,) * missing + part.shape) if missing > 0 else part, saved.value)
-
-    def push(self, saved: Write, tangents: tuple[Any, ...], masked: bool = False) -> Any:
-        old = tangents[0] if saved.onto else None
-        new = tangents[-1] if saved.source else None
+    def push(self, saved: Any, tangents: tuple[Any, ...], masked: bool = False) -> Any:
+        path, whole, _, adds, onto, source, last = saved
+        old = tangents[0] if onto else None
+        new = tangents[-1] if source else None
         total = None
         if old is not None:
-            total = old if saved.adds else punch(old, saved.path)
+            total = old if adds else punch(old, path)
         if new is not None:
-            part = walk(np.broadcast_to(np.zeros((), saved.whole.dtype), saved.whole.shape), saved.path)
+            part = walk(np.broadcast_to(np.zeros((), whole[1]), whole[0]), path)
             new = cast(new, part.dtype) if new.dtype != part.dtype else new
-            new = new.reshape(new.shape[-part.ndim :]) if new.ndim > part.ndim > 0 else new
+            new = new.reshape(new.shape[new.ndim - part.ndim :]) if new.ndim > part.ndim else new
             new = expand(new, part.shape)
-            new = embed(new if saved.last is None else new * saved.last, saved.path, *saved.whole)
-            new = np.conj(new) if narrows(saved.whole.dtype, part.dtype) else new
+            new = embed(new if last is None else new * last, path, *whole)
+            new = np.conj(new) if narrows(whole[1], part.dtype) else new
             total = new if total is None else total + new
         return total
+
+
+def _written(g: Any, path: Path, whole: Any, value: Any, last: Any, reach: Callable[[Any, Path], Any]) -> Any:
+    """The part of `g` that belongs to what was written."""
+    if isinstance(g, np.generic):
+        g = np.asarray(g)
+    if whole[1].kind == "c" and value[1].kind != "c":
+        g = np.conj(g)  # which matters if the path ends in the imaginary part
+    part = reach(g, path)
+    if part.shape == value[0] and part.dtype == value[1] and last is None:
+        return part
+    if last is not None:
+        part = part * last
+    missing = len(value[0]) - part.ndim
+    return restore(part.reshape((1,) * missing + part.shape) if missing > 0 else part, value)
 
 
 CASE = WriteCase()
@@ -110,13 +109,18 @@ def write(v: Any, key: Any, value: Any, *, adds: bool = False) -> None:
 
     Raises GraphError for a leaf while the graph is recorded, and what NumPy raises.
     """
-    key = option(CASE.rule, key)
-    data, source = _source(value)
+    if type(key) is not int:
+        key = option(CASE.rule, key)
+    if isinstance(value, Box):
+        data, source = value._array, value._node
+    else:
+        data, source = _source(value)
     root, path = origin(v)
     old = _writeable(root)
     buffer = _exclusive(root)
-    target = walk(buffer, path)
-    if data.dtype.kind == "c" and target.dtype.kind != "c":
+    target = walk(buffer, path) if path else buffer
+    dtype = target.dtype
+    if dtype.kind != "c" and data.dtype.kind == "c":
         raise OperandError("setitem: a complex value does not fit a real array; write its .real")
     if adds:
         np.add.at(target, key, data)
@@ -126,14 +130,14 @@ def write(v: Any, key: Any, value: Any, *, adds: bool = False) -> None:
         root._array = buffer[()]
     onto = old is not None and old.number != LEAF
     tracked = source is not None and RECORDING.get()
-    if (onto or tracked) and target.dtype.kind in "fc":
+    if (onto or tracked) and dtype.kind in "fc":
         root._node = node = Node()
         node.number = number()
-        node.parents = (*((old,) if onto else ()), *((source,) if tracked else ()))
+        node.parents = (old, source) if onto and tracked else (old,) if onto else (source,)  # type: ignore[assignment]
         node.case = CASE
-        last = None if adds or not tracked or is_unique(key) else _not_overwritten(target, key)
+        last = None if not tracked or adds or type(key) is int or is_unique(key) else _not_overwritten(target, key)
         path = (*path, step_to(key))
-        node.saved = Write(path, Spec.of(buffer), Spec(data.shape, data.dtype), adds, onto, tracked, last)
+        node.saved = (path, (buffer.shape, buffer.dtype), (data.shape, data.dtype), adds, onto, tracked, last)
     stale(root)
 
 
@@ -168,7 +172,7 @@ def _source(value: Any) -> tuple[Any, Node | None]:
     if isinstance(value, Box):
         return value._array, value._node
     data = operand(CASE.rule, value)
-    return data if hasattr(data, "dtype") else np.asarray(data)[()], None
+    return data if hasattr(data, "dtype") else np.asarray(data), None
 
 
 def _writeable(root: Box) -> Node | None:

@@ -13,6 +13,7 @@ import numpy as np
 from .arrays import dispatchable, is_unique, scatter_add
 from .box import Box
 from .case import Case
+from .spec import Spec
 
 __all__ = ["Path", "ReadCase", "add", "at", "embed", "follow", "narrows", "punch", "step_to", "walk", "zero"]
 
@@ -110,19 +111,22 @@ class ReadCase(Case):
 
     def pull(self, saved: Any, g: Any) -> Any:
         if isinstance(g, Box):
-            return (self.apply_map(0, g, self.residuals(saved)),)
+            known = self.residuals(saved)
+            return (self.apply_map(0, g, {**known, "sx": Spec(*known["sx"])}),)
         return NotImplemented  # the walk calls `spread`
 
     def spread(self, saved: Any, g: Any, node: Any, collect: Callable[..., None], sums: Any, owned: Any) -> None:
         """Add the cotangent to that of the parent."""
         (shape, dtype), (where,), _ = saved
-        path = where if self.rule.function is follow else (step_to(where),)
         (parent,) = node.parents
         total = sums.get(parent)
-        if total is None or parent not in owned or narrows(dtype, g.dtype):
-            if not shape or narrows(dtype, g.dtype):
-                collect(parent, embed(g, path, shape, dtype)[()], True)
-                return
+        if total is not None and parent in owned and type(where) is int:
+            total[where] += g
+            return
+        path = where if self.rule.function is follow else (step_to(where),)
+        if not shape or narrows(dtype, g.dtype):
+            collect(parent, embed(g, path, shape, dtype)[()], True)
+        elif total is None or parent not in owned:
             plain = isinstance(g, (np.ndarray, np.generic))
             total = np.zeros(shape, dtype) if plain else np.zeros_like(g, shape=shape, dtype=dtype)
             add(total, path, g)

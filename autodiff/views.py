@@ -49,90 +49,85 @@ array_of = Box._array.__get__  # type: ignore[attr-defined]
 set_array = Box._array.__set__  # type: ignore[attr-defined]
 node_of = Box._node.__get__  # type: ignore[attr-defined]
 set_node = Box._node.__set__  # type: ignore[attr-defined]
-origin_of = Box._origin.__get__  # type: ignore[attr-defined]
-views_of = Box._views.__get__  # type: ignore[attr-defined]
-ndarray, generic = np.ndarray, np.generic
+links_of = Box._links.__get__  # type: ignore[attr-defined]
+ndarray, generic, ref = np.ndarray, np.generic, weakref.ref
 
 
 class Views(list["weakref.ref[Box]"]):
-    """Weak references to views; the dead ones are dropped each time the list has doubled."""
+    """The `_links` of a root: weak references to its views. The dead are dropped each time the list has doubled."""
 
     __slots__ = ("limit",)
 
-    def __init__(self) -> None:
-        self.limit = 16
+    limit: int
 
-    def note(self, view: Box) -> None:
-        if len(self) >= self.limit:
-            self[:] = [r for r in self if r() is not None]
-            self.limit = 2 * len(self) + 16
-        self.append(weakref.ref(view))
+
+def _links(v: Box) -> Any:
+    """The Views of a root, or (root, path) of a view."""
+    try:
+        return links_of(v)
+    except AttributeError:
+        v._links = views = Views()
+        views.limit = 16
+        return views
 
 
 def origin(v: Box) -> tuple[Box, Path]:
     """The root that `v` is a view of, and the path from there; `v` itself and no path if it has its own array."""
-    try:
-        return origin_of(v)
-    except AttributeError:
-        return v, ()
+    links = _links(v)
+    return (v, ()) if type(links) is Views else links
 
 
 def link(view: Box, of: Box, step: Any) -> None:
     """Note that `view` shares the memory of `of`, by one `step` of a path."""
-    try:
-        root, path = origin_of(of)
-        path = (*path, step)
-    except AttributeError:
-        root, path = of, (step,)
-    view._origin = (root, path)
-    _note(root, view)
+    links = _links(of)
+    if type(links) is Views:
+        view._links = (of, (step,))
+    else:
+        root, path = links
+        view._links = (root, (*path, step))
+        links = links_of(root)
+    _note(links, view)
 
 
-def _note(root: Box, view: Box) -> None:
-    try:
-        views_of(root).note(view)
-    except AttributeError:
-        root._views = Views()
-        root._views.note(view)
+def _note(views: Views, view: Box) -> None:
+    if len(views) >= views.limit:
+        views[:] = [r for r in views if r() is not None]
+        views.limit = 2 * len(views) + 16
+    views.append(ref(view))
 
 
 def stale(root: Box) -> None:
     """Make the views of `root` derive themselves anew."""
-    try:
-        views = views_of(root)
-    except AttributeError:
-        return
-    for r in views:
-        view = r()
-        if view is not None and hasattr(view, "_origin"):
-            view.__class__ = view._stale
-    views.clear()
+    views = _links(root)
+    if views:
+        for r in views:
+            view = r()
+            if view is not None and type(_links(view)) is tuple:
+                view.__class__ = view._stale
+        views.clear()
 
 
 def make_place(v: Box) -> None:
     """Mark a 0-d Value as an array, which can be written to and viewed. Others are scalars: they are replaced."""
-    v._views = Views()
+    _links(v)
 
 
 def has_place(v: Box) -> bool:
     """Whether a 0-d Value is an array rather than a scalar."""
-    return hasattr(v, "_views") or hasattr(v, "_origin")
+    return hasattr(v, "_links")
 
 
 def unlink(v: Box) -> None:
     """Give a view an array of its own; what is written to it, or to its root, no longer reaches the other."""
-    try:
-        origin_of(v)
-    except AttributeError:
-        return
-    v._array = v._array.copy()  # derived first if it was stale
-    del v._origin
+    if has_place(v) and type(links_of(v)) is tuple:
+        v._array = v._array.copy()  # derived first if it was stale
+        del v._links
 
 
 def peek(v: Box) -> tuple[Any, Any]:
     """The array and the node of `v` for a moment: the caller keeps no reference to the array."""
     if type(v) is v._stale:
-        root, path = origin_of(v)
+        root, path = links_of(v)
         return walk(_whole(root), path), root._node
     return array_of(v), v._node
 
@@ -150,14 +145,14 @@ def publish(owner: Any, cls: type) -> Any:
 
 def derive(view: Any, cls: type) -> None:
     """Bring a stale view up to date: its part of the root's array, and a node that reads it from the root's node."""
-    root, path = origin_of(view)
+    root, path = links_of(view)
     part = walk(_whole(root), path)
     if type(root) is root._owner:
         part = part.copy()  # the root stays the only one that knows its array
     view.__class__ = cls
     view._array = part[()] if not part.ndim and isinstance(part, ndarray) else part
     view._node = _part_node(root, path) if root._node is not None and part.dtype.kind in "fc" else None
-    _note(root, view)
+    _note(_links(root), view)
 
 
 def _part_node(root: Box, path: Path) -> Node:
@@ -175,19 +170,18 @@ def read(v: Any, key: Any) -> Any:
     kind = type(v)
     if kind is v._owner or kind is v._stale:
         return _read_part(v, key)
-    x = v._array
+    x, parent = v._array, v._node
     if isinstance(x, generic):
         x = np.asarray(x)
     ans = x[key]
     out = v._wrap(ans[()] if type(ans) is ndarray and not ans.ndim else ans, None)
-    if v._node is not None and ans.dtype.kind in "fc" and RECORDING.get():
-        node = Node()
+    if parent is not None and ans.dtype.kind in "fc" and RECORDING.get():
+        out._node = node = Node()
         node.number = number()
-        node.parents = (v._node,)
+        node.parents = (parent,)
         node.case = RULES[getitem].case((0,), False)
-        node.saved = (Spec(x.shape, x.dtype), (key,), {})
-        out._node = node
-    if shares(ans, x):
+        node.saved = ((x.shape, x.dtype), (key,), {})
+    if not isinstance(ans, generic) and shares(ans, x) and (isinstance(v._array, ndarray) or has_place(v)):
         link(out, v, step_to(key))
     return out
 
@@ -197,13 +191,11 @@ def _read_part(v: Any, key: Any) -> Any:
     root, path = origin(v)
     x = walk(_whole(root), path)
     ans = x[key]
-    out = v._wrap(None, None)
-    if shares(ans, x):
-        out._origin = (root, (*path, step_to(key)))
+    out = v._wrap(ans, None)
+    if not isinstance(ans, generic) and shares(ans, x):
+        out._links = (root, (*path, step_to(key)))
         out.__class__ = v._stale
-        return out
-    out._array = ans
-    if root._node is not None and ans.dtype.kind in "fc" and RECORDING.get():
+    elif root._node is not None and ans.dtype.kind in "fc" and RECORDING.get():
         out._node = _part_node(root, (*path, step_to(key)))
     return out
 
