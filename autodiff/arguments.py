@@ -1,5 +1,6 @@
 """What a function is called with: operands checked, options made safe to keep, keywords brought into one form."""
 
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from .errors import DetachError, OperandError
 from .rule import Rule
 from .tree import leaves, tree_map
 
-__all__ = ["boxes", "data_of", "normalize", "operand", "option"]
+__all__ = ["boxes", "data_of", "index", "normalize", "operand", "option"]
 
 
 def operand(rule: Rule, a: Any) -> Any:
@@ -64,3 +65,13 @@ def boxes(x: Any) -> Iterator[Box]:
 
 def data_of(x: Any) -> Any:
     return tree_map(lambda leaf: leaf._array if isinstance(leaf, Box) else leaf, x)
+
+
+def index(key: Any) -> Any:
+    """The key with sequences as arrays, which nobody else can change, and index-like objects as integers."""
+    if isinstance(key, tuple):
+        return tuple([index(list(k) if isinstance(k, tuple) else k) for k in key])
+    if isinstance(key, (list, range)):
+        return np.array(key, dtype=None if len(key) else int)
+    known = isinstance(key, (int, np.generic, np.ndarray, Box))
+    return operator.index(key) if hasattr(key, "__index__") and not known and not hasattr(key, "dtype") else key

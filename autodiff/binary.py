@@ -51,17 +51,15 @@ def {name}(a, b):
         except ValueError as error:
             raise mismatch(function.__name__, error) from None
         if node_b is None:
-            if node_a is None or not recording():
-                v = new(Value); v._array = ans; v._node = None
-                return v
+            if node_a is None or recording() is not True:
+                return unrecorded(function, {operands}, ans)
             n = Node(); n.parents = (node_a,)
             if type(ans) is type({a}) and (type(ans) is float64 or ({a}.shape == ans.shape and {a}.dtype is ans.dtype)):
                 n.case = {case_a}; n.saved = {save_a}
             else:
                 n.case = {case_a_restored}; n.saved = {save_a_restored}
-        elif not recording():
-            v = new(Value); v._array = ans; v._node = None
-            return v
+        elif recording() is not True:
+            return unrecorded(function, {operands}, ans)
         elif node_a is None:
             n = Node(); n.parents = (node_b,)
             if type(ans) is type({b}) and (type(ans) is float64 or ({b}.shape == ans.shape and {b}.dtype is ans.dtype)):
@@ -79,11 +77,10 @@ def {name}(a, b):
             return apply(function, ({operands}), {{}})
         {b} = b
         ans = x {sign} y
-        if node_a is None or not recording():
-            v = new(Value); v._array = ans; v._node = None
-            return v
+        if node_a is None or recording() is not True:
+            return unrecorded(function, {operands}, ans)
         n = Node(); n.parents = (node_a,); n.case = {case_number}; n.saved = {save_number}
-    elif kind is ndarray and {a}.shape == b.shape and {a}.dtype is b.dtype and node_a is not None and recording():
+    elif kind is ndarray and {a}.shape == b.shape and {a}.dtype is b.dtype and node_a is not None and recording() is True:
         {b} = b
         ans = x {sign} y
         n = Node(); n.parents = (node_a,); n.case = {case_a}
@@ -95,6 +92,13 @@ def {name}(a, b):
     v = new(Value); v._array = ans; v._node = n
     return v
 """
+
+
+def _unrecorded(function: Callable[..., Any], x: Any, y: Any, ans: Any) -> Any:
+    """The result where nothing is recorded; or where more than usual is, as in debug_nans."""
+    if RECORDING.get() and any(isinstance(a, Box) and a._node is not None for a in (x, y)):
+        return apply(function, (x, y), {})
+    return (x if isinstance(x, Box) else y)._wrap(ans)
 
 
 def _otherwise(function: Callable[..., Any], other: Any, x: Any, y: Any) -> Any:
@@ -143,7 +147,7 @@ def _binary_method(cls: type, name: str) -> Callable[[Any, Any], Any]:
     namespace.update(Value=cls, Node=Node, Spec=Spec, new=object.__new__, number=number, recording=RECORDING.get)
     namespace.update(float64=np.float64, double=np.dtype(float), ndarray=np.ndarray, numbers=(float, int, bool))
     namespace.update(
-        mismatch=mismatch, apply=apply, function=function, keep=keep, _otherwise=_otherwise, __name__=__name__
+        mismatch=mismatch, apply=apply, function=function, keep=keep, _otherwise=_otherwise, unrecorded=_unrecorded, __name__=__name__
     )
     return compile_function(name, source, namespace)
 

@@ -77,12 +77,15 @@ def _record_unary(rule: Rule, box: Box, rest: tuple[Any, ...], kwargs: dict[str,
         ans = ans[()]
     dtype = ans.dtype
     node = None
-    if parent is not None and dtype.kind in "fc" and RECORDING.get():
+    recording = RECORDING.get()
+    if parent is not None and dtype.kind in "fc" and recording:
         node = Node()
         node.number = number()
         node.parents = (parent,)
         node.case = case = rule.case((0,), x.dtype is not dtype)
         node.saved = case.save(x, None, None, ans, aux, rest, kwargs)
+        if recording is not True:
+            recording(node, ans)
     result = box._wrap(ans, node)
     if view:
         link(result, box, (undispatched(rule.function), rest, kwargs))
@@ -114,7 +117,8 @@ def _record(rule: Rule, box: Box, args: tuple[Any, ...], kwargs: dict[str, Any])
     if not rule.sequence and tracked:
         tracked = tuple([i for i in tracked if rule.maps[i] is not None])
     dtype = ans.dtype
-    if not tracked or dtype.kind not in "fc" or not RECORDING.get():
+    recording = RECORDING.get()
+    if not tracked or dtype.kind not in "fc" or not recording:
         return box._wrap(ans)
     node = Node()
     node.number = number()
@@ -122,6 +126,8 @@ def _record(rule: Rule, box: Box, args: tuple[Any, ...], kwargs: dict[str, Any])
     if rule.sequence:
         node.case = case = rule.case((0,), False)
         node.saved = case.save(data, None, None, ans, tracked, rest, kwargs)
+        if recording is not True:
+            recording(node, ans)
         return box._wrap(ans, node)
     restored = rule.kind == "bilinear" or any(data[i].dtype != dtype for i in tracked)
     if rule.kind == "elementwise" and not restored:
@@ -132,6 +138,8 @@ def _record(rule: Rule, box: Box, args: tuple[Any, ...], kwargs: dict[str, Any])
             data[i] = keep(node, a)
     x, y, z = (*data, None, None)[:3]
     node.saved = case.save(x, y, z, ans, aux, rest, kwargs)
+    if recording is not True:
+        recording(node, ans)
     return box._wrap(ans, node)
 
 
@@ -142,7 +150,8 @@ def _record_many(
     make = getattr(type(results), "_make", tuple)
     answers = tuple([a[()] if type(a) is np.ndarray and not a.ndim else a for a in results])
     tracked = tuple([i for i, a in enumerate(operands) if isinstance(a, Box) and a._node is not None and rule.maps[i]])
-    if not tracked or not RECORDING.get():
+    recording = RECORDING.get()
+    if not tracked or not recording:
         return make([box._wrap(a) for a in answers])
     node = Node()
     node.number = number()
@@ -153,4 +162,6 @@ def _record_many(
             data[i] = keep(node, a)
     x, y, z = (*data, None, None)[:3]
     node.saved = case.save(x, y, z, answers, *further)
+    if recording is not True:
+        recording(node, answers)
     return make([box._wrap(a, node.picked(i) if a.dtype.kind in "fc" else None) for i, a in enumerate(answers)])

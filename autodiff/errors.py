@@ -6,6 +6,7 @@ __all__ = [
     "GradientMismatchError",
     "GraphError",
     "MissingRuleError",
+    "NanError",
     "OperandError",
 ]
 
@@ -32,3 +33,7 @@ class OperandError(AutodiffError, TypeError):
 
 class GradientMismatchError(AutodiffError, AssertionError):
     """`check_grads` found a derivative that differs from finite differences."""
+
+
+class NanError(AutodiffError, FloatingPointError):
+    """Under `debug_nans`, an operation or its derivative gave a nan."""

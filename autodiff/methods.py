@@ -1,130 +1,90 @@
-"""ndarray's attributes and methods, and the usual activations: each is one call to the door.
+"""ndarray's methods, and the usual activations: each is one call to the door.
 
-They have NumPy's names and arguments, less `dtype`, `out` and `where`. What NumPy does not have is said in the
-docstring.
+They have NumPy's names and arguments. What NumPy does not have is said in the docstring.
 """
 
-import operator
 from typing import Any, Self
 
 import numpy as np
 
 from . import arrays
-from .arguments import option
-from .binary import Binary
+from .arguments import index, option
+from .attributes import Attributes
 from .dispatch import apply
+from .errors import OperandError
 from .mutation import write
-from .operators import Operators
 from .rule import RULES
 from .rules import activations
-from .tape import LEAF
-from .views import peek, read
+from .views import read
 
 __all__ = ["Methods"]
 
 Axis = int | tuple[int, ...] | None
 
 
-class Methods(Binary):
-    """Attributes, and methods that return a new Value."""
+def given(**arguments: Any) -> dict[str, Any]:
+    """The arguments that are not at their defaults."""
+    return {name: value for name, value in arguments.items() if value is not None and value is not False}
+
+
+class Methods(Attributes):
+    """Methods that return a new Value, and those that write to this one."""
 
     __slots__ = ()
 
-    # -- attributes
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The lengths of the axes."""
-        shape: tuple[int, ...] = peek(self)[0].shape
-        return shape
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return len(peek(self)[0].shape)
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return int(peek(self)[0].size)
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes that the elements take."""
-        return int(peek(self)[0].nbytes)
-
-    @property
-    def itemsize(self) -> int:
-        """The bytes that one element takes."""
-        return int(peek(self)[0].dtype.itemsize)
-
-    @property
-    def dtype(self) -> Any:
-        """The dtype of the elements."""
-        return peek(self)[0].dtype
-
-    @property
-    def device(self) -> Any:
-        """Where the elements are: "cpu", or what the array library says."""
-        return getattr(self._array, "device", "cpu")
-
-    @property
-    def T(self) -> Self:
-        """The axes reversed."""
-        return apply(np.transpose, (self,), {})
-
-    @property
-    def mT(self) -> Self:
-        """The last two axes interchanged."""
-        if self.ndim < 2:
-            raise ValueError(f"mT needs at least 2 axes, this one has {self.ndim}")
-        return self.swapaxes(-1, -2)
-
-    @property
-    def real(self) -> Self:
-        """The real part."""
-        return apply(np.real, (self,), {})
-
-    @property
-    def imag(self) -> Self:
-        """The imaginary part."""
-        return apply(np.imag, (self,), {})
-
-    def item(self) -> Any:
-        """The one element as a Python number. The gradient ends here."""
-        return self._array.item()
-
-    def tolist(self) -> Any:
-        """The elements as nested lists of Python numbers. The gradient ends here."""
-        return self._array.tolist()
-
-    def numpy(self) -> np.ndarray[Any, Any]:
-        """A copy as a NumPy array. The gradient ends here."""
-        return np.array(self._array.get() if hasattr(self._array, "get") else self._array)
-
-    def __repr__(self) -> str:
-        data, node, name = self._array, self._node, getattr(self, "_name", None)
-        text = np.array2string(self.numpy(), separator=", ", prefix="Value(") if data.ndim else repr(data.item())
-        facts = [f"dtype={data.dtype}"]
-        if name is not None:
-            facts.append(f"name={name!r}")
-        if node is None:
-            facts.append("untracked")
-        elif node.number != LEAF:
-            facts.append(f"from={node.case.rule.name}")
-        return f"Value({text}, {', '.join(facts)})"
-
-    # -- indexing
+    # -- indexing and writing
 
     def __getitem__(self, key: Any) -> Self:
         """`v[key]`: slices, integers, integer arrays, boolean masks, and tuples of them."""
         if type(key) is not int and type(key) is not slice:
-            key = option(RULES[arrays.getitem], _index(key))
+            key = option(RULES[arrays.getitem], index(key))
         return read(self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """`v[key] = value`, with NumPy's meaning; see mutation.py."""
-        write(self, _index(key), value)
+        """`v[key] = value`, with NumPy's meaning."""
+        write(self, index(key), value)
+
+    def fill(self, value: Any) -> None:
+        """Write `value` to every element."""
+        write(self, ..., value)
+
+    def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
+        """`np.put(v, indices, values)`."""
+        apply(np.put, (self, indices, values, mode), {})
+
+    def sort(self, axis: int = -1, kind: Any = None, **more: Any) -> None:
+        """Sort in place, along `axis`."""
+        write(self, ..., apply(np.sort, (self,), {"axis": axis, **given(kind=kind, **more)}))
+
+    def partition(self, kth: Any, axis: int = -1, kind: str = "introselect", **more: Any) -> None:
+        """Partition in place, along `axis`."""
+        write(self, ..., apply(np.partition, (self, kth), {"axis": axis, "kind": kind, **given(**more)}))
+
+    def resize(self, *shape: Any, **more: Any) -> None:
+        """Refused: a Value keeps its shape."""
+        raise OperandError("resize: a Value keeps its shape; np.resize(v, shape) gives a new one")
+
+    def byteswap(self, inplace: bool = False) -> Self:
+        """Refused: swapped bytes have no derivative."""
+        raise OperandError("byteswap: there is no derivative; use v.data.byteswap()")
+
+    def setflags(self, write: Any = None, align: Any = None, uic: Any = None) -> None:
+        """Refused: who may write to a Value is not decided by flags."""
+        raise OperandError("setflags: a Value has no flags to set; v.detach() or v.copy() protects it from writes")
+
+    def getfield(self, dtype: Any, offset: int = 0) -> Self:
+        """Refused: the bytes of an element have no derivative."""
+        raise OperandError("getfield: there is no derivative; use v.data.getfield(dtype), or v.real and v.imag")
+
+    def setfield(self, value: Any, dtype: Any, offset: int = 0) -> None:
+        """Refused: the bytes of an element have no derivative."""
+        raise OperandError("setfield: there is no derivative; write to v[...], v.real or v.imag")
+
+    def view(self, dtype: Any = None, type: Any = None) -> Self:
+        """A view of the same elements. Another dtype would reinterpret bytes: use `astype`."""
+        if type is not None or (dtype is not None and np.dtype(dtype) != self.dtype):
+            raise OperandError("view: reinterpreted bytes have no derivative; use v.astype(dtype)")
+        return self[...]
 
     # -- element by element
 
@@ -169,18 +129,18 @@ class Methods(Binary):
         return apply(np.absolute, (self,), {})
 
     def conj(self) -> Self:
-        """The complex conjugate."""
-        return apply(np.conjugate, (self,), {})
+        """The complex conjugate; the Value itself if it is real."""
+        return apply(np.conjugate, (self,), {}) if self.dtype.kind == "c" else self
 
     conjugate = conj
 
-    def round(self, decimals: int = 0) -> Self:
+    def round(self, decimals: int = 0, out: Any = None) -> Self:
         """Each element rounded to `decimals`; the derivative is 0."""
-        return apply(np.round, (self, decimals), {})
+        return apply(np.round, (self, decimals), given(out=out))
 
-    def clip(self, min: Any = None, max: Any = None) -> Self:
+    def clip(self, min: Any = None, max: Any = None, out: Any = None, **more: Any) -> Self:
         """Each element limited to [min, max]."""
-        return apply(np.clip, (self, min, max), {})
+        return apply(np.clip, (self, min, max), given(out=out, **more))
 
     def relu(self) -> Self:
         """`max(v, 0)`; the derivative at 0 is 0."""
@@ -220,53 +180,93 @@ class Methods(Binary):
         """`log(sum(exp(v)))` over `axis`, without overflow."""
         return apply(activations.logsumexp, (self,), {"axis": axis, "keepdims": keepdims})
 
-    def sum(self, axis: Axis = None, keepdims: bool = False) -> Self:
+    def sum(self, axis: Axis = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Self:
         """The sum over `axis`."""
-        return apply(np.sum, (self,), {"axis": axis, "keepdims": keepdims})
+        return apply(np.sum, (self,), given(axis=axis, dtype=dtype, out=out, keepdims=keepdims, **more))
 
-    def mean(self, axis: Axis = None, keepdims: bool = False) -> Self:
-        """The mean over `axis`."""
-        return apply(np.mean, (self,), {"axis": axis, "keepdims": keepdims})
-
-    def prod(self, axis: Axis = None, keepdims: bool = False) -> Self:
+    def prod(self, axis: Axis = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Self:
         """The product over `axis`; zeros among the factors are no trouble."""
-        return apply(np.prod, (self,), {"axis": axis, "keepdims": keepdims})
+        return apply(np.prod, (self,), given(axis=axis, dtype=dtype, out=out, keepdims=keepdims, **more))
 
-    def max(self, axis: Axis = None, keepdims: bool = False) -> Self:
-        """The maximum over `axis`; ties share the cotangent evenly."""
-        return apply(np.max, (self,), {"axis": axis, "keepdims": keepdims})
+    def mean(self, axis: Axis = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Self:
+        """The mean over `axis`."""
+        return apply(np.mean, (self,), given(axis=axis, dtype=dtype, out=out, keepdims=keepdims, **more))
 
-    def min(self, axis: Axis = None, keepdims: bool = False) -> Self:
-        """The minimum over `axis`; ties share the cotangent evenly."""
-        return apply(np.min, (self,), {"axis": axis, "keepdims": keepdims})
-
-    def var(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Self:
+    def var(
+        self,
+        axis: Axis = None,
+        dtype: Any = None,
+        out: Any = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        **more: Any,
+    ) -> Self:
         """The variance over `axis`."""
-        return apply(np.var, (self,), {"axis": axis, "ddof": ddof, "keepdims": keepdims})
+        return apply(np.var, (self,), given(axis=axis, dtype=dtype, out=out, ddof=ddof, keepdims=keepdims, **more))
 
-    def std(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Self:
+    def std(
+        self,
+        axis: Axis = None,
+        dtype: Any = None,
+        out: Any = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        **more: Any,
+    ) -> Self:
         """The standard deviation over `axis`; its derivative is 0 where it is 0."""
-        return apply(np.std, (self,), {"axis": axis, "ddof": ddof, "keepdims": keepdims})
+        return apply(np.std, (self,), given(axis=axis, dtype=dtype, out=out, ddof=ddof, keepdims=keepdims, **more))
 
-    def cumsum(self, axis: int | None = None) -> Self:
+    def max(self, axis: Axis = None, out: Any = None, keepdims: bool = False, **more: Any) -> Self:
+        """The maximum over `axis`; ties share the cotangent evenly."""
+        return apply(np.max, (self,), given(axis=axis, out=out, keepdims=keepdims, **more))
+
+    def min(self, axis: Axis = None, out: Any = None, keepdims: bool = False, **more: Any) -> Self:
+        """The minimum over `axis`; ties share the cotangent evenly."""
+        return apply(np.min, (self,), given(axis=axis, out=out, keepdims=keepdims, **more))
+
+    def cumsum(self, axis: int | None = None, dtype: Any = None, out: Any = None) -> Self:
         """The cumulative sum along `axis` (of the flattened array if None)."""
-        return apply(np.cumsum, (self,), {"axis": axis})
+        return apply(np.cumsum, (self,), given(axis=axis, dtype=dtype, out=out))
 
-    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Self:
+    def cumprod(self, axis: int | None = None, dtype: Any = None, out: Any = None) -> Self:
+        """The cumulative product along `axis` (of the flattened array if None)."""
+        return apply(np.cumprod, (self,), given(axis=axis, dtype=dtype, out=out))
+
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Self:
+        """The sum along a diagonal."""
+        return apply(np.trace, (self, offset, axis1, axis2), given(dtype=dtype, out=out))
+
+    def argmax(self, axis: int | None = None, out: Any = None, *, keepdims: bool = False) -> Self:
         """Where the maximum is: an untracked integer Value."""
-        return apply(np.argmax, (self,), {"axis": axis, "keepdims": keepdims})
+        return apply(np.argmax, (self,), given(axis=axis, out=out, keepdims=keepdims))
 
-    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Self:
+    def argmin(self, axis: int | None = None, out: Any = None, *, keepdims: bool = False) -> Self:
         """Where the minimum is: an untracked integer Value."""
-        return apply(np.argmin, (self,), {"axis": axis, "keepdims": keepdims})
+        return apply(np.argmin, (self,), given(axis=axis, out=out, keepdims=keepdims))
 
-    def any(self, axis: Axis = None, keepdims: bool = False) -> Self:
+    def argsort(self, axis: int | None = -1, kind: Any = None, **more: Any) -> Self:
+        """The order that sorts along `axis`: an untracked integer Value."""
+        return apply(np.argsort, (self,), {"axis": axis, **given(kind=kind, **more)})
+
+    def argpartition(self, kth: Any, axis: int | None = -1, kind: str = "introselect", **more: Any) -> Self:
+        """The order that partitions along `axis`: an untracked integer Value."""
+        return apply(np.argpartition, (self, kth), {"axis": axis, "kind": kind, **given(**more)})
+
+    def searchsorted(self, v: Any, side: Any = "left", sorter: Any = None) -> Self:
+        """Where the elements of `v` belong in this sorted Value: an untracked integer Value."""
+        return apply(np.searchsorted, (self, v), {"side": side, **given(sorter=sorter)})
+
+    def nonzero(self) -> tuple[Self, ...]:
+        """Where the elements are not 0: untracked integer Values, one per axis."""
+        return apply(np.nonzero, (self,), {})
+
+    def any(self, axis: Axis = None, out: Any = None, keepdims: bool = False, **more: Any) -> Self:
         """Whether any element is not 0: an untracked boolean Value."""
-        return apply(np.any, (self,), {"axis": axis, "keepdims": keepdims})
+        return apply(np.any, (self,), given(axis=axis, out=out, keepdims=keepdims, **more))
 
-    def all(self, axis: Axis = None, keepdims: bool = False) -> Self:
+    def all(self, axis: Axis = None, out: Any = None, keepdims: bool = False, **more: Any) -> Self:
         """Whether all elements are not 0: an untracked boolean Value."""
-        return apply(np.all, (self,), {"axis": axis, "keepdims": keepdims})
+        return apply(np.all, (self,), given(axis=axis, out=out, keepdims=keepdims, **more))
 
     # -- shape and dtype
 
@@ -282,9 +282,9 @@ class Methods(Binary):
         """A copy of the elements as one axis."""
         return self.copy().ravel(order)
 
-    def copy(self) -> Self:
+    def copy(self, order: Any = "C") -> Self:
         """A copy that stays in the graph."""
-        return apply(np.copy, (self,), {})
+        return apply(np.copy, (self,), {"order": order})
 
     def transpose(self, *axes: Any) -> Self:
         """The axes in another order, given as one tuple or as integers; reversed if none are given."""
@@ -308,20 +308,35 @@ class Methods(Binary):
         """Broadcast to `shape`, as `np.broadcast_to`."""
         return apply(np.broadcast_to, (self, shape), {})
 
-    def astype(self, dtype: Any) -> Self:
-        """Converted to `dtype`; integers and bools come out untracked."""
-        return apply(arrays.cast, (self, np.dtype(dtype)), {})
+    def astype(
+        self, dtype: Any, order: Any = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Self:
+        """Converted to `dtype`; integers and bools come out untracked. `copy=False`: the Value itself if it fits."""
+        dtype = np.dtype(dtype)
+        if not np.can_cast(self.dtype, dtype, casting):
+            raise TypeError(f"astype: cannot cast from {self.dtype} to {dtype} with casting={casting!r}")
+        return self if not copy and dtype == self.dtype else apply(arrays.cast, (self, dtype), {})
 
-    def dot(self, other: Any) -> Self:
-        """`np.dot(v, other)`."""
-        return apply(np.dot, (self, other), {})
+    def repeat(self, repeats: Any, axis: int | None = None) -> Self:
+        """`np.repeat(v, repeats, axis)`."""
+        return apply(np.repeat, (self, repeats), given(axis=axis))
 
+    def take(self, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Self:
+        """`np.take(v, indices, axis)`."""
+        return apply(np.take, (self, indices), {"mode": mode, **given(axis=axis, out=out)})
 
-def _index(key: Any) -> Any:
-    """The key with sequences as arrays, which nobody else can change, and index-like objects as integers."""
-    if isinstance(key, tuple):
-        return tuple([_index(list(k) if isinstance(k, tuple) else k) for k in key])
-    if isinstance(key, (list, range)):
-        return np.array(key, dtype=None if len(key) else int)
-    known = isinstance(key, (int, np.generic, np.ndarray, Operators))
-    return operator.index(key) if hasattr(key, "__index__") and not known and not hasattr(key, "dtype") else key
+    def compress(self, condition: Any, axis: int | None = None, out: Any = None) -> Self:
+        """`np.compress(condition, v, axis)`."""
+        return apply(np.compress, (condition, self), given(axis=axis, out=out))
+
+    def choose(self, choices: Any, out: Any = None, mode: str = "raise") -> Self:
+        """`np.choose(v, choices)`, for a Value of integers."""
+        return apply(np.choose, (self, choices), {"mode": mode, **given(out=out)})
+
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Self:
+        """A diagonal, as a view that cannot be written to."""
+        return apply(np.diagonal, (self, offset, axis1, axis2), {})
+
+    def dot(self, b: Any, out: Any = None) -> Self:
+        """`np.dot(v, b)`."""
+        return apply(np.dot, (self, b), given(out=out))

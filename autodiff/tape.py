@@ -24,6 +24,7 @@ import numpy as np
 from .many import Parts
 
 __all__ = [
+    "CHECKS",
     "LEAF",
     "RECORDING",
     "Ends",
@@ -36,7 +37,8 @@ __all__ = [
     "walk_forward",
 ]
 
-RECORDING: ContextVar[bool] = ContextVar("autodiff_recording", default=True)
+RECORDING: ContextVar[Any] = ContextVar("autodiff_recording", default=True)  # or False, or what checks each node
+CHECKS: ContextVar[Any] = ContextVar("autodiff_checks", default=None)
 
 number = itertools.count(1).__next__
 SMALL = 4096  # bytes, up to which adding in place costs more than a new array
@@ -126,7 +128,7 @@ def walk_back(
     with np.errstate(all="ignore", invalid="call", call=flag):
         if wrap is None:
             return _walk(seeds, floor, top, flag, free, None, prune)
-        token = RECORDING.set(True)
+        token = RECORDING.set(CHECKS.get() or True)
         try:
             return _walk(seeds, floor, top, flag, False, wrap, True)
         finally:
@@ -244,7 +246,7 @@ def walk_forward(
     order = sorted(reachable(roots, floor, top, lifted or prune), key=lambda n: n.number)
     tangents = dict(tangents)
     flag = _InvalidFlag(tangents.values())
-    token = RECORDING.set(True)
+    token = RECORDING.set(CHECKS.get() or True)
     try:
         with np.errstate(all="ignore", invalid="call", call=flag):
             for n in order:
