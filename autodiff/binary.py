@@ -80,7 +80,7 @@ def {name}(a, b):
         if node_a is None or recording() is not True:
             return unrecorded(function, {operands}, ans)
         n = Node(); n.parents = (node_a,); n.case = {case_number}; n.saved = {save_number}
-    elif kind is ndarray and {a}.shape == b.shape and {a}.dtype is b.dtype and node_a is not None and recording() is True:
+    elif kind is ndarray and {a}.shape == b.shape and {a}.dtype is b.dtype and node_a and recording() is True:
         {b} = b
         ans = x {sign} y
         n = Node(); n.parents = (node_a,); n.case = {case_a}
@@ -146,9 +146,8 @@ def _binary_method(cls: type, name: str) -> Callable[[Any, Any], Any]:
     namespace: dict[str, Any] = {f"case_{k}": case for k, case in cases.items()}
     namespace.update(Value=cls, Node=Node, Spec=Spec, new=object.__new__, number=number, recording=RECORDING.get)
     namespace.update(float64=np.float64, double=np.dtype(float), ndarray=np.ndarray, numbers=(float, int, bool))
-    namespace.update(
-        mismatch=mismatch, apply=apply, function=function, keep=keep, _otherwise=_otherwise, unrecorded=_unrecorded, __name__=__name__
-    )
+    namespace.update(mismatch=mismatch, apply=apply, function=function, keep=keep, __name__=__name__)
+    namespace.update(_otherwise=_otherwise, unrecorded=_unrecorded)
     return compile_function(name, source, namespace)
 
 

@@ -18,10 +18,11 @@ from .constants import keep
 from .convert import assembled, full_name, is_array, mismatch
 from .errors import MissingRuleError
 from .outputs import into
+from .regions import shares
 from .rule import RULES, Rule
 from .tape import RECORDING, Node, number
 from .tree import tree_map
-from .views import link, shares
+from .views import link
 
 __all__ = ["apply"]
 

@@ -20,7 +20,7 @@ from .arrays import cast, expand, is_unique, restore
 from .box import Box
 from .convert import assembled
 from .errors import GraphError, OperandError
-from .regions import Path, embed, follow, narrows, punch, step_to, walk, zero
+from .regions import Path, embed, follow, narrows, place, punch, step_to, walk, zero
 from .rule import Rule
 from .tape import LEAF, RECORDING, Node, number
 from .views import array_of, origin, peek, stale
@@ -118,14 +118,15 @@ def write(v: Any, key: Any, value: Any, *, adds: bool = False) -> None:
     root, path = origin(v)
     old = _writeable(root)
     buffer = _exclusive(root)
-    target = walk(buffer, path) if path else buffer
+    path = (*path, step_to(key))
+    target, inside = (buffer, key) if len(path) == 1 else place(buffer, path)
     dtype = target.dtype
     if dtype.kind != "c" and data.dtype.kind == "c":
         raise OperandError("setitem: a complex value does not fit a real array; write its .real")
     if adds:
-        np.add.at(target, key, data)
+        np.add.at(target, inside, data)
     else:
-        target[key] = data
+        target[inside] = data
     if not buffer.ndim:
         root._array = buffer[()]
     onto = old is not None and old.number != LEAF
@@ -135,8 +136,7 @@ def write(v: Any, key: Any, value: Any, *, adds: bool = False) -> None:
         node.number = number()
         node.parents = (old, source) if onto and tracked else (old,) if onto else (source,)  # type: ignore[assignment]
         node.case = CASE
-        last = None if not tracked or adds or type(key) is int or is_unique(key) else _not_overwritten(target, key)
-        path = (*path, step_to(key))
+        last = None if not tracked or adds or type(key) is int or is_unique(key) else _not_overwritten(target, inside)
         node.saved = (path, (buffer.shape, buffer.dtype), (data.shape, data.dtype), adds, onto, tracked, last)
     stale(root)
 
@@ -157,6 +157,9 @@ def store(target: Any, result: Any, name: str, casting: Any = "same_kind") -> An
         write(target, ..., result)
         return target
     old = _writeable(root)
+    if isinstance(data, np.ndarray) and data.strides != whole.strides:
+        data, given = np.empty_like(whole), data  # in the memory order that it had, so that views stay views
+        data[...] = given
     if type(root) is root._owner:
         root.__class__ = root._plain
     root._array = data

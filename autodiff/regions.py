@@ -15,7 +15,21 @@ from .box import Box
 from .case import Case
 from .spec import Spec
 
-__all__ = ["Path", "ReadCase", "add", "at", "embed", "follow", "narrows", "punch", "step_to", "walk", "zero"]
+__all__ = [
+    "Path",
+    "ReadCase",
+    "add",
+    "at",
+    "embed",
+    "follow",
+    "narrows",
+    "place",
+    "punch",
+    "shares",
+    "step_to",
+    "walk",
+    "zero",
+]
 
 Step = tuple[Any, tuple[Any, ...], dict[str, Any]]
 Path = tuple[Step, ...]
@@ -73,27 +87,38 @@ def step_to(key: Any) -> Step:
     return at, (key,), {}
 
 
+def shares(ans: Any, x: Any) -> bool:
+    """Whether the array `ans`, computed from `x`, is `x` or a view of its memory."""
+    base = getattr(ans, "base", None)
+    return ans is x or (base is not None and (base is x or base is x.base))
+
+
+def place(x: Any, path: Path) -> tuple[Any, Any]:
+    """Where in `x` the end of `path` is: a view of `x`, and an index into it."""
+    function, rest, _ = path[-1]
+    way, key = (path[:-1], rest[0]) if function is at else (path, ...)
+    if not way:
+        return x, key
+    part = walk(x, way)
+    if shares(part, x):
+        return part, key
+    numbers = walk(np.arange(x.size).reshape(x.shape), way)[key]  # x is laid out so that a reshape copies
+    return x, np.unravel_index(numbers, x.shape)
+
+
 def add(out: Any, path: Path, g: Any) -> None:
     """Add `g` at the end of `path`, in place; repeated indices add up."""
-    function, rest, _ = path[-1]
-    if function is not at:
-        walk(out, path)[...] += g
-        return
-    if len(path) > 1:
-        out = walk(out, path[:-1])
-    if is_unique(rest[0]):
-        out[rest[0]] += g
+    part, key = place(out, path)
+    if is_unique(key):
+        part[key] += g
     else:
-        out += scatter_add(g, rest[0], out.shape)
+        part += scatter_add(g, key, part.shape)
 
 
 def zero(out: Any, path: Path) -> None:
     """Write zeros at the end of `path`, in place."""
-    function, rest, _ = path[-1]
-    if function is at:
-        walk(out, path[:-1])[rest[0]] = 0
-    else:
-        walk(out, path)[...] = 0
+    part, key = place(out, path)
+    part[key] = 0
 
 
 class ReadCase(Case):

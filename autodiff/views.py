@@ -20,7 +20,7 @@ import numpy as np
 
 from .arrays import getitem
 from .box import Box
-from .regions import Path, follow, step_to, walk
+from .regions import Path, follow, shares, step_to, walk
 from .rule import RULES
 from .spec import Spec
 from .tape import RECORDING, Node, number
@@ -39,7 +39,6 @@ __all__ = [
     "read",
     "set_array",
     "set_node",
-    "shares",
     "stale",
     "unlink",
 ]
@@ -198,9 +197,3 @@ def _read_part(v: Any, key: Any) -> Any:
     elif root._node is not None and ans.dtype.kind in "fc" and RECORDING.get():
         out._node = _part_node(root, (*path, step_to(key)))
     return out
-
-
-def shares(ans: Any, x: Any) -> bool:
-    """Whether the array `ans`, computed from `x`, is `x` or a view of its memory."""
-    base = getattr(ans, "base", None)
-    return ans is x or (base is not None and (base is x or base is x.base))
