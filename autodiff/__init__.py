@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import states
+from .buffers import watch
 from .checking import check_grads
 from .errors import (
     AutodiffError,
@@ -21,9 +22,11 @@ from .errors import (
     GradientMismatchError,
     GraphError,
     MissingRuleError,
+    NanError,
     OperandError,
 )
 from .modes import no_grad, stop_gradient
+from .nans import debug_nans
 from .rules.activations import (
     gelu,
     leaky_relu,
@@ -35,6 +38,7 @@ from .rules.activations import (
     softmax,
     softplus,
 )
+from .supported import supported
 from .transforms import grad, jvp, value_and_grad, vjp
 from .value import Value
 
@@ -50,9 +54,11 @@ __all__ = [
     "GradientMismatchError",
     "GraphError",
     "MissingRuleError",
+    "NanError",
     "OperandError",
     "Value",
     "check_grads",
+    "debug_nans",
     "draw_graph",
     "gelu",
     "grad",
@@ -69,8 +75,10 @@ __all__ = [
     "softmax",
     "softplus",
     "stop_gradient",
+    "supported",
     "value_and_grad",
     "vjp",
+    "watch",
 ]
 
 

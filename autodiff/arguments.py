@@ -17,8 +17,11 @@ __all__ = ["boxes", "data_of", "index", "normalize", "operand", "option"]
 
 def operand(rule: Rule, a: Any) -> Any:
     """The array that operand `a` is, if it is no Value. Raises OperandError if nothing can be computed with it."""
-    if type(a) in (float, int, bool, complex) or is_array(a):
-        return np.asarray(a) if type(a) is np.memmap else a
+    kind = type(a)
+    if kind is np.ndarray and a.dtype.kind in "fbiuc":
+        return a
+    if kind in (float, int, bool, complex) or is_array(a):
+        return np.asarray(a) if kind is np.memmap else a
     if isinstance(a, (list, tuple)):
         return as_operand(a, rule.name)
     raise OperandError(f"{rule.name}: cannot compute with {describe(a)}")

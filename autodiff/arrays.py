@@ -10,32 +10,45 @@ is the only place where broadcasting and promotion are undone.
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from .spec import Spec
 
 __all__ = [
+    "add_at",
+    "along_axis",
     "arange_like",
+    "as_index",
     "cast",
     "dispatchable",
+    "embed_diagonal",
     "expand",
     "eye_like",
     "getitem",
     "is_unique",
     "keepaxes",
+    "overlap_add",
     "restore",
     "safe_divide",
     "scatter_add",
     "undispatched",
+    "zeros",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 HOOK = "__autodiff_apply__"
 EAGER_BROADCAST = 4096  # elements; below it a filled array costs less than NumPy's broadcast_to
+MANY = 1024  # elements, from which on it pays to sort out how to add them
+NARROW = 16  # elements of a row, up to which a loop over columns is the fastest way to add rows
+BLOCK = 16384  # elements that are added at a time, so that their indices stay in the cache
+BOOL = np.dtype(bool)
+PAIRS = {np.dtype("f4"): np.dtype("c8"), np.dtype("f8"): np.dtype("c16")}
 
 
 def dispatchable(function: F) -> F:
@@ -111,23 +124,145 @@ def keepaxes(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
 @dispatchable
 def getitem(x: Any, key: Any) -> Any:
     """`x[key]`: basic slices, integer arrays, boolean masks."""
+    if type(key) is np.ndarray and key.dtype.kind == "i" and type(x) is np.ndarray and x.flags.c_contiguous:
+        return x.take(key, 0)  # the same, faster
     return x[key]
 
 
 @dispatchable
 def scatter_add(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
     """The transpose of `getitem`: zeros of `shape` with `g` added at `key`, repeated indices included."""
-    out = np.zeros_like(g, shape=shape)
+    out = zeros(g, shape)
     if is_unique(key):
         out[key] = g
     else:
-        np.add.at(out, key, g)
+        add_at(out, key, g)
     return out
+
+
+def add_at(out: Any, key: Any, g: Any) -> None:
+    """`np.add.at(out, key, g)`, in place."""
+    if is_unique(key):
+        out[key] += g
+    elif type(out) is not np.ndarray or g.size < MANY or g.dtype != out.dtype or not _add_rows(out, key, g):
+        np.add.at(out, key, g)
+
+
+def _add_rows(out: Any, key: Any, g: Any) -> bool:
+    """`np.add.at(out, key, g)` several times faster, if `key` is integer arrays side by side, with whole axes around.
+
+    The quick path of `np.add.at` is for 1-d arrays. So count rows: one for each choice of the indices up to the last
+    array's, as wide as the axes after it.
+    """
+    if out.ndim == 1 or not out.flags.c_contiguous:
+        return False
+    keys = [*key] if isinstance(key, tuple) else [key]
+    for at, k in enumerate(keys):
+        if k is Ellipsis:
+            keys[at : at + 1] = [slice(None)] * (out.ndim - len(keys) + 1)
+            break
+    while _is_whole(keys[-1]):
+        keys.pop()
+    lead = next(i for i, k in enumerate(keys) if not _is_whole(k))
+    keys, lengths = keys[lead:], out.shape[lead : len(keys)]
+    if not all(type(k) is int or getattr(k, "dtype", BOOL).kind in "iu" for k in keys):
+        return False
+    rows: Any = 0
+    for k, n in zip(keys, lengths):
+        k = np.asarray(k, np.intp)
+        rows = rows * n + (np.where(k < 0, k + n, k) if k.size and k.min() < 0 else k)
+    rows = rows.reshape(-1)
+    if lead:
+        count = math.prod(lengths)
+        rows = (np.arange(0, math.prod(out.shape[:lead]) * count, count)[:, None] + rows).reshape(-1)
+    width = math.prod(out.shape[lead + len(keys) :])
+    if g.size != len(rows) * width:
+        return False
+    out, g = out.reshape(-1, width), np.ascontiguousarray(g.reshape(-1, width))
+    if not width % 2 and g.dtype in PAIRS:  # a complex number is two real ones: half as many additions
+        out, g, width = out.view(PAIRS[g.dtype]), g.view(PAIRS[g.dtype]), width // 2
+    if width <= NARROW:
+        for i in range(width):
+            np.add.at(out[:, i], rows, g[:, i])
+    elif _all_differ(rows, len(out)):
+        out[rows] += g
+    else:
+        flat, columns, step = out.reshape(-1), np.arange(width), max(BLOCK // width, 1)
+        for i in range(0, len(rows), step):
+            np.add.at(flat, (rows[i : i + step, None] * width + columns).reshape(-1), g[i : i + step].reshape(-1))
+    return True
+
+
+def _is_whole(k: Any) -> bool:
+    return k is Ellipsis or (isinstance(k, slice) and k == slice(None))
+
+
+def _all_differ(rows: Any, count: int) -> bool:
+    """Whether no row is named twice: each finds what it wrote."""
+    written = np.empty(count, np.intp)
+    order = np.arange(len(rows))
+    written[rows] = order
+    return bool((written[rows] == order).all())
+
+
+@dispatchable
+def overlap_add(g: Any, axes: tuple[int, ...]) -> Any:
+    """The transpose of `sliding_window_view` over `axes`: what the windows share is added up."""
+    for axis in reversed(axes):  # one axis at a time, by whole slices
+        count, width = g.shape[axis], g.shape[-1]
+        out = zeros(g, (*g.shape[:axis], count + width - 1, *g.shape[axis + 1 : -1]))
+        lead = (slice(None),) * axis
+        if width <= count:
+            for i in range(width):
+                out[(*lead, slice(i, i + count))] += g[..., i]
+        else:
+            windows = np.moveaxis(g, -1, axis + 1)
+            for i in range(count):
+                out[(*lead, slice(i, i + width))] += windows[(*lead, i)]
+        g = out
+    return g
+
+
+@dispatchable
+def embed_diagonal(g: Any, shape: tuple[int, ...], offset: int, axis1: int, axis2: int) -> Any:
+    """The transpose of `np.diagonal`: zeros of `shape` with `g` on a diagonal."""
+    out = zeros(g, shape)
+    i = arange_like(g, g.shape[-1])
+    np.moveaxis(out, (axis1, axis2), (-2, -1))[..., i + max(-offset, 0), i + max(offset, 0)] = g
+    return out
+
+
+def as_index(x: Any) -> Any:
+    """`x` as integers to index with: lists become arrays, and truth values 0 and 1."""
+    if isinstance(x, (list, tuple, range)):
+        x = np.array(x, dtype=None if len(x) else int)
+    if isinstance(x, bool):
+        return int(x)
+    return x.astype(int) if getattr(x, "dtype", None) == BOOL else x
+
+
+def along_axis(index: Any, shape: tuple[int, ...], axis: int) -> tuple[Any, ...]:
+    """The key for which `x[key]` is `np.take_along_axis(x, index, axis)`, where x has this shape."""
+    if index.ndim != len(shape) or index.dtype.kind not in "iu":
+        raise ValueError(
+            f"take_along_axis: an index of dtype {index.dtype} with {index.ndim} axes; "
+            f"it has to be an array of integers with {len(shape)} axes"
+        )
+    key = [arange_like(index, n).reshape((-1,) + (1,) * (len(shape) - 1 - i)) for i, n in enumerate(shape)]
+    key[normalize_axis_index(axis, len(shape))] = index
+    return tuple(key)
+
+
+def zeros(x: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros with the dtype and on the device of `x`; `np.zeros_like` would write each of them."""
+    if isinstance(x, (np.ndarray, np.generic)):
+        return np.zeros(shape, x.dtype)
+    return np.zeros_like(x, shape=shape)
 
 
 def arange_like(x: Any, n: int) -> Any:
     """The integers 0, ..., n - 1, on the device of `x`."""
-    if isinstance(x, (np.ndarray, np.generic)):
+    if isinstance(x, (np.ndarray, np.generic)) or not hasattr(x, "dtype"):
         return np.arange(n)
     return np.cumsum(np.ones_like(x, shape=(n,), dtype=int)) - 1
 
@@ -139,9 +274,9 @@ def eye_like(x: Any, n: int) -> Any:
 
 
 def is_unique(key: Any) -> bool:
-    """Whether `key` names each element at most once: no integer arrays in it."""
+    """Whether `key` names each element at most once: no integer arrays in it, but single integers."""
     keys = key if isinstance(key, tuple) else (key,)
-    return all(k is None or k is Ellipsis or isinstance(k, (int, np.integer, slice)) or k.dtype == bool for k in keys)
+    return all(k is None or k is Ellipsis or isinstance(k, (int, slice)) or k.dtype == bool or not k.ndim for k in keys)
 
 
 def safe_divide(x: Any, y: Any) -> Any:

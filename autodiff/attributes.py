@@ -72,7 +72,7 @@ class Attributes(Binary):
         """The last two axes interchanged."""
         if self.ndim < 2:
             raise ValueError(f"mT needs at least 2 axes, this one has {self.ndim}")
-        return self.swapaxes(-1, -2)
+        return apply(np.swapaxes, (self, -1, -2), {})
 
     @property
     def real(self) -> Self:
@@ -120,20 +120,23 @@ class Attributes(Binary):
         root, path = origin(self)
         return root if path else None
 
-    def item(self) -> Any:
-        """The one element as a Python number. The gradient ends here."""
-        return self._array.item()
+    def item(self, *index: Any) -> Any:
+        """The one element, or the one at `index`, as a Python number. The gradient ends here."""
+        return peek(self)[0].item(*index)
 
     def tolist(self) -> Any:
-        """The elements as nested lists of Python numbers. The gradient ends here."""
-        return self._array.tolist()
+        """The elements as nested lists of Python numbers. Raises DetachError for what was computed and is tracked."""
+        if self._node is not None and self._node.number != LEAF:
+            self._refuse("a list of numbers", "list(v) keeps the gradient; use v.data.tolist() if none is wanted")
+        return peek(self)[0].tolist()
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """A copy as a NumPy array. The gradient ends here."""
         return np.array(self._array.get() if hasattr(self._array, "get") else self._array)
 
     def tobytes(self, order: Any = "C") -> bytes:
-        """The elements as bytes. The gradient ends here."""
+        """The elements as bytes. Raises DetachError while the Value is tracked."""
+        self._refuse("bytes", "use v.data.tobytes() if no gradient is wanted")
         return self.numpy().tobytes(order)
 
     def to_device(self, device: Any, /, *, stream: Any = None) -> Self:

@@ -16,7 +16,7 @@ from .box import Box
 from .case import Case
 from .codegen import compile_function
 from .constants import COPY_LIMIT, keep
-from .convert import is_array, mismatch
+from .convert import describe, is_array, mismatch
 from .dispatch import apply
 from .errors import OperandError
 from .operators import Operators
@@ -155,6 +155,10 @@ def _compare(compare: Callable[[Any, Any], Any], v: Any, other: Any) -> Any:
     other = other._array if isinstance(other, Box) else other
     if isinstance(other, (list, tuple)):
         other = np.asarray(other)
+    elif other is None:
+        return v._wrap(np.asarray(compare(np.asarray(v._array), None)))
+    elif hasattr(other, "to_numpy") and not is_array(other):
+        raise OperandError(f"{compare.__name__}: cannot compare with {describe(other)}")
     elif not isinstance(other, (float, int, complex)) and not is_array(other):
         return NotImplemented
     return v._wrap(compare(v._array, other))
@@ -229,6 +233,18 @@ class Binary(Operators):
         return _otherwise(np.bitwise_xor, other, self, other)
 
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    def __lshift__(self, other: Any) -> Self:
+        return _otherwise(np.left_shift, other, self, other)
+
+    def __rshift__(self, other: Any) -> Self:
+        return _otherwise(np.right_shift, other, self, other)
+
+    def __rlshift__(self, other: Any) -> Self:
+        return _otherwise(np.left_shift, other, other, self)
+
+    def __rrshift__(self, other: Any) -> Self:
+        return _otherwise(np.right_shift, other, other, self)
 
     __hash__ = object.__hash__
 

@@ -134,7 +134,7 @@ class Case:
             if t is None:
                 continue
             if rule.kind == "linear":
-                d = rule.function(t, *rest, **kwargs)
+                d = (rule.push or rule.function)(t, *rest, **kwargs)
             elif rule.kind == "bilinear":
                 other = known["y" if i == 0 else "x"]
                 d = rule.function(*((t, other) if i == 0 else (other, t)), *rest, **kwargs)

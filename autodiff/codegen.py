@@ -60,6 +60,9 @@ class _Symbol:
             raise TypeError
         return _Symbol(f"np.{ufunc.__name__}({', '.join(map(_text, inputs))})")
 
+    def __autodiff_apply__(self, *_: Any) -> Any:
+        raise TypeError("a map calls a function that has a rule of its own")
+
     def __bool__(self) -> bool:
         raise TypeError("a map branches on data")
 

@@ -10,24 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import boxes, data_of, normalize, operand, option
-from .arrays import undispatched
+from .arguments import boxes, normalize, operand, option
 from .box import Box
 from .case import OPERANDS
 from .constants import keep
-from .convert import assembled, full_name, is_array, mismatch
-from .errors import MissingRuleError
+from .convert import assembled, mismatch
 from .outputs import into
-from .regions import shares
+from .plain import run
 from .rule import RULES, Rule
-from .tape import RECORDING, Node, number
-from .tree import tree_map
-from .views import link
+from .taint import tainted
+from .tape import RECORDING, operation
+from .views import has_place, is_view, link, make_place
 
 __all__ = ["apply"]
 
 
-def apply(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def apply(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], like: Box | None = None) -> Any:
     """Run `function` on arguments some of which are Values, and record it if one is tracked.
 
     Raises MissingRuleError if the function has no rule and a Value is tracked.
@@ -36,20 +34,13 @@ def apply(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     if kwargs and kwargs.get("out") is not None:
         return into(apply, function, args, kwargs)
     if rule is None:
-        for box in boxes((args, kwargs)):
-            if box._node is not None:
-                raise MissingRuleError(
-                    f"{full_name(function)} has no derivative rule, and an argument is tracked; pass "
-                    "v.detach() if no gradient is wanted, or write it with functions that have one"
-                )
-    elif len(args) > rule.out_at or (kwargs and not kwargs.keys() <= rule.keywords):
+        return run(function, args, kwargs, like, ruled=False)
+    if len(args) > rule.out_at or (kwargs and not kwargs.keys() <= rule.keywords):
         args, kwargs = normalize(rule, args, kwargs)
         if "out" in kwargs:
             return into(apply, function, args, kwargs)
-    if rule is None or rule.kind == "nondiff":
-        box = next(boxes((args, kwargs)))
-        result = function(*data_of(args), **data_of(kwargs))
-        return tree_map(lambda leaf: box._wrap(leaf) if is_array(leaf) else leaf, result)
+    if rule.kind == "nondiff":
+        return run(function, args, kwargs, like, ruled=True)
     if rule.kind == "composite":
         return rule.forward(*args, **kwargs)  # type: ignore[misc]
     if len(rule.maps) == 1 and not rule.sequence and not rule.outputs and isinstance(args[0], Box):
@@ -73,32 +64,41 @@ def _record_unary(rule: Rule, box: Box, rest: tuple[Any, ...], kwargs: dict[str,
         ans = getattr(x, rule.method)(*rest, **kwargs)
     else:
         ans = rule.function(x, *rest, **kwargs)
-    view = rule.kind == "linear" and shares(ans, x)
+    # Scalars have no place in memory; an array of no axes has one.
+    place = not isinstance(ans, np.generic) and (x.ndim > 0 or rule.function is np.copy or has_place(box))
+    step = (rule.function, rest, kwargs)
+    view = place and rule.kind == "linear" and is_view(ans, x, box, step)
     if type(ans) is np.ndarray and not ans.ndim:
         ans = ans[()]
+    else:
+        place = False
     dtype = ans.dtype
     node = None
     recording = RECORDING.get()
     if parent is not None and dtype.kind in "fc" and recording:
-        node = Node()
-        node.number = number()
-        node.parents = (parent,)
+        node = operation((parent,))
         node.case = case = rule.case((0,), x.dtype is not dtype)
         node.saved = case.save(x, None, None, ans, aux, rest, kwargs)
+        if rule.taints or kwargs.get("where") is not None:
+            node.case = tainted(case, (x,))
         if recording is not True:
             recording(node, ans)
     result = box._wrap(ans, node)
     if view:
-        link(result, box, (undispatched(rule.function), rest, kwargs))
+        link(result, box, step)
+    elif place:
+        make_place(result)
     return result
 
 
 def _record(rule: Rule, box: Box, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run a ruled function on the data and make the node."""
     if rule.sequence:
-        operands, rest = tuple(args[0]), args[1:]
+        operands, rest = tuple(map(assembled, args[0])), args[1:]
     else:
-        operands, rest = tuple(map(assembled, args[: len(rule.maps)])), args[len(rule.maps) :]
+        operands, rest = args[: len(rule.maps)], args[len(rule.maps) :]
+        if list in map(type, operands) or tuple in map(type, operands):
+            operands = tuple(map(assembled, operands))
     rest = tuple(option(rule, v) for v in rest) if rest else ()
     kwargs = {k: option(rule, v) for k, v in kwargs.items()} if kwargs else {}
     data = [a._array if isinstance(a, Box) else operand(rule, a) for a in operands]
@@ -121,16 +121,14 @@ def _record(rule: Rule, box: Box, args: tuple[Any, ...], kwargs: dict[str, Any])
     recording = RECORDING.get()
     if not tracked or dtype.kind not in "fc" or not recording:
         return box._wrap(ans)
-    node = Node()
-    node.number = number()
-    node.parents = tuple([operands[i]._node for i in tracked])
+    node = operation(tuple([operands[i]._node for i in tracked]))
     if rule.sequence:
         node.case = case = rule.case((0,), False)
         node.saved = case.save(data, None, None, ans, tracked, rest, kwargs)
         if recording is not True:
             recording(node, ans)
         return box._wrap(ans, node)
-    restored = rule.kind == "bilinear" or any(data[i].dtype != dtype for i in tracked)
+    restored = rule.kind == "bilinear" or any(getattr(a, "dtype", dtype) != dtype for a in data)
     if rule.kind == "elementwise" and not restored:
         restored = any(data[i].shape != ans.shape for i in tracked)
     node.case = case = rule.case(tracked, restored)
@@ -139,6 +137,8 @@ def _record(rule: Rule, box: Box, args: tuple[Any, ...], kwargs: dict[str, Any])
             data[i] = keep(node, a)
     x, y, z = (*data, None, None)[:3]
     node.saved = case.save(x, y, z, ans, aux, rest, kwargs)
+    if rule.taints or kwargs.get("where") is not None:
+        node.case = tainted(node.case, data)
     if recording is not True:
         recording(node, ans)
     return box._wrap(ans, node)
@@ -154,9 +154,7 @@ def _record_many(
     recording = RECORDING.get()
     if not tracked or not recording:
         return make([box._wrap(a) for a in answers])
-    node = Node()
-    node.number = number()
-    node.parents = tuple([operands[i]._node for i in tracked])
+    node = operation(tuple([operands[i]._node for i in tracked]))
     node.case = case = rule.case(tracked, True)
     for i, a in enumerate(operands):
         if type(a) is np.ndarray and OPERANDS[i] in case.fields:

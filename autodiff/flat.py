@@ -55,6 +55,12 @@ class Flat:
         return self._value[self._places(key)]
 
     def __setitem__(self, key: Any, values: Any) -> None:
+        shape = peek(self._value)[0].shape
+        if not shape or not len(self):  # one element or none
+            chosen = np.arange(len(self))[index(key)]
+            if np.size(chosen):
+                write(self._value, ..., np.ravel(as_operand(values, "flat"))[np.size(chosen) - 1 if shape else 0])
+            return
         places = self._places(key)
         if type(places) is tuple and places and np.ndim(places[0]):
             values = np.ravel(as_operand(values, "flat"))

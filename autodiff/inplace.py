@@ -7,6 +7,7 @@ refuses a tracked Value.
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from .arguments import option
 from .arrays import is_unique
@@ -16,7 +17,7 @@ from .errors import DetachError
 from .mutation import CASE, write
 from .rule import composite
 
-__all__ = ["at"]
+__all__ = ["at", "copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"]
 
 
 def _cycled(values: Any, count: int) -> Any:
@@ -44,11 +45,14 @@ def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) ->
 
 def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
     flat, size = np.ravel(_plain(ind)).astype(int), np.size(a)
-    if mode == "clip":
-        flat = np.clip(flat, 0, size - 1)
-    elif mode == "raise" and np.any((flat < -size) | (flat >= size)):
+    if flat.size and (not size or (mode == "raise" and np.any((flat < -size) | (flat >= size)))):
         raise IndexError(f"np.put: an index is out of bounds for an array of {size} elements")
-    a[_places(a, flat % max(size, 1))] = _cycled(v, np.size(flat))
+    flat = np.clip(flat, 0, size - 1) if mode == "clip" else flat % max(size, 1)
+    values = _cycled(v, flat.size)
+    if np.ndim(a):
+        a[_places(a, flat)] = values
+    elif flat.size:
+        a[...] = values[-1]
 
 
 def place(arr: Any, mask: Any, vals: Any) -> None:
@@ -79,12 +83,14 @@ def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
 
 
 def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None = -1) -> None:
-    indices = _plain(indices)
+    indices = np.asarray(_plain(indices))
+    shape, size = np.shape(arr), np.size(arr)
     if axis is None:
-        arr[_places(arr, np.asarray(indices) % max(np.size(arr), 1))] = values
+        if np.any((indices < -size) | (indices >= size)):
+            raise IndexError(f"np.put_along_axis: an index is out of bounds for an array of {size} elements")
+        arr[_places(arr, np.asarray(indices) % max(size, 1))] = values
         return
-    shape = np.shape(arr)
-    axis = axis % len(shape)
+    axis = normalize_axis_index(axis, len(shape))
     if np.ndim(indices) != len(shape):
         raise ValueError("np.put_along_axis: indices and arr must have the same number of dimensions")
     grid = [np.arange(n).reshape((-1,) + (1,) * (len(shape) - i - 1)) for i, n in enumerate(shape)]
@@ -92,14 +98,15 @@ def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None = -1) -
     arr[tuple(grid)] = values
 
 
-for _function, _body in {
+_BODIES: dict[Any, Any] = {
     np.copyto: copyto,
     np.put: put,
     np.place: place,
     np.putmask: putmask,
     np.fill_diagonal: fill_diagonal,
     np.put_along_axis: put_along_axis,
-}.items():
+}
+for _function, _body in _BODIES.items():
     composite(_function, _body)
 
 
@@ -113,14 +120,15 @@ def at(ufunc: np.ufunc, a: Any, indices: Any, b: Any = None) -> None:
             )
         ufunc.at(a, option(CASE.rule, indices), *([] if b is None else [_plain(b)]))
         return
-    key = option(CASE.rule, _sequence(indices))
-    operands = () if b is None else (as_operand(b, f"np.{ufunc.__name__}.at"),)
+    target: Any = a
+    key: Any = option(CASE.rule, _sequence(indices))
+    operands: tuple[Any, ...] = () if b is None else (as_operand(b, f"np.{ufunc.__name__}.at"),)
     if ufunc is np.add or ufunc is np.subtract:
         write(a, key, operands[0] if ufunc is np.add else np.negative(operands[0]), adds=True)
     elif is_unique(key):
-        a[key] = ufunc(a[key], *operands)  # type: ignore[index]
+        target[key] = ufunc(target[key], *operands)
     else:
-        places = np.arange(np.size(a)).reshape(np.shape(a))[key]
+        places = np.arange(target.size).reshape(target.shape)[key]
         operands = tuple(np.ravel(np.broadcast_to(x, places.shape)) for x in operands)
         flat = places.ravel()
         order = np.argsort(flat, kind="stable")
@@ -129,8 +137,8 @@ def at(ufunc: np.ufunc, a: Any, indices: Any, b: Any = None) -> None:
         rank[order] = np.arange(flat.size) - np.repeat(first, np.diff(np.r_[first, flat.size]))
         for r in range(int(rank.max(initial=-1)) + 1):
             chosen = rank == r
-            key = _places(a, flat[chosen])
-            a[key] = ufunc(a[key], *(x[chosen] for x in operands))  # type: ignore[index]
+            key = _places(target, flat[chosen])
+            target[key] = ufunc(target[key], *(x[chosen] for x in operands))
 
 
 def _sequence(key: Any) -> Any:

@@ -15,16 +15,18 @@ from .errors import OperandError
 from .mutation import write
 from .rule import RULES
 from .rules import activations
-from .views import read
+from .views import has_place, read
 
 __all__ = ["Methods"]
 
 Axis = int | tuple[int, ...] | None
 
 
-def given(**arguments: Any) -> dict[str, Any]:
+def _given(**arguments: Any) -> dict[str, Any]:
     """The arguments that are not at their defaults."""
-    return {name: value for name, value in arguments.items() if value is not None and value is not False}
+    if not arguments.get("keepdims"):
+        arguments.pop("keepdims", None)
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
 class Methods(Attributes):
@@ -44,6 +46,10 @@ class Methods(Attributes):
         """`v[key] = value`, with NumPy's meaning."""
         write(self, index(key), value)
 
+    def __delitem__(self, key: Any) -> None:
+        """Refused, as by an array."""
+        raise ValueError("cannot delete array elements; np.delete(v, index) gives a new Value")
+
     def fill(self, value: Any) -> None:
         """Write `value` to every element."""
         write(self, ..., value)
@@ -54,11 +60,11 @@ class Methods(Attributes):
 
     def sort(self, axis: int = -1, kind: Any = None, **more: Any) -> None:
         """Sort in place, along `axis`."""
-        write(self, ..., apply(np.sort, (self,), {"axis": axis, **given(kind=kind, **more)}))
+        write(self, ..., apply(np.sort, (self,), {"axis": axis, **_given(kind=kind, **more)}))
 
     def partition(self, kth: Any, axis: int = -1, kind: str = "introselect", **more: Any) -> None:
         """Partition in place, along `axis`."""
-        write(self, ..., apply(np.partition, (self, kth), {"axis": axis, "kind": kind, **given(**more)}))
+        write(self, ..., apply(np.partition, (self, kth), {"axis": axis, "kind": kind, **_given(**more)}))
 
     def resize(self, *shape: Any, **more: Any) -> None:
         """Refused: a Value keeps its shape."""
@@ -136,11 +142,11 @@ class Methods(Attributes):
 
     def round(self, decimals: int = 0, out: Any = None) -> Self:
         """Each element rounded to `decimals`; the derivative is 0."""
-        return apply(np.round, (self, decimals), given(out=out))
+        return apply(np.round, (self, decimals), _given(out=out))
 
     def clip(self, min: Any = None, max: Any = None, out: Any = None, **more: Any) -> Self:
         """Each element limited to [min, max]."""
-        return apply(np.clip, (self, min, max), given(out=out, **more))
+        return apply(np.clip, (self, min, max), _given(out=out, **more))
 
     def relu(self) -> Self:
         """`max(v, 0)`; the derivative at 0 is 0."""
@@ -182,15 +188,15 @@ class Methods(Attributes):
 
     def sum(self, axis: Axis = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Self:
         """The sum over `axis`."""
-        return apply(np.sum, (self,), given(axis=axis, dtype=dtype, out=out, keepdims=keepdims, **more))
+        return apply(np.sum, (self,), _given(axis=axis, dtype=dtype, out=out, keepdims=keepdims, **more))
 
     def prod(self, axis: Axis = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Self:
         """The product over `axis`; zeros among the factors are no trouble."""
-        return apply(np.prod, (self,), given(axis=axis, dtype=dtype, out=out, keepdims=keepdims, **more))
+        return apply(np.prod, (self,), _given(axis=axis, dtype=dtype, out=out, keepdims=keepdims, **more))
 
     def mean(self, axis: Axis = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **more: Any) -> Self:
         """The mean over `axis`."""
-        return apply(np.mean, (self,), given(axis=axis, dtype=dtype, out=out, keepdims=keepdims, **more))
+        return apply(np.mean, (self,), _given(axis=axis, dtype=dtype, out=out, keepdims=keepdims, **more))
 
     def var(
         self,
@@ -202,7 +208,7 @@ class Methods(Attributes):
         **more: Any,
     ) -> Self:
         """The variance over `axis`."""
-        return apply(np.var, (self,), given(axis=axis, dtype=dtype, out=out, ddof=ddof, keepdims=keepdims, **more))
+        return apply(np.var, (self,), _given(axis=axis, dtype=dtype, out=out, ddof=ddof, keepdims=keepdims, **more))
 
     def std(
         self,
@@ -214,47 +220,47 @@ class Methods(Attributes):
         **more: Any,
     ) -> Self:
         """The standard deviation over `axis`; its derivative is 0 where it is 0."""
-        return apply(np.std, (self,), given(axis=axis, dtype=dtype, out=out, ddof=ddof, keepdims=keepdims, **more))
+        return apply(np.std, (self,), _given(axis=axis, dtype=dtype, out=out, ddof=ddof, keepdims=keepdims, **more))
 
     def max(self, axis: Axis = None, out: Any = None, keepdims: bool = False, **more: Any) -> Self:
         """The maximum over `axis`; ties share the cotangent evenly."""
-        return apply(np.max, (self,), given(axis=axis, out=out, keepdims=keepdims, **more))
+        return apply(np.max, (self,), _given(axis=axis, out=out, keepdims=keepdims, **more))
 
     def min(self, axis: Axis = None, out: Any = None, keepdims: bool = False, **more: Any) -> Self:
         """The minimum over `axis`; ties share the cotangent evenly."""
-        return apply(np.min, (self,), given(axis=axis, out=out, keepdims=keepdims, **more))
+        return apply(np.min, (self,), _given(axis=axis, out=out, keepdims=keepdims, **more))
 
     def cumsum(self, axis: int | None = None, dtype: Any = None, out: Any = None) -> Self:
         """The cumulative sum along `axis` (of the flattened array if None)."""
-        return apply(np.cumsum, (self,), given(axis=axis, dtype=dtype, out=out))
+        return apply(np.cumsum, (self,), _given(axis=axis, dtype=dtype, out=out))
 
     def cumprod(self, axis: int | None = None, dtype: Any = None, out: Any = None) -> Self:
         """The cumulative product along `axis` (of the flattened array if None)."""
-        return apply(np.cumprod, (self,), given(axis=axis, dtype=dtype, out=out))
+        return apply(np.cumprod, (self,), _given(axis=axis, dtype=dtype, out=out))
 
     def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Self:
         """The sum along a diagonal."""
-        return apply(np.trace, (self, offset, axis1, axis2), given(dtype=dtype, out=out))
+        return apply(np.trace, (self, offset, axis1, axis2), _given(dtype=dtype, out=out))
 
     def argmax(self, axis: int | None = None, out: Any = None, *, keepdims: bool = False) -> Self:
         """Where the maximum is: an untracked integer Value."""
-        return apply(np.argmax, (self,), given(axis=axis, out=out, keepdims=keepdims))
+        return apply(np.argmax, (self,), _given(axis=axis, out=out, keepdims=keepdims))
 
     def argmin(self, axis: int | None = None, out: Any = None, *, keepdims: bool = False) -> Self:
         """Where the minimum is: an untracked integer Value."""
-        return apply(np.argmin, (self,), given(axis=axis, out=out, keepdims=keepdims))
+        return apply(np.argmin, (self,), _given(axis=axis, out=out, keepdims=keepdims))
 
     def argsort(self, axis: int | None = -1, kind: Any = None, **more: Any) -> Self:
         """The order that sorts along `axis`: an untracked integer Value."""
-        return apply(np.argsort, (self,), {"axis": axis, **given(kind=kind, **more)})
+        return apply(np.argsort, (self,), {"axis": axis, **_given(kind=kind, **more)})
 
     def argpartition(self, kth: Any, axis: int | None = -1, kind: str = "introselect", **more: Any) -> Self:
         """The order that partitions along `axis`: an untracked integer Value."""
-        return apply(np.argpartition, (self, kth), {"axis": axis, "kind": kind, **given(**more)})
+        return apply(np.argpartition, (self, kth), {"axis": axis, "kind": kind, **_given(**more)})
 
     def searchsorted(self, v: Any, side: Any = "left", sorter: Any = None) -> Self:
         """Where the elements of `v` belong in this sorted Value: an untracked integer Value."""
-        return apply(np.searchsorted, (self, v), {"side": side, **given(sorter=sorter)})
+        return apply(np.searchsorted, (self, v), {"side": side, **_given(sorter=sorter)})
 
     def nonzero(self) -> tuple[Self, ...]:
         """Where the elements are not 0: untracked integer Values, one per axis."""
@@ -262,17 +268,18 @@ class Methods(Attributes):
 
     def any(self, axis: Axis = None, out: Any = None, keepdims: bool = False, **more: Any) -> Self:
         """Whether any element is not 0: an untracked boolean Value."""
-        return apply(np.any, (self,), given(axis=axis, out=out, keepdims=keepdims, **more))
+        return apply(np.any, (self,), _given(axis=axis, out=out, keepdims=keepdims, **more))
 
     def all(self, axis: Axis = None, out: Any = None, keepdims: bool = False, **more: Any) -> Self:
         """Whether all elements are not 0: an untracked boolean Value."""
-        return apply(np.all, (self,), given(axis=axis, out=out, keepdims=keepdims, **more))
+        return apply(np.all, (self,), _given(axis=axis, out=out, keepdims=keepdims, **more))
 
     # -- shape and dtype
 
-    def reshape(self, *shape: Any, order: Any = "C") -> Self:
+    def reshape(self, *shape: Any, order: Any = "C", copy: bool | None = None) -> Self:
         """The same elements in another shape, given as one tuple or as integers."""
-        return apply(np.reshape, (self, shape[0] if len(shape) == 1 else shape), {"order": order})
+        given = {"order": order} if copy is None else {"order": order, "copy": copy}
+        return apply(np.reshape, (self, shape[0] if len(shape) == 1 else shape), given)
 
     def ravel(self, order: Any = "C") -> Self:
         """The elements as one axis."""
@@ -280,11 +287,12 @@ class Methods(Attributes):
 
     def flatten(self, order: Any = "C") -> Self:
         """A copy of the elements as one axis."""
-        return self.copy().ravel(order)
+        return apply(np.copy, (self.ravel(order),), {})
 
     def copy(self, order: Any = "C") -> Self:
         """A copy that stays in the graph."""
-        return apply(np.copy, (self,), {"order": order})
+        scalar = not (self.ndim or has_place(self))
+        return apply(np.positive, (self,), {}) if scalar else apply(np.copy, (self,), {"order": order})
 
     def transpose(self, *axes: Any) -> Self:
         """The axes in another order, given as one tuple or as integers; reversed if none are given."""
@@ -319,19 +327,19 @@ class Methods(Attributes):
 
     def repeat(self, repeats: Any, axis: int | None = None) -> Self:
         """`np.repeat(v, repeats, axis)`."""
-        return apply(np.repeat, (self, repeats), given(axis=axis))
+        return apply(np.repeat, (self, repeats), _given(axis=axis))
 
     def take(self, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Self:
         """`np.take(v, indices, axis)`."""
-        return apply(np.take, (self, indices), {"mode": mode, **given(axis=axis, out=out)})
+        return apply(np.take, (self, indices), {"mode": mode, **_given(axis=axis, out=out)})
 
     def compress(self, condition: Any, axis: int | None = None, out: Any = None) -> Self:
         """`np.compress(condition, v, axis)`."""
-        return apply(np.compress, (condition, self), given(axis=axis, out=out))
+        return apply(np.compress, (condition, self), _given(axis=axis, out=out))
 
     def choose(self, choices: Any, out: Any = None, mode: str = "raise") -> Self:
         """`np.choose(v, choices)`, for a Value of integers."""
-        return apply(np.choose, (self, choices), {"mode": mode, **given(out=out)})
+        return apply(np.choose, (self, choices), {"mode": mode, **_given(out=out)})
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Self:
         """A diagonal, as a view that cannot be written to."""
@@ -339,4 +347,4 @@ class Methods(Attributes):
 
     def dot(self, b: Any, out: Any = None) -> Self:
         """`np.dot(v, b)`."""
-        return apply(np.dot, (self, b), given(out=out))
+        return apply(np.dot, (self, b), _given(out=out))

@@ -10,6 +10,7 @@ walk cuts the region out of the array it owns, so a loop that fills a buffer cos
 
 import math
 import operator
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -18,11 +19,13 @@ import numpy as np
 from .arguments import operand, option
 from .arrays import cast, expand, is_unique, restore
 from .box import Box
+from .context import FILLED
 from .convert import assembled
 from .errors import GraphError, OperandError
 from .regions import Path, embed, follow, narrows, place, punch, step_to, walk, zero
 from .rule import Rule
-from .tape import LEAF, RECORDING, Node, number
+from .taint import tainted
+from .tape import LEAF, RECORDING, Node, operation
 from .views import array_of, origin, peek, stale
 
 __all__ = ["CASE", "WriteCase", "store", "write"]
@@ -61,7 +64,7 @@ class WriteCase:
             part = _written(g, path, whole, value, last, walk)
             collect(node.parents[-1], part if part.base is None else part.copy(), True)
         if onto:
-            fresh = node in owned
+            fresh = node in owned and type(g) is np.ndarray
             if not adds:
                 if not fresh:
                     g, fresh = np.array(g) if isinstance(g, np.generic) else g.copy(), True
@@ -115,6 +118,7 @@ def write(v: Any, key: Any, value: Any, *, adds: bool = False) -> None:
         data, source = value._array, value._node
     else:
         data, source = _source(value)
+    given = value if type(value) in (int, float, bool, complex) else data  # a number goes onto any device
     root, path = origin(v)
     old = _writeable(root)
     buffer = _exclusive(root)
@@ -123,26 +127,33 @@ def write(v: Any, key: Any, value: Any, *, adds: bool = False) -> None:
     dtype = target.dtype
     if dtype.kind != "c" and data.dtype.kind == "c":
         raise OperandError("setitem: a complex value does not fit a real array; write its .real")
+    onto = old is not None and old.number != LEAF
+    case: Any = CASE
+    if onto and not adds and any(isinstance(k, np.ndarray) for k in (inside if type(inside) is tuple else (inside,))):
+        case = tainted(CASE, (target[inside],))
     if adds:
-        np.add.at(target, inside, data)
+        np.add.at(target, inside, given)
     else:
-        target[inside] = data
+        target[inside] = given
     if not buffer.ndim:
         root._array = buffer[()]
-    onto = old is not None and old.number != LEAF
     tracked = source is not None and RECORDING.get()
     if (onto or tracked) and dtype.kind in "fc":
-        root._node = node = Node()
-        node.number = number()
-        node.parents = (old, source) if onto and tracked else (old,) if onto else (source,)  # type: ignore[assignment]
-        node.case = CASE
+        if old is None:
+            _note_filled(root)
+        parents: Any = (old, source) if onto and tracked else (old,) if onto else (source,)
+        root._node = node = operation(parents)
+        node.case = case
         last = None if not tracked or adds or type(key) is int or is_unique(key) else _not_overwritten(target, inside)
         node.saved = (path, (buffer.shape, buffer.dtype), (data.shape, data.dtype), adds, onto, tracked, last)
     stale(root)
 
 
-def store(target: Any, result: Any, name: str, casting: Any = "same_kind") -> Any:
-    """Replace the elements of `target` by `result`, as `target += ...` and `out=target` do; returns `target`."""
+def store(target: Any, result: Any, name: str, casting: Any = "same_kind", *, exact: bool = False) -> Any:
+    """Replace the elements of `target` by `result`, as `target += ...` and `out=target` do; returns `target`.
+
+    `exact`: the result is not broadcast. Raises TypeError or ValueError if it does not fit.
+    """
     whole = peek(target)[0]
     data, source = _source(result)
     if not np.can_cast(data.dtype, whole.dtype, casting):
@@ -150,7 +161,7 @@ def store(target: Any, result: Any, name: str, casting: Any = "same_kind") -> An
             f"{name}: a result of dtype {data.dtype} cannot be written to a Value of dtype {whole.dtype} with "
             f"casting={casting!r}; make a new one, as in y = y + x, or convert y with y.astype({data.dtype})"
         )
-    if data.shape != whole.shape and np.broadcast_shapes(data.shape, whole.shape) != whole.shape:
+    if data.shape != whole.shape and (exact or np.broadcast_shapes(data.shape, whole.shape) != whole.shape):
         raise ValueError(f"{name}: a result of shape {data.shape} does not fit the output of shape {whole.shape}")
     root, path = origin(target)
     if path or data.shape != whole.shape or data.dtype != whole.dtype:
@@ -163,6 +174,8 @@ def store(target: Any, result: Any, name: str, casting: Any = "same_kind") -> An
     if type(root) is root._owner:
         root.__class__ = root._plain
     root._array = data
+    if old is None and source is not None:
+        _note_filled(root)
     if old is None or old.number != LEAF:
         root._node = source
     stale(root)
@@ -176,6 +189,13 @@ def _source(value: Any) -> tuple[Any, Node | None]:
         return value._array, value._node
     data = operand(CASE.rule, value)
     return data if hasattr(data, "dtype") else np.asarray(data), None
+
+
+def _note_filled(root: Box) -> None:
+    """Tell the transform that runs that a constant has become tracked: it must not stay so when the transform ends."""
+    filled = FILLED.get()
+    if filled is not None:
+        filled.append(weakref.ref(root))
 
 
 def _writeable(root: Box) -> Node | None:
@@ -196,6 +216,8 @@ def _exclusive(root: Any) -> Any:
     array = root._array
     if isinstance(array, np.generic):
         return np.array(array)
+    if isinstance(array, np.ndarray) and not array.flags.writeable:
+        raise ValueError("assignment destination is read-only")
     array = array.copy(order="K") if isinstance(array, np.ndarray) else array.copy()
     root._array = array
     if type(root) is root._plain:

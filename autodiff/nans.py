@@ -3,7 +3,7 @@
 import linecache
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ContextDecorator
 from contextvars import ContextVar
 from typing import Any, Self
@@ -12,8 +12,9 @@ import numpy as np
 
 from .box import Box
 from .case import StandIn
+from .context import CHECKS
 from .errors import NanError
-from .tape import CHECKS, RECORDING, Node
+from .tape import RECORDING, Node
 
 __all__ = ["debug_nans"]
 
@@ -118,4 +119,4 @@ def _line() -> str:
         frame = frame.f_back
     file, number = frame.f_code.co_filename, frame.f_lineno
     text = linecache.getline(file, number).strip()
-    return f', at {file}:{number}{f": {text}" if text else ""}'
+    return f", at {file}:{number}{f': {text}' if text else ''}"

@@ -75,7 +75,8 @@ class Operators(Box):
     def __float__(self) -> float:
         self._refuse(
             "float()",
-            "use np functions for math functions, np.stack for filling a buffer, or v.item() if no gradient is wanted",
+            "use np functions for math functions, np.stack for filling a buffer, or v.item() if no gradient is wanted; "
+            "inside an installed package, ad.watch(package) lets its buffers take Values",
         )
         return float(self._array)
 
@@ -91,9 +92,14 @@ class Operators(Box):
         self._refuse(
             "a plain array",
             "use np.stack([v, w]) for np.array([v, w]) and np.broadcast_to(v, n) for np.full(n, v), "
-            "or v.data, v.detach() if no gradient is wanted",
+            "or v.data, v.detach() if no gradient is wanted; inside an installed package, ad.watch(package) lets its "
+            "np.array and np.empty take Values",
         )
-        return np.array(self._array, dtype=dtype, copy=copy)
+        if copy:
+            return np.array(self._array, dtype=dtype)
+        plain = np.array(self._array, dtype=dtype, copy=copy)[...].view()
+        plain.flags.writeable = False  # what was written there would be lost
+        return plain
 
     @property
     def _data(self) -> Any:  # where np.ma looks for the array before it asks __array__
@@ -122,12 +128,13 @@ def _augmented(name: str, op: Callable[[Any, Any], Any]) -> Callable[[Any, Any],
         result = op(self, other)
         shape = peek(self)[0].shape
         if isinstance(result, Box) and (shape or has_place(self)):
-            return store(self, result, name)
+            return store(self, result, name, exact=True)
         return result  # a scalar is replaced, not changed
 
     return method
 
 
-for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and_", "or_", "xor"):
-    _op = getattr(operator, _name)
-    setattr(Operators, f"__i{_name.rstrip('_')}__", _augmented(f"__i{_name.rstrip('_')}__", _op))
+_NAMES = "add sub mul truediv floordiv mod pow matmul and_ or_ xor lshift rshift"
+for _op in map(operator.__dict__.__getitem__, _NAMES.split()):
+    _name = f"__i{_op.__name__.rstrip('_')}__"
+    setattr(Operators, _name, _augmented(_name, _op))

@@ -13,6 +13,7 @@ from .arguments import boxes, data_of
 from .box import Box
 from .errors import DetachError, OperandError
 from .mutation import store
+from .views import has_place, peek
 
 __all__ = ["into"]
 
@@ -38,18 +39,21 @@ def into(apply: Callable[..., Any], function: Any, args: tuple[Any, ...], kwargs
         result = function(*args, **kwargs)
     targets = out if isinstance(out, tuple) else (out,)
     results = result if isinstance(result, tuple) else (result,)
+    exact = not isinstance(function, np.ufunc)
     written = tuple(
-        r if target is None else _write(target, r, name, casting, where)
+        r if target is None else _write(target, r, name, casting, where, exact)
         for target, r in zip(targets, results, strict=True)
     )
     return written if isinstance(result, tuple) else written[0]
 
 
-def _write(target: Any, result: Any, name: str, casting: Any, where: Any) -> Any:
+def _write(target: Any, result: Any, name: str, casting: Any, where: Any, exact: bool) -> Any:
     if isinstance(target, Box):
+        if not peek(target)[0].ndim and not has_place(target):
+            raise TypeError(f"{name}: out is a scalar, which cannot be written to; pass an array, such as v[i : i + 1]")
         if where is not None:
-            result = np.where(where, result, target)
-        return store(target, result, f"{name}: out=", casting)
+            result = np.where(where, result, target)  # type: ignore[call-overload]
+        return store(target, result, f"{name}: out=", casting, exact=exact)
     if isinstance(result, Box):
         if result._node is not None:
             raise DetachError(

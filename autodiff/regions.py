@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import dispatchable, is_unique, scatter_add
+from .arrays import add_at, dispatchable, zeros
 from .box import Box
 from .case import Case
 from .spec import Spec
@@ -90,34 +90,39 @@ def step_to(key: Any) -> Step:
 def shares(ans: Any, x: Any) -> bool:
     """Whether the array `ans`, computed from `x`, is `x` or a view of its memory."""
     base = getattr(ans, "base", None)
-    return ans is x or (base is not None and (base is x or base is x.base))
+    while base is not None and base is not x and base is not x.base:
+        base = getattr(base, "base", None)  # past what NumPy puts in between
+    return ans is x or base is not None
 
 
-def place(x: Any, path: Path) -> tuple[Any, Any]:
-    """Where in `x` the end of `path` is: a view of `x`, and an index into it."""
+def place(x: Any, path: Path, *, force: bool = False) -> tuple[Any, Any]:
+    """Where in `x` the end of `path` is: a view of `x`, and an index into it.
+
+    Raises ValueError if NumPy's view is read-only, as a diagonal is, unless `force`.
+    """
     function, rest, _ = path[-1]
     way, key = (path[:-1], rest[0]) if function is at else (path, ...)
     if not way:
         return x, key
     part = walk(x, way)
-    if shares(part, x):
+    frozen = not getattr(getattr(part, "flags", None), "writeable", True)
+    if frozen and not force:
+        raise ValueError("assignment destination is read-only")
+    if not frozen and (shares(part, x) or not hasattr(part, "base")):
         return part, key
     numbers = walk(np.arange(x.size).reshape(x.shape), way)[key]  # x is laid out so that a reshape copies
-    return x, np.unravel_index(numbers, x.shape)
+    return (x, np.unravel_index(numbers, x.shape)) if x.ndim else (x.reshape(1), numbers)
 
 
 def add(out: Any, path: Path, g: Any) -> None:
     """Add `g` at the end of `path`, in place; repeated indices add up."""
-    part, key = place(out, path)
-    if is_unique(key):
-        part[key] += g
-    else:
-        part += scatter_add(g, key, part.shape)
+    part, key = place(out, path, force=True)
+    add_at(part, key, g)
 
 
 def zero(out: Any, path: Path) -> None:
     """Write zeros at the end of `path`, in place."""
-    part, key = place(out, path)
+    part, key = place(out, path, force=True)
     part[key] = 0
 
 
@@ -152,8 +157,7 @@ class ReadCase(Case):
         if not shape or narrows(dtype, g.dtype):
             collect(parent, embed(g, path, shape, dtype)[()], True)
         elif total is None or parent not in owned:
-            plain = isinstance(g, (np.ndarray, np.generic))
-            total = np.zeros(shape, dtype) if plain else np.zeros_like(g, shape=shape, dtype=dtype)
+            total = zeros(g, shape)
             add(total, path, g)
             collect(parent, total, True)
         else:

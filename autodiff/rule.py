@@ -51,6 +51,7 @@ class Rule:
         regular: float = 0.5,
         sequence: bool = False,
         outputs: int = 0,
+        taints: bool = False,
         case: type[Case] | None = None,
         name: str | None = None,
     ) -> None:
@@ -63,6 +64,7 @@ class Rule:
         self.regular = regular  # an argument at which the maps are finite, see Case.pull_masked
         self.sequence = sequence  # the operand is a list of arrays, as for np.concatenate
         self.outputs = outputs  # the result is a tuple of so many arrays
+        self.taints = taints  # it may leave out a nan, see taint.py
         self.case_type = case or (SequenceCase if sequence else ManyCase if outputs else Case)
         self.name: str = name or str(getattr(function, "__name__", function))
         signatures = [_parameters(m)[1:] if m else [] for m in maps]
@@ -70,7 +72,7 @@ class Rule:
         self.options = [any(p not in KNOWN for p in names) for names in signatures]
         code: Any = getattr(forward, "__code__", None) if kind == "composite" else None
         named = {p for names in signatures for p in names} - KNOWN - {"out"}
-        self.keywords = named or {"dtype", "casting", "order"}  # the maps see them, or only the function does
+        self.keywords = named or {"dtype", "casting", "order", "subok", "signature"}  # which only the function sees
         self.open = kind == "composite" and (not code or bool(code.co_flags & inspect.CO_VARKEYWORDS))  # takes any
         if code:
             self.keywords = {*_parameters(forward)}  # type: ignore[arg-type]
@@ -94,7 +96,8 @@ class Rule:
     def parameter_names(self) -> list[str]:
         """The parameters of the function by position; none for a ufunc."""
         try:
-            return [*inspect.signature(self.function).parameters]
+            parameters = inspect.signature(self.function).parameters.values()
+            return [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
         except (TypeError, ValueError):
             return ["arrays", "axis", "out"] if self.sequence else []  # NumPy 2.0 hides the signature of concatenate
 
@@ -134,6 +137,7 @@ def elementwise(function: Function, *maps: Function | None, **options: Any) -> R
 def linear(function: Function, transpose: Function, **options: Any) -> Rule:
     """A function linear in its first operand: `transpose(g, x, *rest, **kwargs)`, where x is a Spec.
 
+    Where the function adds a constant, `push(tangent, *rest, **kwargs)` is its linear part.
     With `sequence=True` the operand is a list of arrays and `transpose` returns a list of cotangents.
     `forward` and `method` are as for `general`; `name` is what users read.
     """

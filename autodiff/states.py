@@ -22,7 +22,7 @@ class Owner(Value):
 
     @_array.setter
     def _array(self, array: Any) -> None:
-        self.__class__ = Value
+        self.__class__ = Value  # type: ignore[assignment]
         set_array(self, array)
 
 
@@ -38,7 +38,7 @@ class Stale(Value):
 
     @_array.setter
     def _array(self, array: Any) -> None:
-        self.__class__ = Value
+        self.__class__ = Value  # type: ignore[assignment]
         set_array(self, array)
 
     @property

@@ -5,9 +5,9 @@ its operands. Walking the nodes from the newest to the oldest and pulling cotang
 mode; walking them from the oldest to the newest and pushing tangents through the same maps is forward mode.
 Cotangents and tangents live in the walk, not in the nodes, so that walks nest and run in parallel.
 
-For `y = x * x + x` the nodes are x (a leaf), multiply (1) and add (2). The backward walk pops add: its two cotangents
-go to multiply, which is newer than all else and so comes next, and to the leaf x, where they wait; multiply's two are
-added to what x has. Numbers decide the order, because an operand is always older than its result.
+For `y = x * x + x` the nodes are x (a leaf), multiply (1) and add (2). The walk pops add: its two cotangents go to
+multiply, newer than all else and so next, and to the leaf x, where they wait for multiply's. Numbers decide the order,
+because an operand is always older than its result.
 
 A walk handles raw arrays, unless the derivative itself will be differentiated: then the saved arrays
 are wrapped around their nodes again ("lifted"), and the same maps record new nodes.
@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .context import CHECKS
 from .many import Parts
 
 __all__ = [
-    "CHECKS",
     "LEAF",
     "RECORDING",
     "Ends",
@@ -32,13 +32,13 @@ __all__ = [
     "OuterGraphError",
     "leaf",
     "number",
+    "operation",
     "reachable",
     "walk_back",
     "walk_forward",
 ]
 
 RECORDING: ContextVar[Any] = ContextVar("autodiff_recording", default=True)  # or False, or what checks each node
-CHECKS: ContextVar[Any] = ContextVar("autodiff_checks", default=None)
 
 number = itertools.count(1).__next__
 SMALL = 4096  # bytes, up to which adding in place costs more than a new array
@@ -64,12 +64,18 @@ class Node:
 
     def picked(self, index: int) -> "Node":
         """A node for one of the results of a function that has several."""
-        n = Node()
-        n.number = number()
+        n = operation((self,))
         n.case = self.case.rule.picks[index]
         n.saved = None
-        n.parents = (self,)
         return n
+
+
+def operation(parents: tuple[Node, ...]) -> Node:
+    """The newest node; its maker fills in `case` and `saved`."""
+    n = Node()
+    n.number = number()
+    n.parents = parents
+    return n
 
 
 def leaf() -> Node:
@@ -181,7 +187,7 @@ def _walk(seeds: Any, floor: int, top: int, flag: _InvalidFlag, free: bool, wrap
             if flag.raised:
                 if case.rule.kind == "elementwise":
                     d = case.pull_masked(saved, g)
-                flag.raised = flag.initial
+                flag.raised = flag.initial = flag.initial or getattr(case, "taints", False)
             if free:
                 n.case = case.spent
                 n.saved = None
@@ -204,8 +210,8 @@ def _walk(seeds: Any, floor: int, top: int, flag: _InvalidFlag, free: bool, wrap
                     else:
                         add(q, e, False)
             else:
-                if d is NotImplemented:  # it works in place on what the walk owns
-                    case.spread(saved, g, n, add, sums, owned)
+                if d is NotImplemented:
+                    case.spread(saved, g, n, add, sums, owned)  # in place, on what the walk owns
                     break
                 for q, e in zip(n.parents, d, strict=True):
                     add(q, e, e is not g)
@@ -295,7 +301,7 @@ def _push_general(case: Any, saved: Any, ts: tuple[Any, ...], wrap: Any, lifted:
     known = case.residuals(saved)
     if case.rule.push is not None:
         return case.rule.push(ts, **known)
-    some = next(t for t in ts if t is not None)
+    some = next(getattr(t, "_array", t) for t in ts if t is not None)
     specs = known["sans"] if case.rule.outputs else (known["sans"],)
     totals = [None] * len(specs)
     for k, spec in enumerate(specs):

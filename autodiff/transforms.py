@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from .buffers import watching
+from .context import CHECKS, FILLED
 from .convert import describe, is_array
 from .ends import own
 from .errors import GraphError, OperandError
@@ -22,7 +24,7 @@ from .rule import Rule
 from .tape import RECORDING, Node, OuterGraphError, number, reachable, walk_back, walk_forward
 from .tree import leaves, leaves_like, tree_map
 from .value import Value
-from .views import make_place
+from .views import has_place, make_place, stale
 
 __all__ = ["grad", "jvp", "value_and_grad", "vjp"]
 
@@ -77,8 +79,10 @@ def _value_and_grad(name: str, f: Function, argnums: int | Sequence[int], has_au
         seed = np.ones_like(value._array) if isinstance(value, Value) else None
         gradients = record.back([value], [seed])
         released = record.release(value, known=True)
-        g = gradients[0] if single else tuple(gradients)
-        return ((released, record.release(aux)) if has_aux else released), g
+        if has_aux:
+            released = released, record.release(aux)
+        record.forget(released)
+        return released, gradients[0] if single else tuple(gradients)
 
     return value_and_gradient
 
@@ -95,7 +99,7 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     """
     record = _Record("vjp", primals)
     result = record.run(f, record.arguments, {})
-    outputs = list(leaves(result))
+    outputs = [Value._wrap(y._array, y._node) if isinstance(y, Value) else y for y in leaves(result)]
     _check_numbers("vjp", f, outputs)
 
     def pull(g: Any) -> tuple[Any, ...]:
@@ -103,7 +107,9 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
         seeds = [_like("vjp: cotangent", c, y) for c, y in zip(cotangents, outputs, strict=True)]
         return tuple(record.back(outputs, seeds))
 
-    return record.release(result), pull
+    released = record.release(result)
+    record.forget(released)
+    return released, pull
 
 
 def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
@@ -123,7 +129,9 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     ts = [_like("jvp: tangent", t, v) for t, v in zip(directions, record.values, strict=True)]
     result = record.run(f, record.arguments, {})
     _check_numbers("jvp", f, leaves(result))
-    return record.forward(result, ts)
+    pushed = record.forward(result, ts)
+    record.forget(pushed)
+    return pushed
 
 
 class _Input:
@@ -167,6 +175,7 @@ class _Record:
         self.lifted = False  # a walk has run on Values
         self.number = number()  # of all inputs: what another thread makes in between is not taken for one
         self.values: list[Value] = []
+        self.filled: list[Any] = []  # weak references to the buffers that f has filled with tracked Values
         self.inputs: list[tuple[Node, Any]] = []  # the nodes and arrays of the arguments, to which f may write
         self.arguments = [
             tree_map(functools.partial(self._input, i), a)
@@ -187,18 +196,40 @@ class _Record:
         self.nested = self.nested or outer is not None
         node = _input_node(outer, self.number)
         value = Value._wrap(data, node)
-        if isinstance(x, np.ndarray) and not x.ndim:
+        if has_place(x) if isinstance(x, Value) else isinstance(x, np.ndarray) and not x.ndim:
             make_place(value)
         self.values.append(value)
         self.inputs.append((node, data))
         return value
 
     def run(self, f: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        token = RECORDING.set(True)
+        token, outer = RECORDING.set(CHECKS.get() or True), FILLED.set(self.filled)
         try:
-            return f(*args, **kwargs)
+            with watching(f):
+                result = f(*args, **kwargs)
+        except BaseException:
+            FILLED.reset(outer)
+            self.forget(())
+            raise
+        else:
+            FILLED.reset(outer)
+            return result
         finally:
             RECORDING.reset(token)
+
+    def forget(self, results: Any) -> None:
+        """Detach the buffers that `f` has filled and somebody still holds, but not those among the results."""
+        outer = FILLED.get()
+        if outer is not None:
+            outer.extend(self.filled)
+        elif self.filled:
+            kept = {id(y) for y in leaves(results)}
+            for reference in self.filled:
+                buffer = reference()
+                if buffer is not None and id(buffer) not in kept:
+                    buffer._node = None
+                    stale(buffer)
+        self.filled.clear()
 
     def back(self, outputs: Sequence[Any], seeds: Sequence[Any]) -> list[Any]:
         """Cotangents of the arguments, in their containers, given cotangents of the outputs."""

@@ -11,17 +11,16 @@ a comparison, an integer result). Every operation on a Value gives a Value. Untr
 NumPy freely; tracked ones never do so silently.
 """
 
-import copy
 import threading
 from typing import Any, Self
 
 import numpy as np
 
 from .convert import to_data
+from .copies import Copies
 from .dispatch import apply
 from .ends import KEPT, Retained, own, seed, untracked
-from .errors import DetachError, GraphError, OperandError
-from .methods import Methods
+from .errors import GraphError, OperandError
 from .tape import LEAF, Node, leaf, walk_back
 from .ufuncs import apply_ufunc
 from .views import make_place, stale, unlink
@@ -32,7 +31,7 @@ _new = object.__new__
 _ADD_GRADS = threading.Lock()
 
 
-class Value(Methods):
+class Value(Copies):
     """A variable: `data` as its own array, tracked unless `requires_grad=False`.
 
     Numbers, nested lists and arrays of numbers; integers and bools become float64, unless
@@ -196,42 +195,7 @@ class Value(Methods):
         return apply_ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        return apply(function, args, kwargs)
+        return apply(function, args, kwargs, self)
 
     def __autodiff_apply__(self, function: Any, args: Any, kwargs: Any) -> Any:
         return apply(function, args, kwargs)
-
-    # -- copies
-
-    def __copy__(self) -> Self:
-        """A leaf or an untracked Value becomes an independent one; any other keeps its place in the graph."""
-        new = _rebuild(type(self), self._array.copy(), self._node, self.name, getattr(self, "__dict__", {}))
-        if self.is_leaf and self._node is not None:
-            new._node = leaf()
-        return new
-
-    def __deepcopy__(self, memo: Any) -> Self:
-        new = self.__copy__()
-        memo[id(self)] = new
-        if hasattr(new, "__dict__"):
-            new.__dict__.update(copy.deepcopy(new.__dict__, memo))
-        return new
-
-    def __reduce__(self) -> Any:
-        if not self.is_leaf:
-            raise DetachError("a Value inside a graph cannot be pickled; pickle v.detach() or v.data")
-        tracked = self._node is not None
-        return _unpickle, (type(self), self._array, tracked, self.name, getattr(self, "__dict__", {}))
-
-
-def _rebuild(cls: type[Value], data: Any, node: Node | None, name: str | None, attributes: dict[str, Any]) -> Any:
-    """A Value of a class, which may be a subclass with a constructor of its own."""
-    new = _new(cls)
-    new._array, new._node, new._name = data, node, name
-    if attributes:
-        new.__dict__.update(attributes)
-    return new
-
-
-def _unpickle(cls: type[Value], data: Any, tracked: bool, name: str | None, attributes: dict[str, Any]) -> Any:
-    return _rebuild(cls, data, leaf() if tracked else None, name, attributes)

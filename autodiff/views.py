@@ -23,13 +23,15 @@ from .box import Box
 from .regions import Path, follow, shares, step_to, walk
 from .rule import RULES
 from .spec import Spec
-from .tape import RECORDING, Node, number
+from .taint import tainted
+from .tape import RECORDING, Node, operation
 
 __all__ = [
     "Views",
     "array_of",
     "derive",
     "has_place",
+    "is_view",
     "link",
     "make_place",
     "node_of",
@@ -44,11 +46,11 @@ __all__ = [
 ]
 
 # The slots themselves, whatever the state.
-array_of = Box._array.__get__  # type: ignore[attr-defined]
-set_array = Box._array.__set__  # type: ignore[attr-defined]
-node_of = Box._node.__get__  # type: ignore[attr-defined]
-set_node = Box._node.__set__  # type: ignore[attr-defined]
-links_of = Box._links.__get__  # type: ignore[attr-defined]
+array_of = vars(Box)["_array"].__get__
+set_array = vars(Box)["_array"].__set__
+node_of = vars(Box)["_node"].__get__
+set_node = vars(Box)["_node"].__set__
+links_of = vars(Box)["_links"].__get__
 ndarray, generic, ref = np.ndarray, np.generic, weakref.ref
 
 
@@ -72,8 +74,8 @@ def _links(v: Box) -> Any:
 
 def origin(v: Box) -> tuple[Box, Path]:
     """The root that `v` is a view of, and the path from there; `v` itself and no path if it has its own array."""
-    links = _links(v)
-    return (v, ()) if type(links) is Views else links
+    links = getattr(v, "_links", None)
+    return links if type(links) is tuple else (v, ())
 
 
 def link(view: Box, of: Box, step: Any) -> None:
@@ -88,6 +90,19 @@ def link(view: Box, of: Box, step: Any) -> None:
     _note(links, view)
 
 
+def is_view(ans: Any, x: Any, of: Box, step: Any) -> bool:
+    """Whether `ans`, computed from the array `x` of `of` by `step`, is a view as NumPy would have it.
+
+    A view that was derived from an Owner has its elements in a memory order of its own, so there its root is asked.
+    """
+    if getattr(x, "base", None) is None and has_place(of):
+        root, path = origin(of)
+        if path:
+            whole = _whole(root)
+            return shares(walk(whole, (*path, step)), whole)
+    return shares(ans, x)
+
+
 def _note(views: Views, view: Box) -> None:
     if len(views) >= views.limit:
         views[:] = [r for r in views if r() is not None]
@@ -97,11 +112,11 @@ def _note(views: Views, view: Box) -> None:
 
 def stale(root: Box) -> None:
     """Make the views of `root` derive themselves anew."""
-    views = _links(root)
+    views = getattr(root, "_links", None)
     if views:
         for r in views:
             view = r()
-            if view is not None and type(_links(view)) is tuple:
+            if view is not None and type(getattr(view, "_links", None)) is tuple:
                 view.__class__ = view._stale
         views.clear()
 
@@ -148,17 +163,15 @@ def derive(view: Any, cls: type) -> None:
     part = walk(_whole(root), path)
     if type(root) is root._owner:
         part = part.copy()  # the root stays the only one that knows its array
-    view.__class__ = cls
-    view._array = part[()] if not part.ndim and isinstance(part, ndarray) else part
-    view._node = _part_node(root, path) if root._node is not None and part.dtype.kind in "fc" else None
+    set_array(view, part[()] if not part.ndim and isinstance(part, ndarray) else part)
+    set_node(view, _part_node(root, path) if root._node is not None and part.dtype.kind in "fc" else None)
+    view.__class__ = cls  # last: another thread may read it meanwhile
     _note(_links(root), view)
 
 
 def _part_node(root: Box, path: Path) -> Node:
     whole = array_of(root)
-    node = Node()
-    node.number = number()
-    node.parents = (root._node,)
+    node = operation((root._node,))
     node.case = RULES[follow].case((0,), False)
     node.saved = (Spec(whole.shape, whole.dtype), (path,), {})
     return node
@@ -175,13 +188,16 @@ def read(v: Any, key: Any) -> Any:
     ans = x[key]
     out = v._wrap(ans[()] if type(ans) is ndarray and not ans.ndim else ans, None)
     if parent is not None and ans.dtype.kind in "fc" and RECORDING.get():
-        out._node = node = Node()
-        node.number = number()
-        node.parents = (parent,)
+        out._node = node = operation((parent,))
         node.case = RULES[getitem].case((0,), False)
         node.saved = ((x.shape, x.dtype), (key,), {})
-    if not isinstance(ans, generic) and shares(ans, x) and (isinstance(v._array, ndarray) or has_place(v)):
-        link(out, v, step_to(key))
+        if type(key) is ndarray and key.ndim:
+            node.case = tainted(node.case, (x,))
+    if not isinstance(ans, generic):
+        if shares(ans, x) and (x.ndim or has_place(v)):
+            link(out, v, step_to(key))
+        elif not ans.ndim:
+            make_place(out)
     return out
 
 

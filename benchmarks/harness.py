@@ -11,7 +11,7 @@ import importlib
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -33,10 +33,14 @@ class Settings:
     threads: int
     quick: bool  # leaves out what takes long and has no goal: JAX, second thread counts
 
+    def capped(self, rounds: int, sample_seconds: float) -> Settings:
+        """No more than so much: for workloads of many rows."""
+        return replace(self, rounds=min(self.rounds, rounds), sample_seconds=min(self.sample_seconds, sample_seconds))
+
 
 @dataclass(frozen=True)
 class Goal:
-    """The ratio ours / peer that must be reached, and the one aimed at."""
+    """The ratio ours / peer that must be reached, and the one aimed at; under `OURS`, in the row's unit."""
 
     must: float
     aim: float
@@ -68,6 +72,10 @@ class Row:
     ratios: dict[str, float]
     goals: dict[str, Goal] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def reached(self, name: str) -> float | None:
+        """What is held against the goal `name`, if it was measured."""
+        return self.figures[OURS].median if name == OURS else self.ratios.get(name)
 
     def as_json(self) -> dict[str, object]:
         """The row in plain containers."""

@@ -44,6 +44,11 @@ def raw(x: Any) -> Any:
     return x.data if isinstance(x, Value) else x
 
 
+def real(x: Any) -> Any:
+    """The real part of `x`, which may be real."""
+    return x.real if x.dtype.kind == "c" else x
+
+
 def random_like(rng: np.random.Generator, x: Any) -> Array:
     """A direction: uniform in (-1, 1), in both parts if `x` is complex."""
     r = rng.uniform(-1, 1, np.shape(x))
@@ -196,7 +201,7 @@ class Device(NamedTuple):
 
         def phi(*xs: Any) -> Any:
             y = f(*xs)
-            return (u * y * y).sum()
+            return real((u * y * y).sum())
 
         values = [Value(x) for x in xs]
         phi(*values).backward(create_graph=True)

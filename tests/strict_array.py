@@ -302,7 +302,7 @@ def _read(x: StrictArray, how: str) -> Any:
 def _put(result: Any) -> Any:
     """Results live on the device: arrays, and scalars as 0-d arrays. Shapes, dtypes and texts are the host's."""
     if isinstance(result, (list, tuple)) and any(isinstance(r, (np.ndarray, np.generic)) for r in result):
-        return type(result)(map(_put, result))
+        return getattr(type(result), "_make", type(result))(map(_put, result))
     if isinstance(result, (np.ndarray, np.generic)):
         x = object.__new__(StrictArray)
         x._host = np.asarray(result)

@@ -15,20 +15,16 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pytest
-from checks import Array, assert_close, directional
+from all_orders import ROUNDING, check_first_order, check_second_order, check_value
+from checks import assert_close
 from hypothesis import strategies as st
 
 import autodiff as ad
-from autodiff import Value
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 Shape = tuple[int, ...]
 
 MAX_SIZE = 48  # elements of one variable
-STEP = 3e-4  # of the finite differences: with poles at 0.7 both of their errors are below 1e-10
-RTOL = 1e-8
-ROUNDING = 1e-13  # NumPy's power differs in the last bit between a 0-d array, a scalar and longer arrays
-FLOOR = 1e-2  # derivatives are of order 1; one far below that is compared as if it were so large
 
 
 class Program:
@@ -48,13 +44,14 @@ class Program:
 
 def literal(x: Any) -> str:
     """The array as source."""
-    return f"np.array({np.asarray(x).tolist()})"
+    text = f"np.array({np.asarray(x).tolist()})"
+    return f"{text}[()]" if isinstance(x, np.generic) else text
 
 
 def compiled(source: str) -> Callable[..., Any]:
-    namespace: dict[str, Any] = {"np": np, "ad": ad}
-    exec(compile(source, "<program>", "exec"), namespace)
-    function: Callable[..., Any] = namespace["program"]
+    names: dict[str, Any] = {}
+    exec(compile(source, "<program>", "exec"), globals(), names)  # this module's np is the one that transforms exchange
+    function: Callable[..., Any] = names["program"]
     return function
 
 
@@ -297,99 +294,22 @@ def programs(draw: Draw) -> Program:
 many = hypothesis.settings(max_examples=4 * hypothesis.settings.default.max_examples)
 
 
-def directions(program: Program) -> tuple[Any, list[Array], np.random.Generator]:
-    """A cotangent for the result, and a direction of length 1 for the inputs."""
-    rng = np.random.default_rng(program.seed + 1)
-    u = rng.uniform(-1, 1, np.shape(program(*program.inputs)))
-    vs = [np.asarray(rng.normal(size=np.shape(x))) for x in program.inputs]
-    length = np.sqrt(sum(np.sum(v * v) for v in vs))
-    return u, [v / length for v in vs], rng
-
-
-def inner(us: Sequence[Any], vs: Sequence[Any]) -> float:
-    return float(sum(np.sum(u * v) for u, v in zip(us, vs, strict=True)))
-
-
-def gradients_of(values: Sequence[Value]) -> list[Any]:
-    return [np.zeros(v.shape) if v.grad is None else v.grad for v in values]
-
-
 @many
 @hypothesis.given(programs())
 def test_value(program: Program) -> None:
-    """Values compute what arrays compute, and leave their inputs as they were."""
-    expected = program(*program.inputs)
-    values = [Value(x) for x in program.inputs]
-    result = program(*values)
-    assert isinstance(result, Value) and result.requires_grad
-    assert result.shape == np.shape(expected) and result.dtype == np.float64
-    assert_close(result, expected, ROUNDING, 1.0, "value")
-    for v, x in zip(values, program.inputs, strict=True):
-        np.testing.assert_array_equal(v.data, x)
-    with ad.no_grad():
-        assert_close(program(*values), expected, ROUNDING, 1.0, "under no_grad")
+    check_value(program, program.inputs)
 
 
 @many
 @hypothesis.given(programs())
 def test_first_order(program: Program) -> None:
-    """backward(), vjp and jvp against finite differences, and against each other."""
-    xs = program.inputs
-    u, vs, _ = directions(program)
-    expected = directional(program, xs, vs, STEP)
-    y, tangent = ad.jvp(program, xs, tuple(vs))
-    assert_close(y, program(*xs), ROUNDING, 1.0, "value")
-    assert_close(tangent, expected, RTOL, FLOOR, "jvp")
-
-    y, pull = ad.vjp(program, *xs)
-    assert_close(y, program(*xs), ROUNDING, 1.0, "value")
-    cotangents = pull(u)
-    values = [Value(x) for x in xs]
-    program(*values).backward(gradient=u)
-    for x, c, g in zip(xs, cotangents, gradients_of(values), strict=True):
-        assert c.shape == np.shape(x) and g.shape == np.shape(x)
-        assert_close(g, c, 1e-13, FLOOR, "backward and vjp")
-    scale = max(FLOOR, float(np.sum(np.abs(u * expected))))
-    assert_close(inner(cotangents, vs), inner([u], [expected]), RTOL, scale, "vjp")
-    assert_close(inner(cotangents, vs), inner([u], [tangent]), 1e-12, scale, "vjp and jvp")
+    check_first_order(program, program.inputs, seed=program.seed)
 
 
 @many
 @hypothesis.given(programs())
 def test_second_order(program: Program) -> None:
-    """The Hessian of sum(u y^2) times a direction, against finite differences of the gradient."""
-    xs = program.inputs
-    u, vs, _ = directions(program)
-    where = tuple(range(len(xs)))
-
-    def phi(*xs: Any) -> Any:
-        y = program(*xs)
-        return (u * y * y).sum()
-
-    gradient = ad.grad(phi, where)
-    assert_close(inner(gradient(*xs), vs), directional(phi, xs, vs, STEP), RTOL, 1.0, "gradient")
-    expected = directional(gradient, xs, vs, STEP)
-
-    values = [Value(x) for x in xs]
-    phi(*values).backward(create_graph=True)
-    first = gradients_of(values)
-    for v in values:
-        v.zero_grad()
-    slope = sum((g * v).sum() for g, v in zip(first, vs, strict=True))
-    if isinstance(slope, Value) and slope.requires_grad:  # else the gradient is a constant
-        slope.backward()
-    results = {
-        "reverse over reverse, backward": gradients_of(values),
-        "reverse over reverse, grad": ad.grad(
-            lambda *xs: sum((g * v).sum() for g, v in zip(gradient(*xs), vs, strict=True)), where
-        )(*xs),
-        "forward over reverse": ad.jvp(gradient, xs, tuple(vs))[1],
-        "reverse over forward": ad.grad(lambda *xs: ad.jvp(phi, xs, tuple(vs))[1], where)(*xs),
-    }
-    scale = max(FLOOR, *(float(np.max(np.abs(e))) for e in (*expected, *gradient(*xs))))
-    for name, result in results.items():
-        for k, (r, e) in enumerate(zip(result, expected, strict=True)):
-            assert_close(r, e, RTOL, scale, f"{name}, x{k}")
+    check_second_order(program, program.inputs, seed=program.seed)
 
 
 def test_a_program_prints_as_source_that_runs() -> None:

@@ -22,13 +22,14 @@ from checks import (
     pull_back,
     push_forward,
     random_like,
+    real,
     seeded,
     subsets,
 )
 from domains import ROWS, Case, Row
 
 import autodiff as ad
-from autodiff import Value
+from autodiff import Value, inplace
 from autodiff.rule import RULES
 from autodiff.rules import activations, elementwise, special
 
@@ -82,8 +83,14 @@ def differentiable(row: Row, dtype: Any = np.float64, kinds: str = "fc", empty: 
 # -- the table is complete
 
 
+# NumPy asks a Value about these only if it is given as like=.
+LIKE = {np.array, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray}
+
+
 def test_every_rule_has_a_row() -> None:
-    missing = sorted(rule.name for function, rule in REGISTERED.items() if function not in {r.function for r in ROWS})
+    """But those that write to their first argument, for which there is tests/test_mutation.py."""
+    known = {*(row.function for row in ROWS), *(getattr(np, name) for name in inplace.__all__ if name != "at"), *LIKE}
+    missing = sorted(rule.name for function, rule in REGISTERED.items() if function not in known)
     assert not missing, f"rules without a row in tests/domains.py: {missing}"
 
 
@@ -292,7 +299,7 @@ def test_second_order(row: Row) -> None:
 
         def phi(*xs: Any) -> Any:
             y = f(*xs)
-            return (u * y * y).sum()
+            return real((u * y * y).sum())
 
         gradient = ad.grad(phi, where)
         numeric = directional(gradient, xs, vs)
@@ -308,7 +315,7 @@ def test_second_order(row: Row) -> None:
                 assert s.dtype == np.float64
                 assert_close(s, n, 1e-2 if single else 10 * DIFFERENCES, scale, name)
 
-    over(differentiable(row, kinds="f", empty=False), check)
+    over(differentiable(row, empty=False), check)
 
 
 def reverse_over_reverse(gradient: Callable[..., Any], xs: list[Any], vs: list[Any]) -> Any:
@@ -342,7 +349,8 @@ def test_single_precision(row: Row) -> None:
         wide = [x.astype(np.float64) if x.dtype == np.float32 else x for x in narrow]
         tracked = case.differentiable
         out = np.asarray(case(*narrow))
-        assert row.widens or out.dtype == np.float32 or case.kwargs.get("dtype"), f"gives {out.dtype}"
+        narrow_result = np.finfo(out.dtype).bits == 32
+        assert row.widens or narrow_result or case.kwargs.get("dtype"), f"gives {out.dtype}"
         results = []
         vs = [random_like(rng, wide[i]) for i in tracked]
         u = random_like(rng, np.asarray(case(*wide)))
@@ -671,8 +679,11 @@ def test_product_with_zeros(n: int, zeros: int) -> None:
     hessian = [[np.prod(np.delete(x, [i, j])) if i != j else 0.0 for j in range(n)] for i in range(n)]
     np.testing.assert_allclose(ad.grad(np.prod)(x), gradient)
     np.testing.assert_allclose([ad.jvp(np.prod, (x,), (e,))[1] for e in np.eye(n)], gradient)
-    np.testing.assert_allclose([ad.grad(lambda x, i=i: ad.grad(np.prod)(x)[i])(x) for i in range(n)], hessian)
-    np.testing.assert_allclose([ad.jvp(ad.grad(np.prod), (x,), (e,))[1] for e in np.eye(n)], hessian)
+    rounding = {"atol": 1e-14 * float(np.max(np.abs(hessian)))}
+    np.testing.assert_allclose(
+        [ad.grad(lambda x, i=i: ad.grad(np.prod)(x)[i])(x) for i in range(n)], hessian, **rounding
+    )
+    np.testing.assert_allclose([ad.jvp(ad.grad(np.prod), (x,), (e,))[1] for e in np.eye(n)], hessian, **rounding)
 
 
 def test_extremum_shares_ties() -> None:

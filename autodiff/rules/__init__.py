@@ -1,5 +1,51 @@
 """The rule tables, one file a family. Importing this package fills `autodiff.rule.RULES`."""
 
-from . import activations, contract, elementwise, reduce, shape, special
+from . import (
+    activations,
+    contract,
+    creation,
+    einsum,
+    elementwise,
+    fft,
+    index,
+    join,
+    linalg,
+    linalg_decompositions,
+    nan,
+    nondiff,
+    numeric,
+    pad,
+    polynomial,
+    reduce,
+    region,
+    scimath,
+    shape,
+    sort,
+    special,
+    statistics,
+)
 
-__all__ = ["activations", "contract", "elementwise", "reduce", "shape", "special"]
+__all__ = [
+    "activations",
+    "contract",
+    "creation",
+    "einsum",
+    "elementwise",
+    "fft",
+    "index",
+    "join",
+    "linalg",
+    "linalg_decompositions",
+    "nan",
+    "nondiff",
+    "numeric",
+    "pad",
+    "polynomial",
+    "reduce",
+    "region",
+    "scimath",
+    "shape",
+    "sort",
+    "special",
+    "statistics",
+]

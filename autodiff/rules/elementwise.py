@@ -8,11 +8,13 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy._core import umath
 
 from ..arrays import dispatchable, safe_divide
+from ..convert import as_operand
 from ..rule import composite, elementwise, nondiff
 
-__all__ = ["binary_exponent", "fraction", "power", "real_sign", "scalar_power", "select", "sigmoid"]
+__all__ = ["binary_exponent", "bounded", "fraction", "is_complex", "power", "real_sign", "replace_nonfinite", "scalar_power", "select", "sigmoid"]
 
 LN2, LN10 = math.log(2), math.log(10)
 
@@ -31,8 +33,8 @@ elementwise(np.subtract,     lambda g: g,                     lambda g: -g)
 elementwise(np.multiply,     lambda g, y: g * y,              lambda g, x: g * x)
 elementwise(np.divide,       lambda g, y: g / y,              lambda g, ans, y: -g / y * ans)
 elementwise(np.floor_divide, zero,                            zero)
-elementwise(np.remainder,    lambda g: g,                     lambda g, x, y: -g * np.floor(x / y))
-elementwise(np.fmod,         lambda g: g,                     lambda g, x, y: -g * np.trunc(x / y))
+elementwise(np.remainder,    lambda g: g,                     lambda g, x, y: -g * (x // y))
+elementwise(np.fmod,         lambda g: g,                     lambda g, ans, x, y: -g * np.rint((x - ans) / y))
 elementwise(np.negative,     lambda g: -g)
 elementwise(np.positive,     lambda g: g)
 elementwise(np.conjugate,    lambda g: np.conjugate(g))
@@ -42,14 +44,14 @@ elementwise(np.sqrt,         lambda g, x: 0.5 * g / np.sqrt(x))
 elementwise(np.cbrt,         lambda g, ans: g / (3 * ans * ans))
 elementwise(np.fabs,         lambda g, x: g * np.sign(x))
 
-composite(np.divmod, lambda x, y: (np.floor_divide(x, y), np.remainder(x, y)))
-composite(np.modf,   lambda x: (fraction(x), np.trunc(x)))
+composite(np.divmod, lambda x, y, **kwargs: (np.floor_divide(x, y, **kwargs), np.remainder(x, y, **kwargs)))
+composite(np.modf,   lambda x, **kwargs: (fraction(x, **kwargs), np.trunc(x, **kwargs)))
 
 
 @dispatchable
-def fraction(x):
+def fraction(x, **kwargs):
     """The fractional part, as `np.modf` has it."""
-    return np.modf(x)[0]
+    return np.modf(x, **kwargs)[0]
 
 
 elementwise(fraction, lambda g: g)
@@ -63,12 +65,19 @@ elementwise(np.absolute, absolute_map)
 
 
 @dispatchable
-def real_sign(x):
-    return np.sign(x)
+def real_sign(x, **kwargs):
+    return np.sign(x, **kwargs)
+
+
+def sign(x, **kwargs):
+    if not is_complex(x):
+        return real_sign(x, **kwargs)
+    x = np.positive(x, **kwargs)  # dtype= and the like mean the same there
+    return safe_divide(x, np.absolute(x))
 
 
 elementwise(real_sign, zero, name="sign")
-composite(np.sign, lambda x: safe_divide(x, np.absolute(x)) if is_complex(x) else real_sign(x))
+composite(np.sign,     sign)
 
 
 # -- powers: at x = 0 = y the base's derivative is 0, and for x = 0 <= y so is the exponent's
@@ -130,23 +139,28 @@ def gap(x, y):
 elementwise(np.sin,     lambda g, x: g * np.cos(x))
 elementwise(np.cos,     lambda g, x: -g * np.sin(x))
 elementwise(np.tan,     lambda g, x: g / np.cos(x) ** 2)
-elementwise(np.arcsin,  lambda g, x: g / np.sqrt(1 - x * x))
-elementwise(np.arccos,  lambda g, x: -g / np.sqrt(1 - x * x))
+elementwise(np.arcsin,  lambda g, x: g / np.sqrt((1 - x) * (1 + x)))
+elementwise(np.arccos,  lambda g, x: -g / np.sqrt((1 - x) * (1 + x)))
 elementwise(np.arctan,  lambda g, x: g / (1 + x * x))
 elementwise(np.sinh,    lambda g, x: g * np.cosh(x))
 elementwise(np.cosh,    lambda g, x: g * np.sinh(x))
 elementwise(np.tanh,    lambda g, ans: g * (1 - ans * ans))
 elementwise(np.arcsinh, lambda g, x: g / np.sqrt(x * x + 1))
 elementwise(np.arccosh, lambda g, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)), regular=2.0)
-elementwise(np.arctanh, lambda g, x: g / (1 - x * x))
+elementwise(np.arctanh, lambda g, x: g / ((1 - x) * (1 + x)))
 elementwise(np.deg2rad, lambda g: g * (math.pi / 180))
 elementwise(np.radians, lambda g: g * (math.pi / 180))
 elementwise(np.rad2deg, lambda g: g * (180 / math.pi))
 elementwise(np.degrees, lambda g: g * (180 / math.pi))
 elementwise(np.sinc,    lambda g, x, ans: g * sinc_slope(x, ans))
 elementwise(np.hypot,   lambda g, x, ans: g * safe_divide(x, ans), lambda g, y, ans: g * safe_divide(y, ans))
-elementwise(np.arctan2, lambda g, x, y: g * safe_divide(y, x * x + y * y), lambda g, x, y: -g * safe_divide(x, x * x + y * y))
+elementwise(np.arctan2, lambda g, x, y: g * turn(y, np.hypot(x, y)), lambda g, x, y: -g * turn(x, np.hypot(x, y)))
 
+
+def turn(x, r):
+    """`x / r ** 2` for `|x| <= r`, also where the square would overflow; 0 at the origin."""
+    r = r + (r == 0)
+    return x / r / r
 
 
 def sinc_slope(x, ans):
@@ -162,8 +176,8 @@ def sinc_slope(x, ans):
 
 elementwise(np.maximum, lambda g, x, y: share(g, x > y, x == y), lambda g, x, y: share(g, y > x, x == y))
 elementwise(np.minimum, lambda g, x, y: share(g, x < y, x == y), lambda g, x, y: share(g, y < x, x == y))
-elementwise(np.fmax,    lambda g, x, y: share(g, (x > y) | (y != y), x == y), lambda g, x, y: share(g, (y > x) | (x != x), x == y))
-elementwise(np.fmin,    lambda g, x, y: share(g, (x < y) | (y != y), x == y), lambda g, x, y: share(g, (y < x) | (x != x), x == y))
+elementwise(np.fmax,    lambda g, x, y: share(g, (x > y) | (y != y), x == y), lambda g, x, y: share(g, (y > x) | (x != x), x == y), taints=True)
+elementwise(np.fmin,    lambda g, x, y: share(g, (x < y) | (y != y), x == y), lambda g, x, y: share(g, (y < x) | (x != x), x == y), taints=True)
 elementwise(np.copysign, lambda g, x, ans: g * np.sign(x) * np.sign(ans), zero)
 elementwise(np.heaviside, zero, lambda g, x: g * (x == 0))
 elementwise(np.floor,    zero)
@@ -193,19 +207,71 @@ def select(mask, y, z):
     return np.where(mask, y, z)
 
 
-elementwise(select, None, lambda g, x: np.where(x, g, 0.0), lambda g, x: np.where(x, 0.0, g), name="where")
-composite(np.where, lambda condition, *xy: select(condition, *xy) if xy else np.nonzero(condition))
+elementwise(select, None, lambda g, x: np.where(x, g, 0.0), lambda g, x: np.where(x, 0.0, g), name="where", taints=True)
 
 
-def clip(a, a_min=None, a_max=None, *, min=None, max=None):
+def where(condition, *xy):
+    if len(xy) == 1:
+        raise ValueError("where: either both or neither of x and y are given")
+    return select(condition, *xy) if xy else np.nonzero(condition)
+
+
+composite(np.where, where)
+
+
+def clip(a, a_min=None, a_max=None, *, min=None, max=None, **kwargs):
     if (a_min is not None and min is not None) or (a_max is not None and max is not None):
         raise ValueError("clip: pass a_min and a_max, or min and max, not both")
     lo, hi = (min if a_min is None else a_min), (max if a_max is None else a_max)
-    a = a if lo is None else np.maximum(a, lo)
-    return a if hi is None else np.minimum(a, hi)
+    if lo is not None and hi is not None:
+        return bounded(as_operand(a, "clip"), as_operand(lo, "clip"), as_operand(hi, "clip"), **kwargs)
+    a = as_operand(a, "clip") if lo is None else np.maximum(a, lo, **kwargs)
+    return np.positive(a, **kwargs) if lo is hi is None else a if hi is None else np.minimum(a, hi, **kwargs)
 
 
+@dispatchable
+def bounded(x, low, high, **kwargs):
+    """`np.clip` with both bounds."""
+    return np.clip(x, low, high, **kwargs)
+
+
+def below(g, x, y, high):
+    """`g` where max(x, y) is less than `high`, half where it is equal: what of it `np.clip` passes on."""
+    top = np.maximum(x, y)
+    return share(g, top < high, top == high)
+
+
+elementwise(
+    bounded,
+    lambda g, x, y, z: share(g, (x > y) & (x < z), (x == y) | (x == z)),
+    lambda g, x, y, z: below(share(g, y > x, x == y), x, y, z),
+    lambda g, x, y, z: share(g, np.maximum(x, y) > z, np.maximum(x, y) == z),
+    name="clip",
+)
 composite(np.clip, clip)
+composite(vars(umath)["clip"], clip)  # the ufunc below it
+
+
+@dispatchable
+def replace_nonfinite(x, **values):
+    """`np.nan_to_num` of real numbers."""
+    return np.nan_to_num(x, **values)
+
+
+def nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
+    values = {"nan": nan, "posinf": posinf, "neginf": neginf}
+    if is_complex(x):
+        ans = replace_nonfinite(np.real(x), **values) + 1j * replace_nonfinite(np.imag(x), **values)
+    else:
+        ans = replace_nonfinite(x, **values)
+    if not copy:
+        np.copyto(x, ans)
+    return ans if copy else x
+
+
+elementwise(replace_nonfinite, lambda g, x, nan=0.0, posinf=None, neginf=None: np.where(np.isfinite(x), g, 0.0), name="nan_to_num", taints=True)
+composite(np.nan_to_num, nan_to_num)
+
 
 @dispatchable
 def sigmoid(x: Any) -> Any:
@@ -223,6 +289,6 @@ elementwise(sigmoid, lambda g, ans: g * ans * (1 - ans))
 nondiff(
     np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal,
     np.logical_and, np.logical_or, np.logical_xor, np.logical_not,
-    np.isfinite, np.isinf, np.isnan, np.signbit,
+    np.isfinite, np.isinf, np.isnan, np.signbit, np.isposinf, np.isneginf, np.isreal, np.iscomplex, np.bitwise_count,
     np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.left_shift, np.right_shift, np.gcd, np.lcm,
 )
