@@ -255,11 +255,17 @@ JOINS = "choose column_stack concatenate dstack hstack multi_dot piecewise selec
 JOINING = frozenset(JOINS.split())
 
 
+def _is_index(x: Any) -> bool:
+    return type(x) in (int, type(None)) or (isinstance(x, Box) and peek(x)[0].dtype.kind in "iu")
+
+
 def untangling(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of arrays, or of lists of arrays, which may be given as nested lists with Values in them."""
     joins = function.__name__ in JOINING
 
     def entry(x: Any) -> Any:
+        if type(x) is tuple and all(map(_is_index, x)):
+            return x  # axes, or a shape
         return [*map(untangled, x)] if joins and type(x) in (list, tuple) else untangled(x)
 
     @functools.wraps(function)

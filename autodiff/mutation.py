@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .arguments import operand, option
-from .arrays import cast, expand, is_unique, restore
+from .arrays import arange_like, cast, expand, is_unique, restore
 from .box import Box
 from .context import FILLED
 from .convert import assembled
@@ -145,7 +145,10 @@ def write(v: Any, key: Any, value: Any, *, adds: bool = False) -> None:
         root._node = node = operation(parents)
         node.case = case
         last = None if not tracked or adds or type(key) is int or is_unique(key) else _not_overwritten(target, inside)
+        retained = old is not None and hasattr(old, "grad")
         node.saved = (path, (buffer.shape, buffer.dtype), (data.shape, data.dtype), adds, onto, tracked, last)
+        if retained:
+            root.retain_grad()  # type: ignore[attr-defined]
     stale(root)
 
 
@@ -178,6 +181,8 @@ def store(target: Any, result: Any, name: str, casting: Any = "same_kind", *, ex
         _note_filled(root)
     if old is None or old.number != LEAF:
         root._node = source
+        if source is not None and hasattr(old, "grad"):
+            root.retain_grad()  # type: ignore[attr-defined]
     stale(root)
     return target
 
@@ -230,7 +235,7 @@ def _not_overwritten(target: Any, key: Any) -> Any:
     if isinstance(key, np.ndarray) and np.unique(key % max(len(target), 1)).size == key.size:
         return None
     shape = target[key].shape
-    count = np.arange(math.prod(shape)).reshape(shape)
+    count = arange_like(target, math.prod(shape)).reshape(shape)
     stamp = np.zeros_like(target, dtype=int)
     stamp[key] = count
     last = stamp[key] == count

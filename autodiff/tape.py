@@ -14,6 +14,7 @@ are wrapped around their nodes again ("lifted"), and the same maps record new no
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from heapq import heappop, heappush
@@ -251,12 +252,17 @@ def walk_forward(
     """
     order = sorted(reachable(roots, floor, top, lifted or prune), key=lambda n: n.number)
     tangents = dict(tangents)
+    uses = Counter([*roots, *(p for n in order for p in n.parents)])
     flag = _InvalidFlag(tangents.values())
     token = RECORDING.set(CHECKS.get() or True)
     try:
         with np.errstate(all="ignore", invalid="call", call=flag):
             for n in order:
                 ts = tuple(map(tangents.get, n.parents))
+                for p in n.parents:
+                    uses[p] -= 1
+                    if not uses[p]:
+                        tangents.pop(p, None)  # nobody needs it any more
                 if all(t is None for t in ts):
                     continue
                 case = n.case

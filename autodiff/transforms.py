@@ -218,7 +218,7 @@ class _Record:
             RECORDING.reset(token)
 
     def forget(self, results: Any) -> None:
-        """Detach the buffers that `f` has filled and somebody still holds, but not those among the results."""
+        """Detach the buffers that `f` has filled and that are held still; not results, nor what leads elsewhere."""
         outer = FILLED.get()
         if outer is not None:
             outer.extend(self.filled)
@@ -226,7 +226,7 @@ class _Record:
             kept = {id(y) for y in leaves(results)}
             for reference in self.filled:
                 buffer = reference()
-                if buffer is not None and id(buffer) not in kept:
+                if buffer is not None and id(buffer) not in kept and not self._meets_outer(buffer._node):
                     buffer._node = None
                     stale(buffer)
         self.filled.clear()

@@ -48,13 +48,7 @@ class Value(Copies):
     _name: str | None
 
     def __new__(
-        cls,
-        data: Any,
-        *,
-        dtype: Any = None,
-        requires_grad: bool = True,
-        copy: bool = True,
-        name: str | None = None,
+        cls, data: Any, *, dtype: Any = None, requires_grad: bool = True, copy: bool = True, name: str | None = None
     ) -> Self:
         self = _new(cls)
         self._array = to_data(untracked(data), dtype, requires_grad, copy)

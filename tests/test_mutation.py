@@ -213,6 +213,36 @@ np.multiply.at(y, [0, 0, 1], w[[0, 1, 0]])
 np.multiply.at(y, np.s_[1:], 2.0)
 np.negative.at(y, [0, 0, 1])
 np.exp.at(y, [0, -1])
+np.multiply.at(y, [-1, 0, -1], y[:3])
+np.multiply.at(y, [0, 0], y[-2:])
+np.add.at(y, [-1, 0, -1], y[:3])
+np.subtract.at(y[1:], [0, 0], y[:2])
+np.divide.at(y, (..., [0, 0]), y[..., :2])
+np.copyto(y, y[::-1])
+np.copyto(y[1:], y[:-1], where=mask[1:])
+np.put(y, [2, 1, 0], y)
+np.put(y, [0, 1, 2], y[::-1])
+np.place(y, mask, y[::-1])
+np.putmask(y, mask, y[::-1] * 1.0)
+np.fill_diagonal(y, y[0])
+np.put_along_axis(y, np.argsort(w, axis=-1), y, -1)
+y[[1, 0, 0]] = y[:3]
+y[mask] = y[mask][::-1]
+y[1:, ...] += y[:-1] * y[0]
+np.add.accumulate(y, 0, out=y) if y.ndim else 0
+np.multiply.accumulate(y[::-1], 0, out=y) if y.ndim else 0
+np.take(y, [1, 0], axis=0, out=y[:2])
+np.concatenate([y[1:], y[:1]], out=y)
+np.stack([y[1], y[0]], out=y[:2])
+np.matmul(y, np.eye(*y.shape[-1:] * 2, k=1), out=y)
+np.multiply(y, y[:1], out=y)
+np.subtract(y, y[::-1], out=y[::-1])
+np.negative(y.T, out=y.T)
+y.fill(y[0])
+y[...] = y[::-1] + y
+y += y[:1]
+y *= y[..., :1]
+y -= y.sum() * y
 np.copyto(y, w)
 np.copyto(y, v[0])
 np.copyto(y, w, where=mask)
@@ -297,7 +327,7 @@ class Program:
         self.text = f"{line}   on {layout}, tracked: {tracked}"
 
     def __call__(self, *given: Any) -> Any:
-        """All that shares memory with the buffer, in one array."""
+        """All that shares memory with the buffer, in one array; in two memory orders, as the cotangents will be."""
         full = {"x": X if type(given[0]) is np.ndarray else Value(X, requires_grad=False), "v": V}
         full.update(zip(self.tracked, given, strict=True))
         arrays = LAYOUTS[self.layout](full["x"])
@@ -305,7 +335,8 @@ class Program:
         part = full["v"][: y.size].reshape(y.shape)
         mask = np.arange(y.size).reshape(y.shape) % 3 != 1
         y = self.operation(y, part, full["v"], mask, mask.reshape(len(mask), -1).any(1) if mask.ndim else mask)
-        return np.concatenate([np.ravel(a) for a in (*arrays, y, part, *given)])
+        arrays += [y, part, *given]
+        return np.concatenate([np.ravel(z) for a in arrays for z in (a, (0.5 * a).T, (0.25 * a).T)])
 
     def __str__(self) -> str:
         return self.text

@@ -137,3 +137,27 @@ def test_complex() -> None:
     check_all(complex_fill, X)
     check_all(real_and_imaginary, X)
     check_all(complex_fill, X + 1j * V)
+
+
+@pytest.mark.parametrize("part", [np.real, np.imag, lambda y: y, lambda y: y.T.imag.T, lambda y: y[::-1].real])
+def test_cotangents_in_another_memory_order(part: Any) -> None:
+    """A walk that works in place has to find the place in an array of any strides."""
+    weights = np.cos(X).reshape(4, 3)
+
+    def program(x: Any) -> Any:
+        y = x * (1 + 0.5j)
+        view = part(y).reshape(-1)
+        view[3:5] = x[0, :2]
+        total = ((y * 2.0).T * weights).sum() + ((y * 3.0).T * weights).sum()
+        return total * total
+
+    def reading(x: Any) -> Any:
+        y = x * (1 + 0.5j)
+        view = part(y).reshape(-1)
+        y[0, 0] = x[1, 1]
+        square = (view * view).sum()
+        total = ((y * 2.0).T * weights).sum() + ((y * 3.0).T * weights).sum()
+        return total * total + square
+
+    check_all(program, X.reshape(3, 4) / 2)
+    check_all(reading, X.reshape(3, 4) / 2)

@@ -13,7 +13,7 @@ from all_orders import check_all
 from checks import raw
 
 import autodiff as ad
-from autodiff import DetachError, GraphError, Value
+from autodiff import DetachError, GraphError, Value, optim
 
 Function = Callable[..., Any]
 
@@ -323,3 +323,19 @@ def test_arguments_that_are_not_differentiated_are_the_callers() -> None:
     assert buffer.tolist() == [2, 2, 2] and constant.data.tolist() == [3, 3, 3]
     with pytest.raises(DetachError):
         ad.grad(lambda x, b: np.add(x, 1.0, out=b).sum())(x, np.zeros((3, 3)))
+
+
+@pytest.mark.parametrize("optimizer", [optim.SGD, optim.Adam])
+def test_optimizers_and_views(optimizer: Any) -> None:
+    """A step is seen in the views of a variable, and not in what was computed before."""
+    w = Value([1.0, 2.0, 3.0])
+    view, step = w[1:], optimizer([w], lr=0.1)
+    before, of_view = (w * w).sum(), (view * view).sum()
+    (w * w).sum().backward()
+    step.step()
+    assert w.is_leaf and not np.any(w.data == [1, 2, 3])
+    np.testing.assert_array_equal(view.data, w.data[1:])
+    for loss, expected in [(before, [2, 4, 6]), (of_view, [0, 4, 6]), ((view * view).sum(), [0, *(2 * w.data[1:])])]:
+        w.zero_grad()
+        loss.backward()
+        np.testing.assert_array_equal(w.grad, expected)

@@ -22,7 +22,8 @@ VIEWS = [
     "{v}[1:]", "{v}[::2]", "{v}[::-1]", "{v}[...]", "{v}[None]", "{v}[..., None]", "{v}[..., 0]", "{v}[..., ::-1]",
     "{v}[-1:]", "{v}[..., -2:]", "{v}.T", "{v}.ravel()", "{v}.reshape(-1)", "{v}.reshape({v}.shape[::-1])",
     "np.transpose({v})", "np.ravel({v})", "np.reshape({v}, -1)", "np.expand_dims({v}, 0)", "np.squeeze({v})",
-    "np.flip({v})", "{v}.squeeze()", "np.real({v})", "{v}.real", "{v}.view()", "np.broadcast_to({v}, (2, *{v}.shape))",
+    "np.flip({v})", "{v}.squeeze()", "np.real({v})", "{v}.real", "{v}.imag", "{v}.view()",
+    "np.broadcast_to({v}, (2, *{v}.shape))",
     '{v}.reshape(-1, order="F")', '{v}.ravel("F")', "np.atleast_1d({v})", "np.atleast_2d({v})", "{v}.swapaxes(0, -1)",
     "np.moveaxis({v}, 0, -1)", "np.rot90({v})", "np.diagonal({v})", "np.split({v}, [1])[-1]",
 ]  # fmt: skip
@@ -160,7 +161,8 @@ class Scribe(Writer):
             self.run(f"for i in range(1, {n}): {self.one_of(texts).format(v=v)}")
 
     def finish(self) -> str:
-        result = f"np.concatenate([{', '.join(f'np.ravel({v})' for v in self.values)}])"
+        parts = ", ".join(f"np.ravel({v}), np.ravel((0.5 * {v}).T), np.ravel((0.25 * {v}).T)" for v in self.values)
+        result = f"np.concatenate([{parts}])"  # in two memory orders, so that the cotangents are so too
         arguments = ", ".join(n for n in self.values if n.startswith("x"))
         return "\n    ".join([f"def program({arguments}):", *self.lines, f"return {result}"]) + "\n"
 

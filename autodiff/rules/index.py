@@ -128,7 +128,7 @@ def select(condlist, choicelist, default=0):
     for i, condition in enumerate(condlist):
         if condition.dtype != bool:
             raise TypeError(f"select: condition {i} has dtype {condition.dtype}; make it boolean, as in c != 0")
-    return first_of([*condlist], [as_operand(c, "select") for c in choicelist], default)
+    return first_of([*condlist], [as_operand(c, "select") for c in choicelist], as_operand(default, "select"))
 
 
 def first_of(conditions, choices, default):

@@ -287,6 +287,8 @@ def full_like(a, fill_value, dtype=None, order="K", subok=True, **kwargs):
     if order != "K":
         kwargs["order"] = order
     full = np.zeros_like(a, dtype=dtype, **kwargs)
+    if isinstance(fill_value, np.generic):
+        fill_value = fill_value.item()
     if hasattr(fill_value, "dtype"):
         return np.broadcast_to(cast(fill_value, full.dtype), full.shape).copy()
     full[...] = fill_value
