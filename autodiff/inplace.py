@@ -129,7 +129,7 @@ def at(ufunc: np.ufunc, a: Any, indices: Any, b: Any = None) -> None:
         target[key] = ufunc(target[key], *operands)
     else:
         places = np.arange(target.size).reshape(target.shape)[key]
-        operands = tuple(np.ravel(np.broadcast_to(x, places.shape)) for x in operands)
+        operands = tuple(np.copy(np.ravel(np.broadcast_to(x, places.shape))) for x in operands)  # maybe of the target
         flat = places.ravel()
         order = np.argsort(flat, kind="stable")
         first = np.flatnonzero(np.r_[True, np.diff(flat[order]) != 0]) if flat.size else flat

@@ -51,8 +51,10 @@ class Methods(Attributes):
         raise ValueError("cannot delete array elements; np.delete(v, index) gives a new Value")
 
     def fill(self, value: Any) -> None:
-        """Write `value` to every element."""
-        write(self, ..., value)
+        """Write `value`, a scalar, to every element."""
+        if np.size(value) != 1:
+            raise ValueError("fill: value must be a scalar; write v[...] = value for an array")
+        write(self, ..., np.reshape(value, ()) if np.ndim(value) else value)
 
     def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
         """`np.put(v, indices, values)`."""

@@ -110,7 +110,14 @@ def place(x: Any, path: Path, *, force: bool = False) -> tuple[Any, Any]:
         raise ValueError("assignment destination is read-only")
     if not frozen and (shares(part, x) or not hasattr(part, "base")):
         return part, key
-    numbers = walk(np.arange(x.size).reshape(x.shape), way)[key]  # x is laid out so that a reshape copies
+    # x is laid out so that a reshape copies: number its elements (complex: their parts too), and see which come.
+    count = np.arange(x.size).reshape(x.shape)
+    numbers = walk(count + 1j * (count + x.size) if x.dtype.kind == "c" else count, way)[key]
+    if x.dtype.kind == "c":
+        narrow = numbers.dtype.kind != "c"
+        numbers = numbers.real.astype(int)
+        x = x if not narrow else x.imag if numbers.size and numbers.max() >= x.size else x.real
+        numbers %= max(x.size, 1)
     return (x, np.unravel_index(numbers, x.shape)) if x.ndim else (x.reshape(1), numbers)
 
 

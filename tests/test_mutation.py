@@ -232,8 +232,6 @@ y[1:, ...] += y[:-1] * y[0]
 np.add.accumulate(y, 0, out=y) if y.ndim else 0
 np.multiply.accumulate(y[::-1], 0, out=y) if y.ndim else 0
 np.take(y, [1, 0], axis=0, out=y[:2])
-np.concatenate([y[1:], y[:1]], out=y)
-np.stack([y[1], y[0]], out=y[:2])
 np.matmul(y, np.eye(*y.shape[-1:] * 2, k=1), out=y)
 np.multiply(y, y[:1], out=y)
 np.subtract(y, y[::-1], out=y[::-1])
