@@ -9,6 +9,7 @@ import numpy as np
 from .arrays import cast, getitem
 from .rule import RULES, Rule
 from .rules.nondiff import REFUSED, REFUSED_METHODS
+from .rules.polynomial import LATE
 from .value import Value
 
 __all__ = ["Support", "Table", "supported"]
@@ -100,6 +101,8 @@ def _rows() -> Iterator[Support]:
             "refused",
             note=note,
         )
+    for name in LATE:
+        yield Support(name.replace("numpy", "np", 1), "composite")
     for name in OF_NUMBERS.split():
         yield Support(f"np.{name}", "ruled", "creation", "of Values inside a transform")
     for name in OF_SHAPES.split():

@@ -237,3 +237,11 @@ def test_polyfit_warns_and_refuses() -> None:
 def test_errors(call: Callable[[Any], Any], error: type, text: str) -> None:
     with pytest.raises(error, match=text):
         call(Value(np.ones(3)))
+
+
+def test_polynomials_of_two_variables() -> None:
+    x, y = np.array([0.3, -0.7]), np.array([1.1, 0.4])
+    c = np.arange(6.0).reshape(2, 3) - 2
+    for f in (np.polynomial.polynomial.polyval2d, np.polynomial.polynomial.polygrid2d):
+        np.testing.assert_allclose(f(Value(x), y, c).data, f(x, y, c))
+        ad.check_grads(f, x, y, c, order=2)

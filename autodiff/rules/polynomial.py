@@ -2,6 +2,8 @@
 
 import warnings
 
+from typing import Any
+
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
@@ -10,7 +12,7 @@ from ..convert import as_operand
 from ..errors import OperandError
 from ..rule import composite, general
 
-__all__ = ["characteristic", "horner"]
+__all__ = ["LATE", "characteristic", "horner"]
 
 
 def operand(p, name):
@@ -227,3 +229,27 @@ def trim_zeros(filt, trim="fb", axis=None):
 
 composite(np.polyfit,    polyfit)
 composite(np.trim_zeros, trim_zeros)
+
+
+# -- numpy.polynomial, which is loaded late: found by name
+
+def nested(x, c):
+    """The polynomial in `x` whose coefficients are along the first axis of `c`, by Horner's rule."""
+    total = c[-1] + 0 * x
+    for k in range(2, c.shape[0] + 1):
+        total = c[-k] + total * x
+    return total
+
+
+def polyval2d(x, y, c):
+    x, y, c = (as_operand(a, "polyval2d") for a in (x, y, c))
+    return nested(y, nested(x, c.reshape(c.shape + (1,) * np.ndim(x))))
+
+
+def polygrid2d(x, y, c):
+    x, y, c = (as_operand(a, "polygrid2d") for a in (x, y, c))
+    rows = nested(x, c.reshape(c.shape + (1,) * np.ndim(x)))
+    return nested(y, rows.reshape(rows.shape + (1,) * np.ndim(y)))
+
+
+LATE: dict[str, Any] = {f"numpy.polynomial.polynomial.{body.__name__}": body for body in (polyval2d, polygrid2d)}
