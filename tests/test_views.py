@@ -195,6 +195,7 @@ def programs(first: str) -> Any:
             yield Program(start, first, second, ((k, 1), (targets[k - 1] if k <= len(targets) else 0, 2), (k, 0)))
 
 
+@pytest.mark.filterwarnings("ignore:.*broadcast_array:FutureWarning", "ignore:.*overlapping memory:DeprecationWarning")
 @pytest.mark.parametrize("first", MAKERS)
 def test_what_shares_memory(first: str) -> None:
     over(programs(first), Program.check)

@@ -6,6 +6,7 @@ arrays, so NumPy itself says what is seen through what; in the end it returns al
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -193,7 +194,9 @@ def try_out(line: str, values: dict[str, Any]) -> bool:
     """Whether the line runs, and makes no array that is large or empty."""
     copies = {name: x.copy() for name, x in values.items()}
     try:
-        exec(line, {"np": np}, copies)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)  # we refuse what NumPy warns of
+            exec(line, {"np": np}, copies)
     except (IndexError, ValueError, TypeError, AttributeError, np.exceptions.ComplexWarning):
         return False
     return all(0 < np.size(x) <= 48 and np.all(np.abs(x) < 1e3) for x in copies.values())

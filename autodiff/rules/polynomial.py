@@ -1,7 +1,6 @@
 """Polynomials as arrays of coefficients, the highest power first: poly, roots, polyval, polyfit, ..."""
 
 import warnings
-
 from typing import Any
 
 import numpy as np
