@@ -64,7 +64,8 @@ def _array(
         raise OperandError(f"{name}: dtype {np.dtype(dtype)} cannot hold a Value; use a list, or a dtype of numbers")
     if dtype is not None and new._array.dtype != dtype:
         new = apply(cast, (new, np.dtype(dtype)), {})
-    if not _is_laid_out(new._array, order) or (copy and new is object):
+    scalar = new is object and not (peek(new)[0].ndim or has_place(new))  # it becomes an array
+    if scalar or not _is_laid_out(new._array, order) or (copy and new is object):
         new = apply(np.copy, (new,), {"order": order})
     if copy is False and new is not object:
         raise ValueError(f"{name}: copy=False, but what was given cannot be used without copying; use copy=None")

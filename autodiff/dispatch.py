@@ -64,14 +64,13 @@ def _record_unary(rule: Rule, box: Box, rest: tuple[Any, ...], kwargs: dict[str,
         ans = getattr(x, rule.method)(*rest, **kwargs)
     else:
         ans = rule.function(x, *rest, **kwargs)
-    # Scalars have no place in memory; an array of no axes has one.
     place = not isinstance(ans, np.generic) and (x.ndim > 0 or rule.function is np.copy or has_place(box))
     step = (rule.function, rest, kwargs)
     view = place and rule.kind == "linear" and is_view(ans, x, box, step)
     if type(ans) is np.ndarray and not ans.ndim:
         ans = ans[()]
     else:
-        place = False
+        place = False  # that is for arrays of no axes; scalars have none
     dtype = ans.dtype
     node = None
     recording = RECORDING.get()

@@ -86,6 +86,8 @@ class Operators(Box):
 
     def __index__(self) -> int:
         self._refuse("an index", "use int(v) or v.item()")
+        if self._array.dtype.kind == "b":
+            raise TypeError("a truth value is no index; use v.data, which selects as a mask")
         return operator.index(self._array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
