@@ -27,7 +27,7 @@ LAYERS = [
     "rules.linalg rules.nondiff rules",
     "tape constants taint arguments views mutation outputs plain dispatch inplace ufuncs ends",
     "operators binary flat attributes methods copies value states creation stand_ins buffers",
-    "modes nans transforms checking supported",
+    "record modes nans transform transforms checking supported",
     "draw_layout draw",
     "nn.module nn.layers nn.losses nn",
     "optim.optimizer optim.sgd optim.adam optim",

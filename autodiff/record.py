@@ -1,0 +1,235 @@
+"""One run of a function on Values of its own, ready to be walked: what every transform is made of.
+
+A `Record` hands the function Values with fresh nodes and lets it record. To nest, it only has to know which nodes are
+its own: those newer than its inputs. If a walk meets an operand that is older and tracked, an outer derivative is
+under way (`grad(grad(f))`, or a tracked Value in a closure); then the walk is lifted, and the results are tracked
+Values. Otherwise they are plain arrays.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .buffers import watching
+from .context import CHECKS, FILLED
+from .convert import describe, is_array
+from .ends import own
+from .errors import OperandError
+from .rule import Rule
+from .tape import RECORDING, Node, OuterGraphError, number, reachable, walk_back, walk_forward
+from .tree import leaves, tree_map
+from .value import Value
+from .views import has_place, make_place, stale
+
+__all__ = ["Record", "fitted"]
+
+Function = Callable[..., Any]
+
+
+class _Input:
+    """The case of a transform's argument: cotangents end here, whoever walks."""
+
+    count = 0
+    is_spent = False
+    rule = Rule(np.positive, "input", name="argument")
+
+    def pull(self, saved: Any, g: Any) -> tuple[()]:
+        return ()
+
+    @property
+    def spent(self) -> "_Input":
+        return self
+
+    def lift(self, saved: Any, node: Node, wrap: Any) -> None:
+        return None
+
+
+IDENTITY = Rule(np.positive, "elementwise", (lambda g: g,)).case((0,), False)
+
+
+def _input_node(outer: Node | None, shared: int) -> Node:
+    """A node for an argument of a transform; linked to `outer` if that is tracked in its own right."""
+    n = Node()
+    n.number = shared
+    n.saved = None
+    n.case = IDENTITY if outer else _Input()
+    n.parents = (outer,) if outer else ()
+    return n
+
+
+class Record:
+    """One run of a function on Values of its own, ready to be walked."""
+
+    def __init__(self, transform: str, arguments: Sequence[Any], positions: Sequence[int] | None = None) -> None:
+        self.transform = transform
+        self.outer = RECORDING.get()  # under no_grad a transform gives plain arrays
+        self.nested = False  # an argument is tracked in its own right
+        self.lifted = False  # a walk has run on Values
+        self.number = number()  # of all inputs: what another thread makes in between is not taken for one
+        self.values: list[Value] = []
+        self.filled: list[Any] = []  # weak references to the buffers that f has filled with tracked Values
+        self.inputs: list[tuple[Node, Any]] = []  # the nodes and arrays of the arguments, to which f may write
+        self.arguments = [
+            tree_map(functools.partial(self._input, i), a)
+            for i, a in zip(positions or range(len(arguments)), arguments, strict=True)
+        ]
+
+    def _input(self, position: int, x: Any) -> Value:
+        data = x._array if isinstance(x, Value) else x
+        if isinstance(data, (float, complex, np.memmap)):
+            data = np.asarray(data)
+        if not is_array(data) or data.dtype.kind not in "fc":
+            numeric = is_array(data) or isinstance(data, int)
+            what = f"{type(data).__name__} of integers; pass .astype(float) or float()" if numeric else describe(data)
+            raise OperandError(f"{self.transform}: differentiated argument {position} is {what}")
+        if isinstance(data, np.ndarray):
+            data = data[()] if not data.ndim else data.copy(order="K")
+        outer = x._node if self.outer and isinstance(x, Value) else None
+        self.nested = self.nested or outer is not None
+        node = _input_node(outer, self.number)
+        value = Value._wrap(data, node)
+        if has_place(x) if isinstance(x, Value) else isinstance(x, np.ndarray) and not x.ndim:
+            make_place(value)
+        self.values.append(value)
+        self.inputs.append((node, data))
+        return value
+
+    def run(self, f: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        token, outer = RECORDING.set(CHECKS.get() or True), FILLED.set(self.filled)
+        try:
+            with watching(f):
+                result = f(*args, **kwargs)
+        except BaseException:
+            FILLED.reset(outer)
+            self.forget(())
+            raise
+        else:
+            FILLED.reset(outer)
+            return result
+        finally:
+            RECORDING.reset(token)
+
+    def forget(self, results: Any) -> None:
+        """Detach the buffers that `f` has filled and that are held still; not results, nor what leads elsewhere."""
+        outer = FILLED.get()
+        if outer is not None:
+            outer.extend(self.filled)
+        elif self.filled:
+            kept = {id(y) for y in leaves(results)}
+            for reference in self.filled:
+                buffer = reference()
+                if buffer is not None and id(buffer) not in kept and not self._meets_outer(buffer._node):
+                    buffer._node = None
+                    stale(buffer)
+        self.filled.clear()
+
+    def back(self, outputs: Sequence[Any], seeds: Sequence[Any]) -> list[Any]:
+        """Cotangents of the arguments, in their containers, given cotangents of the outputs."""
+        pairs = [
+            (y._node, g) for y, g in zip(outputs, seeds, strict=True) if isinstance(y, Value) and y._node is not None
+        ]
+        outer = self.outer and RECORDING.get()
+        lifted = outer and self.nested
+        bounds: dict[str, Any] = {"floor": self.number, "top": self.number}
+        if not lifted:  # a tracked cotangent records by itself; what the nodes saved are constants
+            try:
+                given = pairs if outer else [(n, _lower(g)) for n, g in pairs]
+                ends = walk_back(_conjugated(given), **bounds, prune=not outer)
+            except OuterGraphError:
+                lifted = True
+        self.lifted = lifted
+        if lifted:
+            ends = walk_back(_conjugated([(n, _lift(g)) for n, g in pairs]), **bounds, wrap=Value._wrap)
+        it = iter(self.inputs)
+
+        def cotangent(_: Any) -> Any:
+            node, data = next(it)
+            g = ends.cotangents.get(node)
+            if g is None:
+                return np.zeros_like(data)[()]
+            return own(g, node in ends.owned)
+
+        return tree_map(cotangent, self.arguments)
+
+    def forward(self, result: Any, ts: Sequence[Any]) -> tuple[Any, Any]:
+        """The outputs and their tangents, in the result's containers."""
+        outputs = [y for y in leaves(result) if isinstance(y, Value) and y._node is not None]
+        nodes: list[Any] = [y._node for y in outputs]
+        lifted = self.outer and self.nested
+        bounds: dict[str, Any] = {"floor": self.number, "top": self.number, "wrap": Value._wrap}
+
+        def walk(lifted: bool) -> list[Any]:
+            tangents: dict[Any, Any] = {
+                node: _lift(t) if lifted else t if self.outer else _lower(t)
+                for (node, _), t in zip(self.inputs, ts, strict=True)
+            }
+            return walk_forward(nodes, tangents, **bounds, lifted=lifted, prune=not self.outer)
+
+        try:
+            pushed = walk(lifted)
+        except OuterGraphError:
+            pushed = walk(lifted := True)
+        by_node = dict(zip(nodes, pushed, strict=True))
+
+        def tangent(y: Any) -> Any:
+            t = by_node.get(y._node) if isinstance(y, Value) else None
+            if t is None:
+                return np.zeros_like(y._array if isinstance(y, Value) else y)[()]
+            return t if isinstance(t, Value) else t.copy()[()]
+
+        return self.release(result), tree_map(tangent, result)
+
+    def release(self, result: Any, known: bool = False) -> Any:
+        """What f returned, for the caller: arrays of its own, unless an outer derivative may need Values.
+
+        `known`: a walk back from the result has said whether it meets an outer graph.
+        """
+
+        def leave(y: Any) -> Any:
+            if not isinstance(y, Value):
+                return y
+            if self.outer and y._node is not None:
+                if self.nested or (self.lifted if known else self._meets_outer(y._node)):
+                    return y
+            return y._array.copy() if isinstance(y._array, np.ndarray) else y._array
+
+        return tree_map(leave, result)
+
+    def _meets_outer(self, node: Node) -> bool:
+        try:
+            reachable([node], self.number, self.number, False)
+        except OuterGraphError:
+            return True
+        return False
+
+
+def _lift(g: Any) -> Value:
+    """A cotangent or tangent as a Value; the recorded nodes keep it, so the caller's array is copied."""
+    return g if isinstance(g, Value) else Value._wrap(g.copy())
+
+
+def _lower(g: Any) -> Any:
+    return g._array if isinstance(g, Value) else g
+
+
+def _conjugated(pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    return [(n, np.conj(g) if g.dtype.kind == "c" else g) for n, g in pairs]
+
+
+def fitted(what: str, g: Any, y: Any) -> Any:
+    """`g` as a cotangent or tangent of `y`: of its shape, cast to its dtype."""
+    kept = g if isinstance(g, Value) or is_array(g) else np.asarray(g)
+    shape, dtype = np.shape(y), y.dtype if hasattr(y, "dtype") else np.result_type(y)
+    if kept.shape != shape:
+        raise ValueError(f"{what} has shape {kept.shape}, expected {shape}")
+    if not is_array(kept.data if isinstance(kept, Value) else kept):
+        raise OperandError(f"{what} is not numeric: dtype {kept.dtype}")
+    if kept.dtype.kind == "c" and dtype.kind != "c":
+        raise OperandError(f"{what} is complex, expected {dtype}; pass its .real")
+    if kept.dtype != dtype:
+        kept = kept.astype(dtype)
+    if isinstance(kept, Value):
+        return kept if kept._node is not None else kept._array
+    return kept[()] if not kept.ndim else kept
