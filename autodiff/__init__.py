@@ -18,6 +18,7 @@ from .buffers import watch
 from .checking import check_grads
 from .errors import (
     AutodiffError,
+    BatchError,
     DetachError,
     GradientMismatchError,
     GraphError,
@@ -45,11 +46,13 @@ from .value import Value
 if TYPE_CHECKING:
     from . import nn, optim
     from .draw import draw_graph
+    from .mapping import vmap
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AutodiffError",
+    "BatchError",
     "DetachError",
     "GradientMismatchError",
     "GraphError",
@@ -78,14 +81,21 @@ __all__ = [
     "supported",
     "value_and_grad",
     "vjp",
+    "vmap",
     "watch",
 ]
+
+
+# What a plain computation does not need, by module: it is loaded at its first use.
+LATE = {"vmap": "mapping"}
 
 
 def __getattr__(name: str) -> Any:
     """Load what a plain computation does not need at its first use."""
     if name in ("nn", "optim"):
         return importlib.import_module(f".{name}", __name__)
+    if name in LATE:
+        return getattr(importlib.import_module(f".{LATE[name]}", __name__), name)
     if name == "draw_graph":
         return importlib.import_module(".draw", __name__).draw_graph
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .batched import Batched
 from .buffers import watching
 from .context import CHECKS, FILLED
 from .convert import describe, is_array
@@ -147,9 +148,7 @@ class Record:
         def cotangent(_: Any) -> Any:
             node, data = next(it)
             g = ends.cotangents.get(node)
-            if g is None:
-                return np.zeros_like(data)[()]
-            return own(g, node in ends.owned)
+            return _result(np.zeros_like(data)[()] if g is None else own(g, node in ends.owned))
 
         return tree_map(cotangent, self.arguments)
 
@@ -176,8 +175,8 @@ class Record:
         def tangent(y: Any) -> Any:
             t = by_node.get(y._node) if isinstance(y, Value) else None
             if t is None:
-                return np.zeros_like(y._array if isinstance(y, Value) else y)[()]
-            return t if isinstance(t, Value) else t.copy()[()]
+                return _result(np.zeros_like(y._array if isinstance(y, Value) else y)[()])
+            return t if isinstance(t, Value) else _result(t.copy()[()])
 
         return self.release(result), tree_map(tangent, result)
 
@@ -193,7 +192,7 @@ class Record:
             if self.outer and y._node is not None:
                 if self.nested or (self.lifted if known else self._meets_outer(y._node)):
                     return y
-            return y._array.copy() if isinstance(y._array, np.ndarray) else y._array
+            return y._array.copy() if isinstance(y._array, np.ndarray) else _result(y._array)
 
         return tree_map(leave, result)
 
@@ -203,6 +202,11 @@ class Record:
         except OuterGraphError:
             return True
         return False
+
+
+def _result(x: Any) -> Any:
+    """An array for the caller; a batch is never seen but inside of a Value."""
+    return Value._wrap(x) if type(x) is Batched else x
 
 
 def _lift(g: Any) -> Value:
