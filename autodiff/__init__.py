@@ -45,6 +45,7 @@ from .value import Value
 if TYPE_CHECKING:
     from . import nn, optim
     from .draw import draw_graph
+    from .sparse import jacobian_sparsity, sparse_hessian, sparse_jacobian
 
 __version__ = "0.1.0"
 
@@ -62,6 +63,7 @@ __all__ = [
     "draw_graph",
     "gelu",
     "grad",
+    "jacobian_sparsity",
     "jvp",
     "leaky_relu",
     "log_softmax",
@@ -74,6 +76,8 @@ __all__ = [
     "silu",
     "softmax",
     "softplus",
+    "sparse_hessian",
+    "sparse_jacobian",
     "stop_gradient",
     "supported",
     "value_and_grad",
@@ -88,4 +92,6 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f".{name}", __name__)
     if name == "draw_graph":
         return importlib.import_module(".draw", __name__).draw_graph
+    if name in ("jacobian_sparsity", "sparse_hessian", "sparse_jacobian"):
+        return getattr(importlib.import_module(".sparse", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
