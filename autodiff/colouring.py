@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["colour_columns"]
+__all__ = ["colour_columns", "colour_symmetric"]
 
 SAMPLE = 64  # rows at which a formula is tried before it is tried on all
 WIDE = 64  # entries in a row, from which on only one formula is tried
@@ -39,6 +39,29 @@ def colour_columns(pattern: Any) -> tuple[Any, int]:
     if best[1] > least and not (sizes == sizes[:1]).all():
         best = min(best, _one_by_one(pattern, np.arange(columns)), key=lambda found: found[1])
     return best
+
+
+def colour_symmetric(pattern: Any) -> tuple[Any, int, Any]:
+    """The same for a symmetric matrix, and which columns are full: an entry in their rows is to be read in their columns.
+
+    A full column gets a colour of its own, and the others are coloured without the rows of these: -1 if nothing is left
+    of them. So one variable that meets all others costs one colour, and not one for each of them (Powell and Toint 1979,
+    doi:10.1137/0716078).
+    """
+    counts = np.diff(pattern.indptr)
+    falling = np.sort(counts)[::-1]
+    few = int(np.argmin(np.arange(len(falling)) + falling)) if len(falling) else 0  # so many are worth their colours
+    full = np.zeros(len(counts), dtype=bool)
+    if few:
+        full[np.argsort(-counts, kind="stable")[:few]] = True
+        keep = np.flatnonzero(~full)
+        found, count = colour_columns(pattern[keep][:, keep])
+        if count + few < falling[0]:
+            colours = np.zeros(len(counts), dtype=np.intp)
+            colours[keep], colours[full] = found if count else -1, count + np.arange(few)
+            return colours, count + few, full
+        full[:] = False
+    return *colour_columns(pattern), full
 
 
 def _by_formula(pattern: Any, counts: Any, k: int) -> Any:

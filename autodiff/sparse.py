@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .colouring import colour_columns
+from .colouring import colour_columns, colour_symmetric
 from .convert import describe, is_array
 from .errors import GraphError, OperandError
 from .patterns import scipy_sparse
@@ -77,7 +77,7 @@ def sparse_hessian(f: Function, argnums: int = 0, *, sparsity: Any = None) -> Fu
      [2. 6. 4.]
      [0. 4. 0.]]
 
-    Coleman and More 1984, doi:10.1007/BF02612334, on why the columns may be coloured as those of any matrix.
+    Powell and Toint 1979, doi:10.1137/0716078.
     """
     def gradient(*args: Any, **kwargs: Any) -> Any:
         record, full = _started("sparse_hessian", f, argnums, args)
@@ -96,7 +96,7 @@ def sparse_hessian(f: Function, argnums: int = 0, *, sparsity: Any = None) -> Fu
                 raise OperandError("sparse_hessian: a complex argument; write f as a function of its .real and .imag")
             pattern = run.pattern() if sparsity is None else run.given(sparsity)
             pattern = pattern.multiply(pattern.T).tocsr()  # what is found on one side only is 0
-            result = run.compressed(pattern, "fwd")
+            result = run.compressed(pattern, "fwd", symmetric=True)
             turned = result.T.tocsr()
             turned.sort_indices()
             result.data = 0.5 * (result.data + turned.data)  # the two differ by rounding
@@ -208,37 +208,39 @@ class _Run:
         found.data = np.ones(found.data.size, dtype=bool)
         return found
 
-    def compressed(self, pattern: Any, mode: Mode) -> Any:
+    def compressed(self, pattern: Any, mode: Mode, symmetric: bool = False) -> Any:
         """The matrix with the entries of `pattern`, from one pass for each colour."""
         rows, columns = np.repeat(np.arange(self.shape[0]), np.diff(pattern.indptr)), pattern.indices
-        mode, colours, count = self.coloured(pattern, mode)
+        if symmetric:
+            colours, count, full = colour_symmetric(pattern)
+            turned = full[rows] & ~full[columns]
+            rows, columns = np.where(turned, columns, rows), np.where(turned, rows, columns)
+        else:
+            mode, colours, count = self.coloured(pattern, mode)
         own, other = (columns, rows) if mode == "fwd" else (rows, columns)
-        own_shape, dtype = (self.x_shape, self.dtype) if mode == "fwd" else (self.y_shape, self.y_dtype)
-        size = math.prod(own_shape)
+        shape, dtype = (self.x_shape, self.dtype) if mode == "fwd" else (self.y_shape, self.y_dtype)
         data = np.zeros(len(rows), dtype=self.y_dtype)
         step = max(AT_ONCE // max(sum(self.shape), 1), 1)
         for first in range(0, count, step):
             among = colours - first
             inside = np.flatnonzero((among >= 0) & (among < step))
-            directions = np.zeros((min(step, count - first), size), dtype=dtype)
+            directions = np.zeros((min(step, count - first), len(colours)), dtype=dtype)
             directions[among[inside], inside] = 1
-            passed = _passes(self.record, self.result, directions.reshape(-1, *own_shape), mode)
+            passed = _passes(self.record, self.result, directions.reshape(-1, *shape), mode)
             passed = passed.reshape(len(directions), -1)
             here = slice(None) if step >= count else np.flatnonzero((among[own] >= 0) & (among[own] < step))
             data[here] = passed[among[own[here]], other[here]]
-        return self.sparse.csr_array((data, columns, pattern.indptr), shape=self.shape)
+        return self.sparse.csr_array((data, pattern.indices, pattern.indptr), shape=self.shape)
 
     def coloured(self, pattern: Any, mode: Mode) -> tuple[Mode, Any, int]:
         """The mode, and the colours of the columns if that is forward, else of the rows."""
         kinds = self.dtype.kind + self.y_dtype.kind
         if mode == "rev" and kinds == "cf":
             raise OperandError(f'{self.name}: mode="rev" with a complex argument and a real result; use mode="fwd"')
-        if mode is None and "c" in kinds:
-            mode = "fwd"
         if mode == "rev":
             return mode, *colour_columns(pattern.T.tocsr())
-        if mode == "fwd":
-            return mode, *colour_columns(pattern)
+        if mode == "fwd" or "c" in kinds:
+            return "fwd", *colour_columns(pattern)
         of_columns = int(np.diff(pattern.indptr).max(initial=0))  # no fewer are possible
         of_rows = int(np.bincount(pattern.indices, minlength=1).max())
         modes: tuple[Mode, Mode] = ("fwd", "rev") if of_columns <= of_rows else ("rev", "fwd")

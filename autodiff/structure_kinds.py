@@ -134,8 +134,8 @@ def mixed(p: Pattern, use: Use) -> Pattern:
 def cumulated(p: Pattern, use: Use) -> Pattern:
     """Each element of the result depends on those up to it along `axis`."""
     axis, places = use.options.get("axis"), np.arange(p.rows.shape[0])
-    shape = places.shape if axis is None or not p.shape else p.shape
-    lines = np.moveaxis(places.reshape(shape), axis if shape == p.shape else 0, -1)
+    shape, axis = (places.shape, 0) if axis is None or not p.shape else (p.shape, axis)
+    lines = np.moveaxis(places.reshape(shape), axis, -1)
     n = lines.shape[-1]
     checked_size(places.size * (n + 1) // 2)
     last, first = np.tril_indices(n)

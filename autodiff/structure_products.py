@@ -90,14 +90,15 @@ def _sparse_product(p: Pattern, a: Letters, other: Any, b: Letters, c: Letters, 
     shape = tuple([size[letter] for letter in c])
     places = {letter: at for letter, at, n in zip(b, np.nonzero(other), other.shape) if n == size[letter]}
     free = [letter for letter in dict.fromkeys((*a, *c)) if letter not in places]
-    count = np.count_nonzero(other)
-    if count * math.prod([size[letter] for letter in free]) > LIMIT:
+    lengths = [size[letter] for letter in free]
+    count, each = np.count_nonzero(other), math.prod(lengths)
+    if count * each > LIMIT:
         return None
-    grid = np.indices([size[letter] for letter in free]).reshape(len(free), -1)
+    grid = np.indices(lengths).reshape(len(free), each)
     index = {letter: at[:, None] for letter, at in places.items()} | {letter: at[None] for letter, at in zip(free, grid)}
 
     def offsets(letters: Letters, lengths: Shape) -> Any:
-        total = np.zeros((count, grid.shape[1]), dtype=np.intp)
+        total = np.zeros((count, each), dtype=np.intp)
         step = 1
         for letter, n in zip(reversed(letters), reversed(lengths)):
             if n > 1:
