@@ -42,11 +42,11 @@ def colour_columns(pattern: Any) -> tuple[Any, int]:
 
 
 def colour_symmetric(pattern: Any) -> tuple[Any, int, Any]:
-    """The same for a symmetric matrix, and which columns are full: an entry in their rows is to be read in their columns.
+    """The same for a symmetric matrix, and which columns are full: what is in their rows is read in their columns.
 
-    A full column gets a colour of its own, and the others are coloured without the rows of these: -1 if nothing is left
-    of them. So one variable that meets all others costs one colour, and not one for each of them (Powell and Toint 1979,
-    doi:10.1137/0716078).
+    A full column gets a colour of its own, and the others are coloured without the rows of these: -1 if nothing is
+    left of them. So one variable that meets all others costs one colour, and not one for each of them (Powell and
+    Toint 1979, doi:10.1137/0716078).
     """
     counts = np.diff(pattern.indptr)
     falling = np.sort(counts)[::-1]
@@ -65,7 +65,7 @@ def colour_symmetric(pattern: Any) -> tuple[Any, int, Any]:
 
 
 def _by_formula(pattern: Any, counts: Any, k: int) -> Any:
-    """Colours `(j + a * (j // n)) mod k` that fit: for a grid with rows of n columns, a lattice; None if there are none."""
+    """Colours `(j + a * (j // n)) mod k` that fit: for a grid with rows of n columns, a lattice; else None."""
     full = np.flatnonzero(counts == k)
     full = full[:: max(len(full) // SAMPLE, 1)]
     sample = pattern.indices[pattern.indptr[full][:, None] + np.arange(k)].astype(np.intp)

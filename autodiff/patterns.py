@@ -15,7 +15,20 @@ import numpy as np
 
 from .errors import GraphError
 
-__all__ = ["LIMIT", "Pattern", "checked_size", "everything", "joined", "numbered", "pooled", "put", "scipy_sparse", "stacked", "taken", "times"]
+__all__ = [
+    "LIMIT",
+    "Pattern",
+    "checked_size",
+    "everything",
+    "joined",
+    "numbered",
+    "pooled",
+    "put",
+    "scipy_sparse",
+    "stacked",
+    "taken",
+    "times",
+]
 
 LIMIT = 1 << 28  # entries, more than a gigabyte: what has so many is not sparse
 
@@ -42,14 +55,14 @@ def checked_size(entries: int) -> int:
     """`entries`, if so many can be held. Raises GraphError if not."""
     if entries > LIMIT:
         raise GraphError(
-            f"the pattern of dependence has {entries:,} entries, which is not sparse: a function mixes most elements, as "
-            "a sum that all of them use does; use jvp or vjp, or pass sparsity= if you know the pattern"
+            f"the pattern of dependence has {entries:,} entries, which is not sparse: a function mixes most elements, "
+            "as a sum that all of them use does; use jvp or vjp, or pass sparsity= if you know the pattern"
         )
     return entries
 
 
 def numbered(shape: Shape, dtype: Any = None) -> Any:
-    """The elements of an array of `shape`, numbered from 1; complex if `dtype` is, so that both parts have the number."""
+    """The elements of an array of `shape`, numbered from 1; if `dtype` is complex in both of their parts."""
     numbers = np.arange(1, math.prod(shape) + 1).reshape(shape)
     return numbers + 1j * numbers if dtype is not None and dtype.kind == "c" else numbers
 

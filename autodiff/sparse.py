@@ -45,8 +45,8 @@ def sparse_jacobian(f: Function, argnums: int = 0, *, sparsity: Any = None, mode
      [0. 3. 2.]]
 
     Raises OperandError unless argument and result are arrays; GraphError if `sparsity` leaves something out, if an
-    outer derivative is under way (the result could not be differentiated), or if the Jacobian is not sparse; ImportError
-    without SciPy. Curtis, Powell and Reid 1974, doi:10.1093/imamat/13.1.117.
+    outer derivative is under way (the result could not be differentiated), or if the Jacobian is not sparse;
+    ImportError without SciPy. Curtis, Powell and Reid 1974, doi:10.1093/imamat/13.1.117.
     """
     if mode not in ("fwd", "rev", None):
         raise OperandError(f'sparse_jacobian: mode={mode!r}; it is "fwd", "rev" or None')
@@ -79,6 +79,7 @@ def sparse_hessian(f: Function, argnums: int = 0, *, sparsity: Any = None) -> Fu
 
     Powell and Toint 1979, doi:10.1137/0716078.
     """
+
     def gradient(*args: Any, **kwargs: Any) -> Any:
         record, full = _started("sparse_hessian", f, argnums, args)
         y = record.run(f, full, kwargs)
@@ -88,6 +89,8 @@ def sparse_hessian(f: Function, argnums: int = 0, *, sparsity: Any = None) -> Fu
             what = f"shape {data.shape} and dtype {data.dtype}" if is_array(data) else describe(y)
             raise GraphError(f"sparse_hessian: {name_of(f)} must return a real scalar, it returned {what}")
         return record.back([y], [np.ones_like(data)])[0]
+
+    gradient.__name__ = name_of(f)  # for messages
 
     def hessian(*args: Any, **kwargs: Any) -> Any:
         run = _Run("sparse_hessian", gradient, argnums, args, kwargs)
@@ -144,7 +147,9 @@ def _started(name: str, f: Function, argnums: Any, args: tuple[Any, ...]) -> tup
         raise OperandError(f"{name}: argnums={argnums!r}, but {name_of(f)} was called with {len(args)} arguments")
     at %= len(args)
     if isinstance(args[at], (list, tuple, dict)):
-        raise OperandError(f"{name}: argument {at} is a {type(args[at]).__name__}; pass one array, as np.concatenate makes")
+        raise OperandError(
+            f"{name}: argument {at} is a {type(args[at]).__name__}; pass one array, as np.concatenate makes"
+        )
     record = Record(name, [args[at]], [at])
     return record, [*args[:at], record.arguments[0], *args[at + 1 :]]
 
@@ -173,8 +178,8 @@ class _Run:
 
     def outer(self) -> GraphError:
         return GraphError(
-            f"{self.name}: an outer derivative is under way, and would be lost in a SciPy matrix; use jvp or vjp there, "
-            "or pass .detach() of what is tracked"
+            f"{self.name}: an outer derivative is under way, and would be lost in a SciPy matrix; use jvp or vjp "
+            "there, or pass .detach() of what is tracked"
         )
 
     def pattern(self) -> Any:
@@ -200,8 +205,8 @@ class _Run:
         entries = sparsity if stored else np.asarray(sparsity)
         if entries.shape != self.shape or entries.dtype.kind not in "biufc":
             raise OperandError(
-                f"{self.name}: sparsity has shape {entries.shape} and dtype {entries.dtype}; a SciPy matrix or an array "
-                f"of truth values of shape {self.shape} is needed, (size of the result, size of the argument)"
+                f"{self.name}: sparsity has shape {entries.shape} and dtype {entries.dtype}; a SciPy matrix or an "
+                f"array of truth values of shape {self.shape} is needed, (size of the result, size of the argument)"
             )
         found = self.sparse.csr_array(entries if stored else entries != 0, copy=True)
         found.sum_duplicates()
@@ -257,13 +262,13 @@ class _Run:
         wrong = abs(found - expected) > np.sqrt(np.finfo(self.y_dtype).eps) * size
         if wrong.any():
             raise GraphError(
-                f"{self.name}: sparsity= leaves out entries that are not 0; row {int(np.argmax(wrong))} of the matrix, for "
-                "one, disagrees with a derivative in a random direction"
+                f"{self.name}: sparsity= leaves out entries that are not 0; row {int(np.argmax(wrong))} of the matrix, "
+                "for one, disagrees with a derivative in a random direction"
             )
 
 
 def _passes(record: Record, result: Any, directions: Any, mode: Mode) -> Any:
-    """The derivatives of `result` in a stack of directions, or with mode="rev" those pulled back from a stack of them."""
+    """The derivatives of `result` in a stack of directions, or those pulled back from a stack of them."""
     if mode == "fwd":
         return np.stack([record.forward(result, [t])[1] for t in directions])
     pulled = np.stack([record.back([result], [g])[0] for g in directions])

@@ -6,7 +6,6 @@ this point is in it. What f treats as constant, such as an array of indices or a
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np

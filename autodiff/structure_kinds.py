@@ -30,7 +30,7 @@ Shape = tuple[int, ...]
 
 
 class Use:
-    """How a node uses one of its operands: the case, which operand it is, what was saved, the result's shape if known."""
+    """How a node uses an operand: its case, which operand it is, what was saved, the result's shape if known."""
 
     def __init__(self, case: Case, index: int, known: dict[str, Any], out: Shape | None) -> None:
         self.case, self.index, self.known, self.out = case, index, known, out

@@ -14,7 +14,7 @@ import numpy as np
 from .patterns import LIMIT, Pattern, joined, numbered, pooled, taken, times
 from .structure_kinds import Use
 
-__all__ = ["cross", "dot", "einsum", "matmul", "convolution"]
+__all__ = ["convolution", "cross", "dot", "einsum", "matmul"]
 
 Shape = tuple[int, ...]
 Letters = tuple[Any, ...]
@@ -52,7 +52,7 @@ def _dot_letters(m: int, n: int) -> tuple[Letters, Letters, Letters]:
 def _other(use: Use) -> tuple[Any, Shape]:
     """The other operand, or None if it is no constant, and its shape."""
     name = "yx"[use.index]
-    other = use.known.get(name)
+    other: Any = use.known.get(name)
     if use.case.count > 1:
         return None, use.known["s" + name].shape
     return (other if isinstance(other, (np.ndarray, np.generic, int, float, complex)) else None), np.shape(other)
@@ -77,12 +77,11 @@ def _product(p: Pattern, use: Use, letters: Callable[[int, int], tuple[Letters, 
     return pooled(p, _aligned(numbers, kept, a, p.shape), numbers.shape, _aligned(numbers, kept, c, use.out))
 
 
-def _aligned(numbers: Any, letters: Any, wanted: Letters, shape: Shape) -> Any:
+def _aligned(numbers: Any, letters: dict[Any, int], wanted: Letters, shape: Shape) -> Any:
     """An array with the axes `letters`, broadcast to one of `shape` with the axes `wanted`."""
     held = [*letters]
     numbers = numbers.transpose(sorted(range(len(held)), key=lambda i: wanted.index(held[i])))
-    places = {letter: n for letter, n in zip(held, [letters[x] for x in held])}
-    return np.broadcast_to(numbers.reshape([places.get(letter, 1) for letter in wanted]), shape)
+    return np.broadcast_to(numbers.reshape([letters.get(letter, 1) for letter in wanted]), shape)
 
 
 def _sparse_product(p: Pattern, a: Letters, other: Any, b: Letters, c: Letters, size: dict[Any, int]) -> Pattern | None:
@@ -95,7 +94,9 @@ def _sparse_product(p: Pattern, a: Letters, other: Any, b: Letters, c: Letters, 
     if count * each > LIMIT:
         return None
     grid = np.indices(lengths).reshape(len(free), each)
-    index = {letter: at[:, None] for letter, at in places.items()} | {letter: at[None] for letter, at in zip(free, grid)}
+    index = {letter: at[:, None] for letter, at in places.items()} | {
+        letter: at[None] for letter, at in zip(free, grid)
+    }
 
     def offsets(letters: Letters, lengths: Shape) -> Any:
         total = np.zeros((count, each), dtype=np.intp)

@@ -5,6 +5,7 @@ in no table is unknown: each element of its result depends on each element of it
 say too much, and never too little.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -53,7 +54,8 @@ Structure = Callable[[Pattern, Use], Pattern]
 
 def pad(p: Pattern, use: Use) -> Pattern:
     """In a frame of constants."""
-    return taken(p, framed(numbered(p.shape), use.options["widths"], 0))
+    frame: Any = framed
+    return taken(p, frame(numbered(p.shape), use.options["widths"], 0))
 
 
 def triangle(p: Pattern, use: Use) -> Pattern:
@@ -80,7 +82,7 @@ def folded_in_half(p: Pattern, use: Use) -> Pattern:
 def segments(p: Pattern, use: Use) -> Pattern:
     """Sums of segments, if none overlap."""
     indices = use.options["indices"]
-    return gathered(p, use) if all(i < j for i, j in zip(indices, indices[1:])) else mixed(p, use)
+    return gathered(p, use) if all(i < j for i, j in itertools.pairwise(indices)) else mixed(p, use)
 
 
 def powers(p: Pattern, use: Use) -> Pattern:

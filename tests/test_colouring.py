@@ -137,7 +137,7 @@ def test_full_columns_of_symmetric_patterns_cost_one_colour_each() -> None:
     matrix = banded(n, -1, 0, 1).toarray()
     assert colour_symmetric(sparse.csr_array(matrix))[1] == 3
     matrix[7] = matrix[:, 7] = matrix[30] = matrix[:, 30] = True
-    colours, count, full = colour_symmetric(sparse.csr_array(matrix))
+    _, count, full = colour_symmetric(sparse.csr_array(matrix))
     assert count == 5
     assert np.flatnonzero(full).tolist() == [7, 30]
     assert colour_symmetric(sparse.csr_array(np.ones((6, 6))))[1] == 6

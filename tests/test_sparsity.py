@@ -14,6 +14,7 @@ from test_rules import differentiable, is_smooth, rows
 
 import autodiff as ad
 from autodiff import structures
+from autodiff.record import Record
 from autodiff.rule import RULES
 
 Array = np.ndarray[Any, Any]
@@ -29,13 +30,23 @@ def quiet() -> Iterator[None]:
 
 def dense_jacobian(f: Callable[..., Any], x: Any) -> Array:
     """Column by column, with `jvp`."""
-    out = np.asarray(f(x))
+    out = np.asarray(f(np.copy(x)[()]))
     columns = []
     for j in range(np.size(x)):
         e = np.zeros(np.size(x), dtype=np.asarray(x).dtype)
         e[j] = 1
         columns.append(np.asarray(ad.jvp(f, (x,), (e.reshape(np.shape(x))[()],))[1]).reshape(-1))
     return np.array(columns).T.reshape(out.size, np.size(x))
+
+
+def pushed_jacobian(f: Callable[..., Any], x: Any) -> Array:
+    """The same from one run of f: `jvp` would run it for each column."""
+    run = Record("test", [x])
+    y = run.run(f, run.arguments, {})
+    units = np.eye(np.size(x), dtype=np.asarray(x).dtype).reshape(np.size(x), *np.shape(x))
+    columns = [np.asarray(run.forward(y, [e])[1]).reshape(-1) for e in units]
+    run.forget(())
+    return np.array(columns).T.reshape(y.size, np.size(x))
 
 
 def pattern(f: Callable[..., Any], x: Any) -> Array:
@@ -45,7 +56,7 @@ def pattern(f: Callable[..., Any], x: Any) -> Array:
 
 def assert_within(f: Callable[..., Any], x: Any) -> None:
     """No entry of the Jacobian is outside of the pattern."""
-    found, jacobian = pattern(f, x), dense_jacobian(f, x)
+    found, jacobian = pattern(f, x), pushed_jacobian(f, x)
     assert found.shape == jacobian.shape
     outside = (jacobian != 0) & ~np.isnan(jacobian) & ~found
     assert not outside.any(), f"{np.argwhere(outside)[:3].tolist()} of {found.shape}"
@@ -74,11 +85,11 @@ def test_first_order(row: Row) -> None:
 @rows(lambda row: row.complex and is_smooth(row))
 def test_first_order_complex(row: Row) -> None:
     def check(case: Case) -> None:
-        for operands in two_points(case, np.complex128):
-            for i in case.differentiable:
-                f, x = partial(case, operands, (i,)), operands[i]
-                assert_within(f, x)
-                assert_within(lambda y, f=f, x=x: f(x + 1j * (y - x)), x)  # in the direction of the imaginary axis
+        first, second = two_points(case, np.complex128)
+        for i in case.differentiable:
+            assert_within(partial(case, first, (i,)), first[i])
+            f, x = partial(case, second, (i,)), second[i]
+            assert_within(lambda y, f=f, x=x: f(x + 1j * (y - x)), x)  # in the direction of the imaginary axis
 
     over(differentiable(row, np.complex128), check)
 
@@ -111,7 +122,7 @@ def test_second_order(row: Row) -> None:
             assert_within(ad.grad(phi), operands[i])
 
     cases = differentiable(row, empty=False)
-    over(cases[:: max(len(cases) // 12, 1)] or cases, check) if cases else None
+    over(cases[:: max(len(cases) // 6, 1)], check) if cases else None
 
 
 def test_every_structure_is_of_a_rule() -> None:
