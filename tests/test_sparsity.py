@@ -181,6 +181,27 @@ def through_views(u: Any) -> Any:
     return grid
 
 
+def written_parts(u: Any) -> Any:
+    z = np.zeros(4, complex)
+    z.real[1:3] = u[:2]
+    z.imag[2:] = u[2:4]
+    return z
+
+
+def written_otherwise(u: Any) -> Any:
+    grid, point = np.zeros((3, 3)), np.zeros(())
+    np.fill_diagonal(grid, u[:3])
+    np.put(grid, [1, 2], u[3:5])
+    np.multiply(u[5:8], u[8:11], out=grid[2])
+    point[()] = u[11]
+    return grid + point
+
+
+def derivatives(u: Any) -> Any:
+    along = ad.jvp(lambda v: v[1:] * v[:-1], (u,), (np.ones(12),))[1]
+    return along * ad.vjp(lambda v: v[1:] ** 3, u)[1](u[:-1])[0][1:]
+
+
 def laplacian(u: Any) -> Any:
     u = u.reshape(3, -1)
     p = np.pad(u, 1)
@@ -278,6 +299,10 @@ EXACT: dict[str, Callable[[Any], Any]] = {  # of twelve numbers
     "overwritten": overwritten,
     "recurrence": recurrence,
     "through views": through_views,
+    "written parts": written_parts,
+    "written otherwise": written_otherwise,
+    "derivatives": derivatives,
+    "itself": lambda u: u,
     "laplacian": laplacian,
     "laplacian by slices": by_slices,
     "constant": lambda u: np.concatenate([u[:1] * 0 + 1, np.ones(3)])[1:],
@@ -293,7 +318,9 @@ def test_exact(name: str) -> None:
     np.testing.assert_array_equal(pattern(f, rng.uniform(0.5, 2.0, 12)), np.any(jacobians, axis=0))
 
 
-SMOOTH = {name: f for name, f in EXACT.items() if name not in ("fft of rows", "real and imag", "astype")}
+SMOOTH = {
+    name: f for name, f in EXACT.items() if name not in ("fft of rows", "real and imag", "astype", "written parts")
+}
 LOOSE = {"matrix times matrix", "overwritten"}  # the gradient's graph has a factor that is always 0
 
 
