@@ -13,7 +13,8 @@ import numpy as np
 __all__ = ["colour_columns", "colour_symmetric"]
 
 SAMPLE = 64  # rows at which a formula is tried before it is tried on all
-WIDE = 64  # entries in a row, from which on only one formula is tried
+WIDE = 32  # entries in a row, from which on only one formula is tried
+TRIES = 8  # formulas that fit the sample and are tried on all rows
 STEPS = 48  # distances between the entries of a row that are tried as the length of a grid's rows
 
 
@@ -73,13 +74,16 @@ def _by_formula(pattern: Any, counts: Any, k: int) -> Any:
     steps = np.unique(np.abs(middle[:, None] - middle))[1:]
     steps = steps[np.argsort(np.abs(steps - np.sqrt(pattern.shape[1])), kind="stable")]  # no grid is very long and thin
     shifts = np.arange(k if k <= WIDE else 1).reshape(-1, 1, 1)
-    j = np.arange(pattern.shape[1])
+    j, tries = np.arange(pattern.shape[1]), 0
     for n in [pattern.shape[1], *steps[:STEPS].tolist()]:
         tried = np.sort((sample + shifts * (sample // n)) % k, axis=-1)
         for a in np.flatnonzero((tried == np.arange(k)).all(axis=(1, 2))):  # k different ones of k
             colours = (j + a * (j // n)) % k
             if _fits(pattern, counts, colours, k):
                 return colours
+            tries += 1
+            if tries == TRIES:
+                return None
             if n == pattern.shape[1]:
                 break  # a makes no difference
     return None
