@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from . import nn, optim
     from .draw import draw_graph
     from .mapping import vmap
+    from .sparse import jacobian_sparsity, sparse_hessian, sparse_jacobian
 
 __version__ = "0.1.0"
 
@@ -65,6 +66,7 @@ __all__ = [
     "draw_graph",
     "gelu",
     "grad",
+    "jacobian_sparsity",
     "jvp",
     "leaky_relu",
     "log_softmax",
@@ -77,6 +79,8 @@ __all__ = [
     "silu",
     "softmax",
     "softplus",
+    "sparse_hessian",
+    "sparse_jacobian",
     "stop_gradient",
     "supported",
     "value_and_grad",
@@ -87,7 +91,7 @@ __all__ = [
 
 
 # What a plain computation does not need, by module: it is loaded at its first use.
-LATE = {"vmap": "mapping"}
+LATE = {"vmap": "mapping", **dict.fromkeys(["jacobian_sparsity", "sparse_hessian", "sparse_jacobian"], "sparse")}
 
 
 def __getattr__(name: str) -> Any:

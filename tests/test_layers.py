@@ -30,6 +30,7 @@ LAYERS = [
     "batching.loop batching.axes batching.bodies batching.creation batching.indexing batching.levels batching.linalg",
     "batching.products batching.shapes batching.sorting batching",
     "record modes nans transform transforms mapping checking supported",
+    "patterns structure_kinds structure_products structure_special structures sparsity colouring sparse",
     "draw_layout draw",
     "nn.module nn.layers nn.losses nn",
     "optim.optimizer optim.sgd optim.adam optim",
@@ -40,7 +41,8 @@ ORDER = " ".join(LAYERS).split()
 GROUND = ORDER[: ORDER.index("rules") + 1]
 ENGINE = ["value", "tape", "rule", "dispatch", "operators"]
 TABLES = [name for name in ORDER if name.startswith("rules.")]
-LAZY = ["batching", "draw", "mapping", "nn", "numpy", "optim"]  # loaded at first use
+LAZY = ["batching", "draw", "mapping", "nn", "numpy", "optim", "patterns", "sparse"]  # loaded at first use
+OPTIONAL = {"patterns": "scipy"}  # of an extra, imported inside a function that says so if it is missing
 
 
 def module_name(path: Path) -> str:
@@ -131,7 +133,15 @@ def test_the_ground_knows_no_graph(name: str) -> None:
 @modules
 def test_only_numpy_and_the_standard_library(name: str) -> None:
     outside = {module.partition(".")[0] for module, _ in imported(name) if not module.startswith(".")}
-    assert outside <= {"numpy", *sys.stdlib_module_names}, f"{name} imports {outside}"
+    allowed = {"numpy", OPTIONAL.get(name, "numpy"), *sys.stdlib_module_names}
+    assert outside <= allowed, f"{name} imports {outside}"
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_extras_are_imported_when_needed(name: str) -> None:
+    """Not at the top of a module, where a computation without them would fail."""
+    top = [n for n in TREES[name].body if isinstance(n, (ast.Import, ast.ImportFrom))]
+    assert not [n.lineno for n in top if OPTIONAL[name] in ast.unparse(n)]
 
 
 @modules
