@@ -19,7 +19,7 @@ ROOT = Path(autodiff.__file__).parent
 # From the ground up: a module imports only from above it in this list. It knows arrays first, then rules, then the
 # graph, then Values, then what is built with them.
 LAYERS = [
-    "errors spec tree codegen box context",
+    "errors spec box tree codegen context",
     "arrays case many regions rule convert nested",
     "rules.special rules.elementwise rules.scimath rules.activations rules.reduce rules.sort",
     "rules.statistics rules.nan rules.shape rules.join rules.index rules.pad rules.einsum rules.contract",
@@ -27,9 +27,9 @@ LAYERS = [
     "rules.linalg rules.nondiff rules",
     "tape constants taint arguments views mutation outputs plain dispatch inplace ufuncs ends",
     "operators binary flat attributes methods copies value states creation stand_ins buffers",
-    "record modes nans transform transforms checking supported",
+    "record modes nans transform argnums transforms checking supported",
     "draw_layout draw",
-    "nn.module nn.layers nn.losses nn",
+    "nn.replace nn.module nn.layers nn.losses nn",
     "optim.optimizer optim.sgd optim.adam optim",
     "numpy._info numpy._lift numpy._standard numpy.linalg numpy.fft numpy",
     "autodiff",
