@@ -40,12 +40,13 @@ from .rules.activations import (
     softplus,
 )
 from .supported import supported
-from .transforms import grad, jvp, value_and_grad, vjp
+from .transforms import elementwise_grad, grad, hvp, jvp, linearize, value_and_grad, vhp, vjp
 from .value import Value
 
 if TYPE_CHECKING:
     from . import nn, optim
     from .draw import draw_graph
+    from .jacobians import hessian, jacfwd, jacobian, jacrev
     from .mapping import vmap
     from .sparse import jacobian_sparsity, sparse_hessian, sparse_jacobian
 
@@ -64,11 +65,18 @@ __all__ = [
     "check_grads",
     "debug_nans",
     "draw_graph",
+    "elementwise_grad",
     "gelu",
     "grad",
+    "hessian",
+    "hvp",
+    "jacfwd",
+    "jacobian",
     "jacobian_sparsity",
+    "jacrev",
     "jvp",
     "leaky_relu",
+    "linearize",
     "log_softmax",
     "logsumexp",
     "nn",
@@ -84,6 +92,7 @@ __all__ = [
     "stop_gradient",
     "supported",
     "value_and_grad",
+    "vhp",
     "vjp",
     "vmap",
     "watch",
@@ -91,7 +100,11 @@ __all__ = [
 
 
 # What a plain computation does not need, by module: it is loaded at its first use.
-LATE = {"vmap": "mapping", **dict.fromkeys(["jacobian_sparsity", "sparse_hessian", "sparse_jacobian"], "sparse")}
+LATE = {
+    **dict.fromkeys(["hessian", "jacfwd", "jacobian", "jacrev"], "jacobians"),
+    **dict.fromkeys(["jacobian_sparsity", "sparse_hessian", "sparse_jacobian"], "sparse"),
+    "vmap": "mapping",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -157,6 +157,11 @@ class Record:
 
     def back(self, outputs: Sequence[Any], seeds: Sequence[Any]) -> list[Any]:
         """Cotangents of the arguments, in their containers, given cotangents of the outputs."""
+        gradients = self.pull(outputs, seeds)
+        return [tree_map(gradients.__getitem__, skeleton) for skeleton in self.skeletons]
+
+    def pull(self, outputs: Sequence[Any], seeds: Sequence[Any]) -> list[Any]:
+        """Cotangents of the inputs."""
         pairs = [
             (y._node, g) for y, g in zip(outputs, seeds, strict=True) if isinstance(y, Value) and y._node is not None
         ]
@@ -176,7 +181,7 @@ class Record:
         for node, data in self.inputs:
             g = ends.cotangents.get(node)
             gradients.append(_result(np.zeros_like(data)[()] if g is None else own(g, node in ends.owned)))
-        return [tree_map(gradients.__getitem__, skeleton) for skeleton in self.skeletons]
+        return gradients
 
     def directions(self, primals: Any, tangents: Any) -> list[Any]:
         """The tangents of the inputs, given those of the arguments."""
@@ -191,8 +196,12 @@ class Record:
 
     def forward(self, result: Any, ts: Sequence[Any]) -> tuple[Any, Any]:
         """The outputs and their tangents, in the result's containers."""
-        outputs = [y for y in leaves(result, result=True) if isinstance(y, Value) and y._node is not None]
-        nodes: list[Any] = [y._node for y in outputs]
+        pushed = iter(self.push([*leaves(result, result=True)], ts))
+        return self.release(result), tree_map(lambda _: next(pushed), result, result=True)
+
+    def push(self, outputs: Sequence[Any], ts: Sequence[Any]) -> list[Any]:
+        """The tangents of the outputs, given those of the inputs."""
+        nodes: list[Any] = [y._node for y in outputs if isinstance(y, Value) and y._node is not None]
         lifted = self.outer and self.nested
         bounds: dict[str, Any] = {"floor": self.number, "top": self.number, "wrap": Value._wrap}
 
@@ -215,7 +224,7 @@ class Record:
                 return _result(np.zeros_like(y._array if isinstance(y, Value) else y)[()])
             return t if isinstance(t, Value) else _result(t.copy()[()])
 
-        return self.release(result), tree_map(tangent, result, result=True)
+        return [*map(tangent, outputs)]
 
     def release(self, result: Any, known: bool = False) -> Any:
         """What f returned, for the caller: arrays of its own, unless an outer derivative may need Values.

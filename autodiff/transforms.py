@@ -1,4 +1,4 @@
-"""grad, value_and_grad, vjp, jvp: functions in, functions of their derivatives out.
+"""grad, vjp, jvp and what is made of one walk each: functions in, functions of their derivatives out.
 
 Each transform hands `f` Values with fresh nodes, lets it record, and walks the nodes. To nest, it only
 has to know which nodes are its own: those newer than its inputs. If the walk meets an operand that is
@@ -18,10 +18,10 @@ from .convert import describe, is_array
 from .errors import GraphError, OperandError
 from .record import Record, fitted_all
 from .transform import name_of, transform
-from .tree import leaves
+from .tree import leaves, tree_map
 from .value import Value
 
-__all__ = ["grad", "jvp", "value_and_grad", "vjp"]
+__all__ = ["elementwise_grad", "grad", "gradient_in", "hvp", "jvp", "linearize", "value_and_grad", "vhp", "vjp"]
 
 Function = Callable[..., Any]
 Positions = int | str | Sequence[int | str]
@@ -85,6 +85,12 @@ def _value_and_grad(name: str, f: Function, argnums: Positions, has_aux: bool) -
     return value_and_gradient
 
 
+def gradient_in(name: str, f: Function, argnums: Positions) -> Function:
+    """The gradient as a part of the transform `name`, which messages are to name."""
+    with_value = _value_and_grad(name, f, argnums, False)
+    return lambda *args, **kwargs: with_value(*args, **kwargs)[1]
+
+
 def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     """`f(*primals)`, and the function that pulls a cotangent of the result back to the primals.
 
@@ -127,6 +133,124 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     pushed = record.forward(result, ts)
     record.forget(pushed)
     return pushed
+
+
+def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
+    """`f(*primals)`, and the function that maps tangents of the primals to the tangent of the result.
+
+    f runs once; its graph is kept, and each call walks it forward.
+
+    >>> y, push = linearize(np.sin, np.array([0.0, 1.0]))
+    >>> push(np.array([2.0, 0.0]))
+    array([2., 0.])
+
+    Raises OperandError for integer primals and for results that are no arrays.
+    """
+    record = Record("linearize", primals)
+    result = record.run(f, record.arguments, {})
+    _check_numbers("linearize", f, leaves(result, result=True))
+    result = tree_map(lambda y: Value._wrap(y._array, y._node) if isinstance(y, Value) else y, result, result=True)
+
+    def push(*tangents: Any) -> Any:
+        return record.forward(result, record.directions(primals, tangents))[1]
+
+    released = record.release(result)
+    record.forget(released)
+    return released, push
+
+
+@transform
+def hvp(f: Function, argnums: Positions = 0) -> Function:
+    """The Hessian of a scalar-valued `f`, times a vector: `hvp(f)(*args, v)`, where v is like the argument.
+
+    Forward over reverse: the cost is that of a few gradients, whatever the size of the argument.
+
+    >>> hvp(lambda x: (x**3).sum())(np.array([1.0, 2.0]), np.array([1.0, 10.0]))
+    array([  6., 120.])
+
+    Raises GraphError if `f` is not scalar-valued, OperandError for integer arguments.
+    """
+    chosen, gradient = Argnums("hvp", f, argnums), gradient_in("hvp", f, argnums)
+
+    def product(*args: Any, **kwargs: Any) -> Any:
+        args, v = _with_vector("hvp", f, args)
+        keys = chosen.keys(args, kwargs)
+        given = chosen.take(args, kwargs, keys)
+        record = Record("hvp", given, keys)
+        ts = record.directions(given, [v] if chosen.single else v)
+        result = record.run(gradient, *chosen.put(args, kwargs, keys, record.arguments))
+        pushed = record.forward(result, ts)[1]
+        record.forget(pushed)
+        return pushed
+
+    return product
+
+
+@transform
+def vhp(f: Function, argnums: Positions = 0) -> Function:
+    """A vector times the Hessian of a scalar-valued `f`: `vhp(f)(*args, v)`, reverse over reverse.
+
+    The Hessian is symmetric, so this is `hvp(f)(*args, v)`, which is faster most of the time and may round otherwise.
+
+    >>> vhp(lambda x: (x**3).sum())(np.array([1.0, 2.0]), np.array([1.0, 10.0]))
+    array([  6., 120.])
+
+    Raises GraphError if `f` is not scalar-valued, OperandError for integer arguments.
+    """
+    chosen, gradient = Argnums("vhp", f, argnums), gradient_in("vhp", f, argnums)
+
+    def product(*args: Any, **kwargs: Any) -> Any:
+        args, v = _with_vector("vhp", f, args)
+        keys = chosen.keys(args, kwargs)
+        record = Record("vhp", chosen.take(args, kwargs, keys), keys)
+        result = record.run(gradient, *chosen.put(args, kwargs, keys, record.arguments))
+        outputs = [*leaves(result, result=True)]
+        pulled = record.back(outputs, fitted_all("vhp: vector", result, v, outputs, result=True))
+        record.forget(pulled)
+        return chosen.pack(pulled)
+
+    return product
+
+
+def _with_vector(name: str, f: Function, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
+    if len(args) < 2:
+        raise OperandError(
+            f"{name}: {len(args)} arguments; call it as {name}({name_of(f)})(*args, v), with the vector as the last one"
+        )
+    return args[:-1], args[-1]
+
+
+@transform
+def elementwise_grad(f: Function, argnums: Positions = 0) -> Function:
+    """The derivative of an `f` that works element by element, at each element of its argument.
+
+    >>> elementwise_grad(np.square)(np.array([1.0, 2.0, 3.0]))
+    array([2., 4., 6.])
+
+    Each output may depend on the element in its own place only, which is not checked: in general the result is the sum
+    of the derivatives of all outputs. For complex numbers it is df/dz.
+
+    Raises OperandError if the result has another shape than the argument, or for integer arguments.
+    """
+    chosen = Argnums("elementwise_grad", f, argnums)
+
+    def derivative(*args: Any, **kwargs: Any) -> Any:
+        keys = chosen.keys(args, kwargs)
+        record = Record("elementwise_grad", chosen.take(args, kwargs, keys), keys)
+        result = record.run(f, *chosen.put(args, kwargs, keys, record.arguments))
+        _check_numbers("elementwise_grad", f, [result])
+        for x in record.values:
+            if np.shape(x) != np.shape(result):
+                raise OperandError(
+                    f"elementwise_grad: {name_of(f)} made shape {np.shape(result)} of an argument of shape {x.shape}, "
+                    "so it does not work element by element; use jacobian"
+                )
+        seed = np.ones_like(result._array) if isinstance(result, Value) else None
+        gradients = record.back([result], [seed])
+        record.forget(gradients)
+        return chosen.pack(tree_map(lambda g: np.conj(g) if g.dtype.kind == "c" else g, gradients))
+
+    return derivative
 
 
 def _split_aux(name: str, f: Function, result: Any) -> tuple[Any, Any]:

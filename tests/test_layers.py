@@ -29,7 +29,7 @@ LAYERS = [
     "operators binary flat attributes methods copies value states creation stand_ins buffers",
     "batching.loop batching.axes batching.bodies batching.creation batching.indexing batching.levels batching.linalg",
     "batching.products batching.shapes batching.sorting batching",
-    "record modes nans transform argnums transforms mapping checking supported",
+    "record modes nans transform argnums transforms mapping jacobians checking supported",
     "patterns structure_kinds structure_products structure_special structures sparsity colouring sparse",
     "draw_layout draw",
     "nn.replace nn.module nn.layers nn.losses nn",
@@ -41,7 +41,7 @@ ORDER = " ".join(LAYERS).split()
 GROUND = ORDER[: ORDER.index("rules") + 1]
 ENGINE = ["value", "tape", "rule", "dispatch", "operators"]
 TABLES = [name for name in ORDER if name.startswith("rules.")]
-LAZY = ["batching", "draw", "mapping", "nn", "numpy", "optim", "patterns", "sparse"]  # loaded at first use
+LAZY = ["batching", "draw", "jacobians", "mapping", "nn", "numpy", "optim", "patterns", "sparse"]  # loaded at first use
 OPTIONAL = {"patterns": "scipy"}  # of an extra, imported inside a function that says so if it is missing
 
 
