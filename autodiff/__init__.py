@@ -44,6 +44,7 @@ from .value import Value
 
 if TYPE_CHECKING:
     from . import nn, optim
+    from .checkpointing import checkpoint
     from .draw import draw_graph
 
 __version__ = "0.1.0"
@@ -58,6 +59,7 @@ __all__ = [
     "OperandError",
     "Value",
     "check_grads",
+    "checkpoint",
     "debug_nans",
     "draw_graph",
     "gelu",
@@ -81,11 +83,13 @@ __all__ = [
     "watch",
 ]
 
+LATE = {"checkpoint": "checkpointing", "draw_graph": "draw"}
+
 
 def __getattr__(name: str) -> Any:
     """Load what a plain computation does not need at its first use."""
     if name in ("nn", "optim"):
         return importlib.import_module(f".{name}", __name__)
-    if name == "draw_graph":
-        return importlib.import_module(".draw", __name__).draw_graph
+    if name in LATE:
+        return getattr(importlib.import_module(f".{LATE[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

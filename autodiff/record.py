@@ -23,7 +23,7 @@ from .tree import leaves, tree_map
 from .value import Value
 from .views import has_place, make_place, stale
 
-__all__ = ["Record", "fitted"]
+__all__ = ["Record", "fitted", "input_node"]
 
 Function = Callable[..., Any]
 
@@ -49,7 +49,7 @@ class _Input:
 IDENTITY = Rule(np.positive, "elementwise", (lambda g: g,)).case((0,), False)
 
 
-def _input_node(outer: Node | None, shared: int) -> Node:
+def input_node(outer: Node | None, shared: int) -> Node:
     """A node for an argument of a transform; linked to `outer` if that is tracked in its own right."""
     n = Node()
     n.number = shared
@@ -88,7 +88,7 @@ class Record:
             data = data[()] if not data.ndim else data.copy(order="K")
         outer = x._node if self.outer and isinstance(x, Value) else None
         self.nested = self.nested or outer is not None
-        node = _input_node(outer, self.number)
+        node = input_node(outer, self.number)
         value = Value._wrap(data, node)
         if has_place(x) if isinstance(x, Value) else isinstance(x, np.ndarray) and not x.ndim:
             make_place(value)

@@ -45,8 +45,7 @@ number = itertools.count(1).__next__
 SMALL = 4096  # bytes, up to which adding in place costs more than a new array
 LEAF = 0  # the number of every leaf: older than any operation, whenever it was made
 
-float64 = np.float64
-ndarray = np.ndarray
+float64, ndarray = np.float64, np.ndarray
 
 
 class Node:
@@ -124,14 +123,15 @@ def walk_back(
     free: bool = False,
     wrap: Callable[[Any, Node | None], Any] | None = None,
     prune: bool = False,
+    flag: Any = None,
 ) -> Ends:
     """Pull cotangents from the nodes of `seeds` back to the leaves and to nodes numbered `floor..top`.
 
     `wrap(data, node)` makes the walk a lifted one; `free` drops residuals as they are consumed. An
     operand older than `floor` belongs to an outer derivative: a lifted walk and one with `prune=True`
-    stop there, a raw walk raises OuterGraphError.
+    stop there, a raw walk raises OuterGraphError. `flag`: that of the walk that this one is a part of.
     """
-    flag = _InvalidFlag(g for _, g in seeds)
+    flag = flag or _InvalidFlag(g for _, g in seeds)
     with np.errstate(all="ignore", invalid="call", call=flag):
         if wrap is None:
             return _walk(seeds, floor, top, flag, free, None, prune)
