@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from . import nn, optim
     from .checkpointing import checkpoint
     from .draw import draw_graph
+    from .scan import checkpoint_scan
 
 __version__ = "0.1.0"
 
@@ -60,6 +61,7 @@ __all__ = [
     "Value",
     "check_grads",
     "checkpoint",
+    "checkpoint_scan",
     "debug_nans",
     "draw_graph",
     "gelu",
@@ -83,7 +85,7 @@ __all__ = [
     "watch",
 ]
 
-LATE = {"checkpoint": "checkpointing", "draw_graph": "draw"}
+LATE = {"checkpoint": "checkpointing", "checkpoint_scan": "scan", "draw_graph": "draw"}
 
 
 def __getattr__(name: str) -> Any:

@@ -84,6 +84,10 @@ class Aside:
             made.append(data)
         return tree_map(made.__getitem__, self.template), nodes
 
+    def data(self) -> list[Any]:
+        """What is in each place."""
+        return [self.items[k].data for k in self.order]
+
 
 def _item(x: Any, private: bool, linked: bool) -> Item:
     if isinstance(x, Value):

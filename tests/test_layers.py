@@ -28,7 +28,7 @@ LAYERS = [
     "tape constants taint arguments views mutation outputs plain dispatch inplace ufuncs ends",
     "operators binary flat attributes methods copies value states creation stand_ins buffers",
     "record modes nans transform transforms checking supported",
-    "surroundings replay schedule checkpointing",
+    "surroundings replay schedule checkpointing scan",
     "draw_layout draw",
     "nn.module nn.layers nn.losses nn",
     "optim.optimizer optim.sgd optim.adam optim",
@@ -39,7 +39,7 @@ ORDER = " ".join(LAYERS).split()
 GROUND = ORDER[: ORDER.index("rules") + 1]
 ENGINE = ["value", "tape", "rule", "dispatch", "operators"]
 TABLES = [name for name in ORDER if name.startswith("rules.")]
-LAZY = ["checkpointing", "draw", "nn", "numpy", "optim"]  # loaded at first use
+LAZY = ["checkpointing", "draw", "nn", "numpy", "optim", "scan"]  # loaded at first use
 
 
 def module_name(path: Path) -> str:
