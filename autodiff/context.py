@@ -6,4 +6,4 @@ from typing import Any
 __all__ = ["CHECKS", "FILLED"]
 
 CHECKS: ContextVar[Any] = ContextVar("autodiff_checks", default=None)  # what debug_nans does with each new node
-FILLED: ContextVar[Any] = ContextVar("autodiff_filled", default=None)  # buffers that a transform's f has filled
+FILLED: ContextVar[Any] = ContextVar("autodiff_filled", default=None)  # what f of a transform has filled

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .constants import COPY_LIMIT, is_frozen, sample
-from .context import FILLED
 from .errors import GraphError
 from .many import Pick
 from .rule import Rule
@@ -102,16 +101,12 @@ def _item(x: Any, private: bool, linked: bool) -> Item:
 
 
 def run(f: Callable[..., Any], args: Any, kwargs: Any, recording: Any) -> Any:
-    """Call `f`, recording or not. What it has filled is the business of the transform around, if any."""
-    outer, filled = FILLED.get(), []  # type: ignore[var-annotated]
-    tokens = RECORDING.set(recording), FILLED.set(filled)
+    """Call `f`, recording or not."""
+    token = RECORDING.set(recording)
     try:
         return f(*args, **kwargs)
     finally:
-        RECORDING.reset(tokens[0])
-        FILLED.reset(tokens[1])
-        if outer is not None:
-            outer.extend(filled)
+        RECORDING.reset(token)
 
 
 def roots(result: Any, number: int) -> dict[int, Node]:

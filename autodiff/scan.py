@@ -72,9 +72,9 @@ def checkpoint_scan(step: Function, carry: Any, n: int, *, slots: int | None = N
 
 
 class _Stored(NamedTuple):
-    """A carry before the step `at`, and the states of the random generators."""
+    """A carry, the step that it comes before, and the states of the random generators."""
 
-    at: int
+    before: int
     aside: Aside
     states: list[Any]
 
@@ -196,12 +196,12 @@ class _Scan:
     def bring_forward(self, stack: list[_Stored], i: int) -> _Stored:
         """The carry before step `i`, from the last one in the stack; those in between are stored as slots allow."""
         stored = stack[-1]
-        while stored.at < i:
+        while stored.before < i:
             left = self.slots - len(stack)
-            steps = split(i + 1 - stored.at, left + 1)
+            steps = split(i + 1 - stored.before, left + 1)
             self.surroundings.set(stored.states)
-            aside = self.advance(stored.aside, stored.at, steps)
-            stored = _Stored(stored.at + steps, aside, self.surroundings.states())
+            aside = self.advance(stored.aside, stored.before, steps)
+            stored = _Stored(stored.before + steps, aside, self.surroundings.states())
             if left:
                 stack.append(stored)
         if stack[-1] is stored:
@@ -212,7 +212,7 @@ class _Scan:
         self, stored: _Stored, final: Print, cotangents: dict[int, Any], collect: Function, flag: Any
     ) -> dict[int, Any]:
         """The cotangents of the carry before a step, given those of the one after it."""
-        top, inputs, result = self.record(stored.aside, stored.at, self.tracked)
+        top, inputs, result = self.record(stored.aside, stored.before, self.tracked)
         final.check(NAME, Print(leaves(result)))
         after = [*leaves(result)]
         seeds = [(after[p]._node, g) for p, g in cotangents.items() if isinstance(after[p], Value) and after[p]._node]
