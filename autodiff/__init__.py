@@ -45,9 +45,11 @@ from .value import Value
 
 if TYPE_CHECKING:
     from . import nn, optim
+    from .checkpointing import checkpoint
     from .draw import draw_graph
     from .jacobians import hessian, jacfwd, jacobian, jacrev
     from .mapping import vmap
+    from .scan import checkpoint_scan
     from .sparse import jacobian_sparsity, sparse_hessian, sparse_jacobian
 
 __version__ = "0.1.0"
@@ -63,6 +65,8 @@ __all__ = [
     "OperandError",
     "Value",
     "check_grads",
+    "checkpoint",
+    "checkpoint_scan",
     "debug_nans",
     "draw_graph",
     "elementwise_grad",
@@ -98,10 +102,12 @@ __all__ = [
     "watch",
 ]
 
-
 # What a plain computation does not need, by module: it is loaded at its first use.
 LATE = {
     **dict.fromkeys(["hessian", "jacfwd", "jacobian", "jacrev"], "jacobians"),
+    "checkpoint": "checkpointing",
+    "checkpoint_scan": "scan",
+    "draw_graph": "draw",
     **dict.fromkeys(["jacobian_sparsity", "sparse_hessian", "sparse_jacobian"], "sparse"),
     "vmap": "mapping",
 }
@@ -113,6 +119,4 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f".{name}", __name__)
     if name in LATE:
         return getattr(importlib.import_module(f".{LATE[name]}", __name__), name)
-    if name == "draw_graph":
-        return importlib.import_module(".draw", __name__).draw_graph
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -210,8 +210,8 @@ class Spent:
 
     def pull(self, *_: Any) -> Any:
         raise GraphError(
-            f"the graph behind this {self.rule.name!r} was freed by an earlier backward(); "
-            "call that one with retain_graph=True to walk the graph again"
+            f"the graph behind this {self.rule.name!r} was freed by an earlier backward() or grad(); "
+            "to walk it again, call that one with retain_graph=True, or use vjp"
         )
 
     lift = push = residuals = pull

@@ -14,7 +14,7 @@ from .case import StandIn
 from .errors import GraphError
 from .tape import Node
 
-__all__ = ["COPY_LIMIT", "Checked", "keep"]
+__all__ = ["COPY_LIMIT", "Checked", "is_frozen", "keep", "sample"]
 
 COPY_LIMIT = 65536  # bytes
 SAMPLES = 1024
@@ -24,12 +24,12 @@ def keep(node: Node, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The array that `node` may save in place of the user's `array`."""
     if array.nbytes <= COPY_LIMIT:
         return array.copy(order="K")
-    if not _is_frozen(array):
+    if not is_frozen(array):
         node.case = Checked(node.case, array)
     return array
 
 
-def _is_frozen(array: Any) -> bool:
+def is_frozen(array: Any) -> bool:
     """Whether nobody can write into the memory of `array`: it and all that it is a view of are read-only."""
     while isinstance(array, np.ndarray):
         if array.flags.writeable:
@@ -46,10 +46,10 @@ class Checked(StandIn):
     def __init__(self, case: Any, array: np.ndarray[Any, Any]) -> None:
         super().__init__(case)
         self.array = array
-        self.sample = _sample(array)
+        self.sample = sample(array)
 
     def check(self) -> None:
-        if _sample(self.array) != self.sample:
+        if sample(self.array) != self.sample:
             raise GraphError(
                 f"an array of shape {self.array.shape} was written to after {self.rule.name!r} "
                 "used it and before the derivative needed it; write to a copy, or walk the graph first"
@@ -64,7 +64,8 @@ class Checked(StandIn):
         return self.case.push(saved, tangents, masked)
 
 
-def _sample(array: np.ndarray[Any, Any]) -> bytes:
+def sample(array: np.ndarray[Any, Any]) -> bytes:
+    """Some of the elements, as bytes: all that is compared of a large array."""
     step = max(array.size // SAMPLES, 64) | 1
     if array.flags.c_contiguous:
         return array.reshape(-1)[::step].tobytes()

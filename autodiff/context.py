@@ -17,4 +17,4 @@ class _All:
 
 ALL: Any = _All()
 LEVELS: ContextVar[Any] = ContextVar("autodiff_levels", default=())  # of the vmaps that are running, see batched
-FILLED: ContextVar[Any] = ContextVar("autodiff_filled", default=None)  # buffers that a transform's f has filled
+FILLED: ContextVar[Any] = ContextVar("autodiff_filled", default=None)  # what f of a transform has filled

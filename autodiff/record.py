@@ -6,6 +6,7 @@ under way (`grad(grad(f))`, or a tracked Value in a closure); then the walk is l
 Values. Otherwise they are plain arrays.
 """
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,12 +20,12 @@ from .copies import rebuild
 from .ends import own
 from .errors import OperandError
 from .rule import Rule
-from .tape import RECORDING, Node, OuterGraphError, number, reachable, walk_back, walk_forward
+from .tape import RECORDING, Node, OuterGraphError, number, walk_back, walk_forward
 from .tree import Place, leaves, leaves_like, places, tree_map
 from .value import Value
 from .views import has_place, make_place, stale
 
-__all__ = ["Record", "fitted", "fitted_all"]
+__all__ = ["Record", "fitted", "fitted_all", "input_node"]
 
 Function = Callable[..., Any]
 
@@ -47,10 +48,11 @@ class _Input:
         return None
 
 
+SHORT, LARGE = 100, 512  # nodes, elements: fewer are not worth looking for outer nodes before the walk
 IDENTITY = Rule(np.positive, "elementwise", (lambda g: g,)).case((0,), False)
 
 
-def _input_node(outer: Node | None, shared: int) -> Node:
+def input_node(outer: Node | None, shared: int) -> Node:
     """A node for an argument of a transform; linked to `outer` if that is tracked in its own right."""
     n = Node()
     n.number = shared
@@ -67,10 +69,14 @@ class Record:
         self.transform = transform
         self.outer = RECORDING.get()  # under no_grad a transform gives plain arrays
         self.nested = False  # an argument is tracked in its own right
+        self.large = False  # an argument is an array for which it matters how soon the graph is freed
         self.lifted = False  # a walk has run on Values
         self.number = number()  # of all inputs: what another thread makes in between is not taken for one
+        running = FILLED.get()
+        if running is not None:
+            running.append(weakref.ref(self))
         self.values: list[Value] = []
-        self.filled: list[Any] = []  # weak references to the buffers that f has filled with tracked Values
+        self.filled: list[Any] = []  # weak references to what f has filled with tracked Values, and to inner records
         self.inputs: list[tuple[Node, Any]] = []  # the nodes and arrays of the arguments, to which f may write
         # The containers with numbers of inputs in the places of the leaves: f may change those that it is given.
         self.skeletons: list[Any] = []
@@ -93,7 +99,8 @@ class Record:
             data = data[()] if not data.ndim else data.copy(order="K")
         outer = x._node if self.outer and isinstance(x, Value) and x is not like else None
         self.nested = self.nested or outer is not None
-        node = _input_node(outer, self.number)
+        self.large = self.large or data.size > LARGE
+        node = input_node(outer, self.number)
         value = (
             Value._wrap(data, node)
             if like is None
@@ -150,28 +157,44 @@ class Record:
             kept = {id(y) for y in leaves(results, result=True)}
             for reference in self.filled:
                 buffer = reference()
-                if buffer is not None and id(buffer) not in kept and not self._meets_outer(buffer._node):
+                if isinstance(buffer, Value) and id(buffer) not in kept and not self._meets_outer([buffer._node]):
                     buffer._node = None
                     stale(buffer)
         self.filled.clear()
 
-    def back(self, outputs: Sequence[Any], seeds: Sequence[Any]) -> list[Any]:
+    def back(self, outputs: Sequence[Any], seeds: Sequence[Any], *, last: bool = False, aux: Any = None) -> list[Any]:
         """Cotangents of the arguments, in their containers, given cotangents of the outputs."""
-        gradients = self.pull(outputs, seeds)
+        gradients = self.pull(outputs, seeds, last=last, aux=aux)
         return [tree_map(gradients.__getitem__, skeleton) for skeleton in self.skeletons]
 
-    def pull(self, outputs: Sequence[Any], seeds: Sequence[Any]) -> list[Any]:
-        """Cotangents of the inputs."""
+    def pull(self, outputs: Sequence[Any], seeds: Sequence[Any], *, last: bool = False, aux: Any = None) -> list[Any]:
+        """Cotangents of the inputs.
+
+        `last`: no other walk will need the graph, so it is freed, on the way if that matters. But an outer derivative
+        may, which comes by way of `outputs` or of `aux`, what else f has returned, or an inner vjp.
+        """
         pairs = [
             (y._node, g) for y, g in zip(outputs, seeds, strict=True) if isinstance(y, Value) and y._node is not None
         ]
         outer = self.outer and RECORDING.get()
         lifted = outer and self.nested
+        free: Any = last and not (self.filled and self._may_walk_again())
+        if free and outer and not lifted:
+            free = aux is None or not self._meets_outer(
+                [y._node for y in leaves(aux) if isinstance(y, Value) and y._node]
+            )
+            if free and not self.large and number() - self.number < SHORT:
+                free = []  # until it is known that no outer node is met
+            elif free:
+                lifted = self._meets_outer([n for n, _ in pairs])
         bounds: dict[str, Any] = {"floor": self.number, "top": self.number}
         if not lifted:  # a tracked cotangent records by itself; what the nodes saved are constants
             try:
                 given = pairs if outer else [(n, _lower(g)) for n, g in pairs]
-                ends = walk_back(_conjugated(given), **bounds, prune=not outer)
+                ends = walk_back(_conjugated(given), **bounds, free=free, prune=not outer)
+                if type(free) is list:
+                    for n in free:
+                        n.case, n.saved = n.case.spent, None
             except OuterGraphError:
                 lifted = True
         self.lifted = lifted
@@ -236,17 +259,28 @@ class Record:
             if not isinstance(y, Value):
                 return y
             if self.outer and y._node is not None:
-                if self.nested or (self.lifted if known else self._meets_outer(y._node)):
+                if self.nested or (self.lifted if known else self._meets_outer([y._node])):
                     return y
             return y._array.copy() if isinstance(y._array, np.ndarray) else _result(y._array)
 
         return tree_map(leave, result, result=True)
 
-    def _meets_outer(self, node: Node) -> bool:
-        try:
-            reachable([node], self.number, self.number, False)
-        except OuterGraphError:
-            return True
+    def _may_walk_again(self) -> bool:
+        """Whether an inner vjp, which records into the same graph, has left its pullback behind."""
+        return any(isinstance(reference(), Record) for reference in self.filled)
+
+    def _meets_outer(self, pending: list[Node]) -> bool:
+        """Whether the graph of these nodes, a list to use up, leads to an operand that is older than the inputs."""
+        top, seen = self.number, set()
+        while pending:
+            n = pending.pop()
+            number = n.number
+            if number > top:
+                if n not in seen:
+                    seen.add(n)
+                    pending += n.parents
+            elif number < top and (number or n.saved) < top:  # of a leaf, `saved` is the moment of its creation
+                return True
         return False
 
 

@@ -46,8 +46,7 @@ number = itertools.count(1).__next__
 SMALL = 4096  # bytes, up to which adding in place costs more than a new array
 LEAF = 0  # the number of every leaf: older than any operation, whenever it was made
 
-float64 = np.float64
-ndarray = np.ndarray
+float64, ndarray = np.float64, np.ndarray
 
 
 class Node:
@@ -84,8 +83,7 @@ def leaf() -> Node:
     """A node without parents, where cotangents end. `saved` is the moment of its creation."""
     n = Node()
     n.case = n.grad = None
-    n.parents = ()
-    n.number = LEAF
+    n.parents, n.number = (), LEAF
     n.saved = number()
     return n
 
@@ -123,17 +121,18 @@ def walk_back(
     *,
     floor: int = 0,
     top: int = LEAF,
-    free: bool = False,
+    free: bool | list[Node] = False,
     wrap: Callable[[Any, Node | None], Any] | None = None,
     prune: bool = False,
+    flag: Any = None,
 ) -> Ends:
     """Pull cotangents from the nodes of `seeds` back to the leaves and to nodes numbered `floor..top`.
 
-    `wrap(data, node)` makes the walk a lifted one; `free` drops residuals as they are consumed. An
-    operand older than `floor` belongs to an outer derivative: a lifted walk and one with `prune=True`
-    stop there, a raw walk raises OuterGraphError.
+    `wrap(data, node)` makes the walk a lifted one; `free` drops residuals as they are consumed, or is a
+    list to note the nodes in. An operand older than `floor` belongs to an outer derivative: a lifted walk and one with
+    `prune=True` stop there, a raw walk raises OuterGraphError. `flag`: that of the walk of which this one is a part.
     """
-    flag = _InvalidFlag(g for _, g in seeds)
+    flag = flag or _InvalidFlag(g for _, g in seeds)
     with np.errstate(all="ignore", invalid="call", call=flag):
         if wrap is None:
             return _walk(seeds, floor, top, flag, free, None, prune)
@@ -144,7 +143,7 @@ def walk_back(
             RECORDING.reset(token)
 
 
-def _walk(seeds: Any, floor: int, top: int, flag: _InvalidFlag, free: bool, wrap: Any, prune: bool) -> Ends:
+def _walk(seeds: Any, floor: int, top: int, flag: _InvalidFlag, free: Any, wrap: Any, prune: bool) -> Ends:
     sums: dict[Node, Any] = {}  # the cotangents of pending nodes, and of the ends
     owned: set[Node] = set()  # the nodes whose sum is an array that only the walk knows
     heap: list[tuple[int, Node]] = []  # pending nodes as (-number, node), the newest first
@@ -191,9 +190,10 @@ def _walk(seeds: Any, floor: int, top: int, flag: _InvalidFlag, free: bool, wrap
                 if case.rule.kind == "elementwise":
                     d = case.pull_masked(saved, g)
                 flag.raised = flag.initial = flag.initial or getattr(case, "taints", False)
-            if free:
-                n.case = case.spent
-                n.saved = None
+            if free is True:
+                n.case, n.saved = case.spent, None
+            elif free is not False:
+                free.append(n)
             if case.count == 1:
                 (p,) = n.parents
             elif case.count == 2:

@@ -75,7 +75,7 @@ def _value_and_grad(name: str, f: Function, argnums: Positions, has_aux: bool) -
         value, aux = _split_aux(name, f, result) if has_aux else (result, None)
         _check_scalar(name, f, value)
         seed = np.ones_like(value._array) if isinstance(value, Value) else None
-        gradients = record.back([value], [seed])
+        gradients = record.back([value], [seed], last=True, aux=aux)
         released = record.release(value, known=True)
         if has_aux:
             released = released, record.release(aux)

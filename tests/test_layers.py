@@ -31,6 +31,7 @@ LAYERS = [
     "batching.products batching.shapes batching.sorting batching",
     "record modes nans transform argnums transforms mapping jacobians checking supported",
     "patterns structure_kinds structure_products structure_special structures sparsity colouring sparse",
+    "surroundings replay schedule checkpointing scan",
     "draw_layout draw",
     "nn.replace nn.module nn.layers nn.losses nn",
     "optim.optimizer optim.sgd optim.adam optim",
@@ -41,7 +42,19 @@ ORDER = " ".join(LAYERS).split()
 GROUND = ORDER[: ORDER.index("rules") + 1]
 ENGINE = ["value", "tape", "rule", "dispatch", "operators"]
 TABLES = [name for name in ORDER if name.startswith("rules.")]
-LAZY = ["batching", "draw", "jacobians", "mapping", "nn", "numpy", "optim", "patterns", "sparse"]  # loaded at first use
+LAZY = [
+    "batching",
+    "checkpointing",
+    "draw",
+    "jacobians",
+    "mapping",
+    "nn",
+    "numpy",
+    "optim",
+    "patterns",
+    "scan",
+    "sparse",
+]  # loaded at first use
 OPTIONAL = {"patterns": "scipy"}  # of an extra, imported inside a function that says so if it is missing
 
 

@@ -442,6 +442,94 @@ def test_backward_frees_on_the_way(traced: None) -> None:
         del x, y
 
 
+@pytest.mark.parametrize("transform", [ad.grad, ad.value_and_grad])
+def test_grad_frees_on_the_way(transform: Any, traced: None) -> None:
+    """It needs no more for the walk than what the graph holds when the walk begins."""
+
+    def f(x: Any, length: int) -> Any:
+        for _ in range(length):
+            x = np.sin(x)
+        marks.append(tracemalloc.get_traced_memory()[0])
+        return x.sum()
+
+    x = start()
+    for length in (10, 200):
+        marks: list[int] = []
+        transform(f)(x, 1)  # compiles the rules
+        marks.clear()
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        transform(f)(x, length)
+        held = (marks[0] - before) / UNIT
+        assert length <= held < length + 3
+        assert (tracemalloc.get_traced_memory()[1] - marks[0]) / UNIT < 4
+        assert (tracemalloc.get_traced_memory()[0] - before) / UNIT < 0.5
+
+
+@pytest.mark.parametrize("length", [1, 150], ids=["short", "long"])
+def test_values_left_behind_by_grad_are_spent(length: int) -> None:
+    left: list[Any] = []
+
+    def f(x: Any) -> Any:
+        for _ in range(length):
+            x = np.sin(x)
+        left.append(x)
+        return x * x
+
+    ad.grad(f)(2.0)
+    (y,) = left
+    assert float(y) == y.data
+    for use in (y.backward, lambda: (y * 2.0).backward(), lambda: ad.grad(lambda t: t * y)(1.0).backward()):
+        with pytest.raises(GraphError, match=r"'sin' was freed by an earlier backward\(\) or grad\(\)"):
+            use()
+
+
+@pytest.mark.parametrize("length", [1, 150], ids=["short", "long"])
+@pytest.mark.parametrize("through", ["the value", "aux", "a pullback"])
+def test_grad_frees_nothing_that_an_outer_derivative_needs(through: str, length: int) -> None:
+    """The outer Value comes in by what f returns, or f has made a pullback that may be called again."""
+    w, pulls = Value(3.0), []
+
+    def f(x: Any) -> Any:
+        for _ in range(length):
+            x = np.sin(x)
+        y = x * x
+        if through == "a pullback":
+            y, pull = ad.vjp(lambda t: t * t, x)
+            pulls.append(pull)
+        return (y * w if through == "the value" else y), (x * w if through == "aux" else x)
+
+    g, aux = ad.grad(f, has_aux=True)(1.0)
+    x, slope = 1.0, 1.0
+    for _ in range(length):
+        x, slope = np.sin(x), slope * np.cos(x)
+    if through == "the value":
+        np.testing.assert_allclose(g.data, 3 * 2 * x * slope)
+        g.backward()
+        np.testing.assert_allclose(w.grad, 2 * x * slope)
+    elif through == "aux":
+        np.testing.assert_allclose(g, 2 * x * slope)
+        aux.backward()
+        np.testing.assert_allclose(w.grad, x)
+    else:
+        np.testing.assert_allclose(g, 2 * x * slope)
+        np.testing.assert_allclose(pulls[0](1.0)[0].data, 2 * x)
+
+
+def test_vjp_frees_nothing() -> None:
+    _, pull = ad.vjp(lambda x: np.sin(np.sin(x)), 1.0)
+    assert pull(1.0) == pull(1.0)
+
+
+def test_grad_under_no_grad_frees_what_it_has_recorded_only() -> None:
+    w = Value(3.0)
+    h = np.sin(w)
+    with ad.no_grad():
+        assert type(ad.grad(lambda x: np.sin(x) * h)(1.0)) is np.float64
+    h.backward()
+    np.testing.assert_allclose(w.grad, np.cos(3.0))
+
+
 # -- training
 
 

@@ -619,7 +619,7 @@ def test_no_grad_refuses_async_generators() -> None:
 def test_a_node_made_between_two_inputs_is_not_taken_for_an_input(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another thread may make one while a transform makes its inputs: here the patch does."""
     leaf, others = Value(2.0), []
-    original = record._input_node
+    original = record.input_node
 
     @functools.wraps(original)
     def interrupted(*args: Any, **kwargs: Any) -> Any:
@@ -635,7 +635,7 @@ def test_a_node_made_between_two_inputs_is_not_taken_for_an_input(monkeypatch: p
     ):
         others.clear()
         leaf.zero_grad()
-        monkeypatch.setattr(record, "_input_node", interrupted)
+        monkeypatch.setattr(record, "input_node", interrupted)
         gradients = call(lambda x, y: x * y * others[0])
         monkeypatch.undo()
         assert all(isinstance(g, Value) and g.requires_grad and g.data == 6.0 for g in gradients)
