@@ -35,6 +35,8 @@ def option(rule: Rule, x: Any) -> Any:
         if x._node is not None:
             raise DetachError(f"{rule.name}: no derivative for a tracked Value here; pass its .detach()")
         return x._array
+    if type(x) is tuple and {*map(type, x)} <= {int}:  # a shape
+        return x
     if isinstance(x, (list, tuple, dict)):
         return tree_map(lambda leaf: option(rule, leaf), x)
     return x.copy() if type(x) is np.ndarray else x

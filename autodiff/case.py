@@ -5,6 +5,8 @@ back (`pull`), how to push tangents on (`push`), and how to wrap what was saved 
 so that the derivative can itself be differentiated (`lift`).
 """
 
+import functools
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +32,14 @@ KNOWN = frozenset((*OPERANDS, "ans", "aux"))
 class Case:
     """One case of a rule: which operands are tracked, and whether shapes or dtypes must be restored.
 
-    `save` and `pull` are compiled at their first use (see codegen). `fields` names what a node saves:
-    x, y, z, ans, aux are data; sx, sy, sz, sans are Specs; rest and kwargs the remaining arguments.
+    `save`, `pull`, `push` and `lift` are compiled at their first use (see codegen). `fields` names what a node
+    saves: x, y, z, ans, aux are data; sx, sy, sz, sans are Specs; rest and kwargs the remaining arguments.
     """
 
-    __slots__ = ("argnums", "count", "fields", "pull", "restored", "rule", "save", "spent")
+    __slots__ = ("argnums", "count", "fields", "lift", "pull", "push", "restored", "rule", "save", "spent")
+
+    lift: Any
+    push: Any
 
     is_spent = False
 
@@ -68,26 +73,67 @@ class Case:
         """The expression for the Spec of an operand or of the result."""
         return f"(Spec({name}.shape, {name}.dtype) if type({name}) is not Batched else Spec.of({name}))"
 
-    def call(self, i: int) -> str:
-        """The expression for operand `i`'s cotangent."""
-        names = ["g", *self.arguments(i)]
+    def mapped(self, i: int, g: str = "g") -> str:
+        """The expression for the map of operand `i`, applied to `g`."""
+        names = [g, *self.arguments(i)]
         options = ["*rest", "**kwargs"] if self.rule.options[i] else []
         text = None if options else inline(self.rule.maps[i], names)  # type: ignore[arg-type]
-        text = text or f"map{i}({', '.join(names + options)})"
-        return f"restore({text}, s{OPERANDS[i]})" if self.restored else text
+        return text or f"map{i}({', '.join(names + options)})"
+
+    def call(self, i: int) -> str:
+        """The expression for operand `i`'s cotangent."""
+        return f"restore({self.mapped(i)}, s{OPERANDS[i]})" if self.restored else self.mapped(i)
+
+    def pushed(self, i: int) -> str:
+        """The expression for what operand `i`'s tangent adds to that of the result."""
+        kind, rest = self.rule.kind, "*rest, **kwargs"
+        if kind == "linear":
+            method = None if self.rule.push else self.rule.method
+            return f"t0.{method}({rest})" if method else f"linear(t0, {rest})"
+        if kind == "bilinear":
+            return f"function({f't{i}, y' if i == 0 else f'x, t{i}'}, {rest})"
+        return self.mapped(i, f"t{i}")
 
     def source(self, name: str) -> str:
         if name == "save":
             return f"def save(x, y, z, ans, aux, rest, kwargs):\n    return {self.packing()}\n"
+        if name == "lift":
+            return self.lift_source()
+        if name == "push":
+            return self.push_source()
         calls = ", ".join(map(self.call, self.argnums))
         return f"def {name}(saved, g):\n{unpacked(self.fields)}    return {calls}\n"
 
+    def push_source(self) -> str:
+        """Tangents of the operands to that of the result; None stands for zero."""
+        total = "fit(d, sans)" if self.restored else "d"
+        lines = ["def push(saved, ts, masked=False):", "    if masked: return push_masked(saved, ts)"]
+        lines += [unpacked(self.fields).rstrip(), f"    {''.join(f't{i}, ' for i in self.argnums)} = ts"]
+        if self.count == 1:
+            lines.append(f"    d = {self.pushed(self.argnums[0])}")
+        else:
+            lines.append("    d = None")
+            for i in self.argnums:
+                lines.append(f"    if t{i} is not None: e = {self.pushed(i)}; d = e if d is None else d + e")
+        return "\n".join([*lines, f"    return {total}", ""])
+
+    def lift_source(self) -> str:
+        """What was saved, with its differentiable arrays wrapped around their nodes again, for `create_graph`."""
+        owners = {OPERANDS[i]: f"node.parents[{k}]" for k, i in enumerate(self.argnums)} | {"ans": "node"}
+        lifted = [
+            f"wrap({f}, {owners.get(f)}) if hasattr({f}, 'dtype') else {f}" if f in KNOWN and f != "aux" else f
+            for f in self.fields
+        ]
+        return f"def lift(saved, node, wrap):\n{unpacked(self.fields)}    return {packed(lifted)}\n"
+
     def __getattr__(self, name: str) -> Any:
-        if name not in ("save", "pull"):
+        if name not in ("lift", "pull", "push", "save"):
             raise AttributeError(name)
-        namespace: dict[str, Any] = {f"map{i}": m for i, m in enumerate(self.rule.maps)}
-        namespace.update(np=np, Spec=Spec, Batched=Batched, restore=restore)
-        namespace["__name__"] = f"autodiff {self.rule.name}"
+        rule = self.rule
+        namespace: dict[str, Any] = {f"map{i}": m for i, m in enumerate(rule.maps)}
+        namespace.update(np=np, Spec=Spec, Batched=Batched, restore=restore, fit=_fit, function=rule.function)
+        namespace.update(linear=rule.push or rule.function, push_masked=self.push_masked)
+        namespace["__name__"] = f"autodiff {rule.name}"
         function = compile_function(name, self.source(name), namespace)
         setattr(self, name, function)
         return function
@@ -97,16 +143,6 @@ class Case:
         if len(self.fields) == 1:
             return {self.fields[0]: saved}
         return dict(zip(self.fields, saved or (), strict=True))
-
-    def lift(self, saved: Any, node: Any, wrap: Function) -> Any:
-        """`saved` with its differentiable arrays wrapped around their nodes again, for `create_graph`."""
-        owners = {OPERANDS[i]: parent for i, parent in zip(self.argnums, node.parents, strict=True)}
-        owners["ans"] = node
-        lifted = [
-            wrap(value, owners.get(field)) if field in KNOWN and field != "aux" and hasattr(value, "dtype") else value
-            for field, value in self.residuals(saved).items()
-        ]
-        return lifted[0] if len(self.fields) == 1 else tuple(lifted)
 
     def apply_map(self, i: int, g: Any, known: dict[str, Any]) -> Any:
         """The map of operand `i` on a cotangent or tangent, given what was saved by field name."""
@@ -130,22 +166,11 @@ class Case:
             ds = [restore(d, known["s" + OPERANDS[i]]) for i, d in zip(self.argnums, ds, strict=True)]
         return ds[0] if self.count == 1 else ds
 
-    def push(self, saved: Any, tangents: tuple[Any, ...], masked: bool = False) -> Any:
-        """The tangent of the result, given one tangent (or None for zero) per tracked operand."""
-        rule, known = self.rule, self.residuals(saved)
-        rest, kwargs = known.get("rest", ()), known.get("kwargs", {})
-        total = None
-        for i, t in zip(self.argnums, tangents, strict=True):
-            if t is None:
-                continue
-            if rule.kind == "linear":
-                d = (rule.push or rule.function)(t, *rest, **kwargs)
-            elif rule.kind == "bilinear":
-                other = known["y" if i == 0 else "x"]
-                d = rule.function(*((t, other) if i == 0 else (other, t)), *rest, **kwargs)
-            else:
-                d = self.apply_masked(i, t, known) if masked else self.apply_map(i, t, known)
-            total = d if total is None else total + d
+    def push_masked(self, saved: Any, tangents: tuple[Any, ...]) -> Any:
+        """`push` of an elementwise rule after an invalid operation."""
+        known = self.residuals(saved)
+        given = [(i, t) for i, t in zip(self.argnums, tangents, strict=True) if t is not None]
+        total = functools.reduce(operator.add, [self.apply_masked(i, t, known) for i, t in given])
         return _fit(total, known["sans"]) if self.restored else total
 
 

@@ -44,13 +44,9 @@ class ManyCase(Case):
         ds = [restore(self.apply_map(i, gs, known), known["s" + OPERANDS[i]]) for i in self.argnums]
         return ds[0] if self.count == 1 else ds
 
-    def lift(self, saved: Any, node: Any, wrap: Callable[..., Any]) -> Any:
-        lifted = dict(zip(self.fields, super().lift(saved, node, wrap), strict=True))
-        if "ans" in lifted:
-            lifted["ans"] = tuple(
-                wrap(a, node.picked(i) if a.dtype.kind in "fc" else None) for i, a in enumerate(lifted["ans"])
-            )
-        return tuple(lifted.values())
+    def lift_source(self) -> str:
+        parts = "tuple([wrap(a, node.picked(i) if a.dtype.kind in 'fc' else None) for i, a in enumerate(ans)])"
+        return super().lift_source().replace("wrap(ans, node) if hasattr(ans, 'dtype') else ans", parts)
 
 
 class Pick:

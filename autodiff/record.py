@@ -29,9 +29,13 @@ __all__ = ["Record", "fitted", "fitted_all", "input_node"]
 
 Function = Callable[..., Any]
 
+PLAIN = frozenset((float, np.float64, np.ndarray))  # what is no container, for sure
+
 
 class _Input:
     """The case of a transform's argument: cotangents end here, whoever walks."""
+
+    __slots__ = ()
 
     count = 0
     is_spent = False
@@ -49,6 +53,7 @@ class _Input:
 
 
 SHORT, LARGE = 100, 512  # nodes, elements: fewer are not worth looking for outer nodes before the walk
+INPUT = _Input()
 IDENTITY = Rule(np.positive, "elementwise", (lambda g: g,)).case((0,), False)
 
 
@@ -57,7 +62,7 @@ def input_node(outer: Node | None, shared: int) -> Node:
     n = Node()
     n.number = shared
     n.saved = None
-    n.case = IDENTITY if outer else _Input()
+    n.case = IDENTITY if outer else INPUT
     n.parents = (outer,) if outer else ()
     return n
 
@@ -82,6 +87,10 @@ class Record:
         self.skeletons: list[Any] = []
         self.arguments: list[Any] = []
         for self._label, self._argument in zip(labels or range(len(arguments)), arguments, strict=True):
+            if type(self._argument) in PLAIN:
+                self.skeletons.append(self._input(self._argument))
+                self.arguments.append(self.values[-1])
+                continue
             self._shared: dict[int, int] = {}  # the inputs for parameters of Modules, by their ids
             skeleton = tree_map(self._input, self._argument, inner=self._parameter)
             self.skeletons.append(skeleton)
@@ -90,14 +99,23 @@ class Record:
 
     def _input(self, x: Any, like: Value | None = None) -> int:
         """Make an input of the leaf `x` of an argument; its number."""
+        if type(x) is float:
+            return self._add(np.float64(x), None, None)
         data = x._array if isinstance(x, Value) else x
         if isinstance(data, (float, complex, np.memmap)):
             data = np.asarray(data)
         if not is_array(data) or data.dtype.kind not in "fc":
             raise OperandError(f"{self.transform}: differentiated argument {self._no_number(x, data)}")
+        has = has_place(x) if isinstance(x, Value) else isinstance(x, np.ndarray) and not x.ndim
         if isinstance(data, np.ndarray):
             data = data[()] if not data.ndim else data.copy(order="K")
         outer = x._node if self.outer and isinstance(x, Value) and x is not like else None
+        index = self._add(data, outer, like)
+        if has:
+            make_place(self.values[-1])
+        return index
+
+    def _add(self, data: Any, outer: Node | None, like: Value | None) -> int:
         self.nested = self.nested or outer is not None
         self.large = self.large or data.size > LARGE
         node = input_node(outer, self.number)
@@ -106,8 +124,6 @@ class Record:
             if like is None
             else rebuild(type(like), data, node, like.name, getattr(like, "__dict__", {}))
         )
-        if has_place(x) if isinstance(x, Value) else isinstance(x, np.ndarray) and not x.ndim:
-            make_place(value)
         self.values.append(value)
         self.inputs.append((node, data))
         return len(self.inputs) - 1
@@ -165,7 +181,7 @@ class Record:
     def back(self, outputs: Sequence[Any], seeds: Sequence[Any], *, last: bool = False, aux: Any = None) -> list[Any]:
         """Cotangents of the arguments, in their containers, given cotangents of the outputs."""
         gradients = self.pull(outputs, seeds, last=last, aux=aux)
-        return [tree_map(gradients.__getitem__, skeleton) for skeleton in self.skeletons]
+        return [gradients[s] if type(s) is int else tree_map(gradients.__getitem__, s) for s in self.skeletons]
 
     def pull(self, outputs: Sequence[Any], seeds: Sequence[Any], *, last: bool = False, aux: Any = None) -> list[Any]:
         """Cotangents of the inputs.
@@ -203,7 +219,9 @@ class Record:
         gradients: list[Any] = []
         for node, data in self.inputs:
             g = ends.cotangents.get(node)
-            gradients.append(_result(np.zeros_like(data)[()] if g is None else own(g, node in ends.owned)))
+            if type(g) is not np.float64:
+                g = _result(np.zeros_like(data)[()] if g is None else own(g, node in ends.owned))
+            gradients.append(g)
         return gradients
 
     def directions(self, primals: Any, tangents: Any) -> list[Any]:
@@ -263,7 +281,7 @@ class Record:
                     return y
             return y._array.copy() if isinstance(y._array, np.ndarray) else _result(y._array)
 
-        return tree_map(leave, result, result=True)
+        return leave(result) if type(result) is Value else tree_map(leave, result, result=True)
 
     def _may_walk_again(self) -> bool:
         """Whether an inner vjp, which records into the same graph, has left its pullback behind."""
@@ -299,6 +317,8 @@ def _lower(g: Any) -> Any:
 
 
 def _conjugated(pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    if len(pairs) == 1 and type(pairs[0][1]) is np.float64:
+        return pairs
     return [(n, np.conj(g) if g.dtype.kind == "c" else g) for n, g in pairs]
 
 

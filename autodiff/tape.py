@@ -14,10 +14,10 @@ are wrapped around their nodes again ("lifted"), and the same maps record new no
 """
 
 import itertools
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from heapq import heappop, heappush
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -101,9 +101,9 @@ class _InvalidFlag:
     __slots__ = ("initial", "raised")
 
     def __init__(self, seeds: Iterable[Any]) -> None:
-        arrays = (getattr(g, "_array", g) for g in seeds)
-        arrays = (a.whole if type(a) is Batched else a for a in arrays)
-        self.initial = self.raised = not all(isinstance(a, (ndarray, np.generic)) for a in arrays)
+        arrays = [getattr(g, "_array", g) for g in seeds if type(g) is not float64]
+        known = [isinstance(a.whole if type(a) is Batched else a, (ndarray, np.generic)) for a in arrays]
+        self.initial = self.raised = not all(known)
 
     def __call__(self, kind: str, flag: int) -> None:
         self.raised = True
@@ -132,7 +132,7 @@ def walk_back(
     list to note the nodes in. An operand older than `floor` belongs to an outer derivative: a lifted walk and one with
     `prune=True` stop there, a raw walk raises OuterGraphError. `flag`: that of the walk of which this one is a part.
     """
-    flag = flag or _InvalidFlag(g for _, g in seeds)
+    flag = flag or _InvalidFlag([g for _, g in seeds])
     with np.errstate(all="ignore", invalid="call", call=flag):
         if wrap is None:
             return _walk(seeds, floor, top, flag, free, None, prune)
@@ -252,9 +252,9 @@ def walk_forward(
 
     An operand older than `floor` is treated as in `walk_back`.
     """
-    order = sorted(reachable(roots, floor, top, lifted or prune), key=lambda n: n.number)
+    order = sorted(reachable(roots, floor, top, lifted or prune), key=attrgetter("number"))
     tangents = dict(tangents)
-    uses = Counter([*roots, *(p for n in order for p in n.parents)])
+    last = {p: n for n in order for p in n.parents} | dict.fromkeys(roots)  # the last node that needs a tangent
     flag = _InvalidFlag(tangents.values())
     token, levels = RECORDING.set(CHECKS.get() or True), LEVELS.set(ALL)  # no tangent is summed over examples
     try:
@@ -262,9 +262,8 @@ def walk_forward(
             for n in order:
                 ts = tuple(map(tangents.get, n.parents))
                 for p in n.parents:
-                    uses[p] -= 1
-                    if not uses[p]:
-                        tangents.pop(p, None)  # nobody needs it any more
+                    if last[p] is n:
+                        tangents.pop(p, None)
                 if all(t is None for t in ts):
                     continue
                 case = n.case

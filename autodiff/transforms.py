@@ -26,6 +26,8 @@ __all__ = ["elementwise_grad", "grad", "gradient_in", "hvp", "jvp", "linearize",
 Function = Callable[..., Any]
 Positions = int | str | Sequence[int | str]
 
+ONE = np.float64(1.0)
+
 
 @transform
 def grad(f: Function, argnums: Positions = 0, *, has_aux: bool = False) -> Function:
@@ -73,8 +75,11 @@ def _value_and_grad(name: str, f: Function, argnums: Positions, has_aux: bool) -
         record = Record(name, chosen.take(args, kwargs, keys), keys)
         result = record.run(f, *chosen.put(args, kwargs, keys, record.arguments))
         value, aux = _split_aux(name, f, result) if has_aux else (result, None)
-        _check_scalar(name, f, value)
-        seed = np.ones_like(value._array) if isinstance(value, Value) else None
+        if type(value) is Value and type(value._array) is np.float64:  # most are
+            seed: Any = ONE
+        else:
+            _check_scalar(name, f, value)
+            seed = np.ones_like(value._array) if isinstance(value, Value) else None
         gradients = record.back([value], [seed], last=True, aux=aux)
         released = record.release(value, known=True)
         if has_aux:
