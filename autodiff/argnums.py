@@ -33,7 +33,7 @@ class Argnums:
     Raises OperandError for what names no argument of `f`, or one twice.
     """
 
-    __slots__ = ("entries", "f", "given", "least", "single", "transform")
+    __slots__ = ("entries", "f", "given", "least", "names", "single", "transform")
 
     def __init__(self, transform: str, f: Callable[..., Any], argnums: Any) -> None:
         self.transform, self.f, self.given = transform, f, argnums
@@ -46,11 +46,13 @@ class Argnums:
             ) from error
         if len(set(entries)) < len(entries):
             raise self._twice()
-        names = any(isinstance(i, str) for i in entries)
-        signature = self._signature() if names else {}
+        self.names = (
+            [i if isinstance(i, str) else None for i in entries] if any(isinstance(i, str) for i in entries) else []
+        )
+        signature = self._signature() if self.names else {}
         self.entries = [self._found(i, signature) if isinstance(i, str) else i for i in entries]
         # how many positional arguments a call needs for the positions to be the keys themselves
-        is_plain = not names and all(i >= 0 for i in self.entries)  # type: ignore[operator]
+        is_plain = not self.names and all(i >= 0 for i in self.entries)  # type: ignore[operator]
         self.least = max(self.entries, default=-1) + 1 if is_plain else None  # type: ignore[operator]
 
     def keys(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
@@ -61,6 +63,10 @@ class Argnums:
         if len(set(keys)) < len(keys):
             raise self._twice()
         return keys
+
+    def labels(self, keys: Sequence[Any]) -> Sequence[Any]:
+        """What messages call the arguments at `keys`: their names, where these were given, or positions."""
+        return [name or key for name, key in zip(self.names, keys, strict=True)] if self.names else keys
 
     @staticmethod
     def take(args: Sequence[Any], kwargs: dict[str, Any], keys: Sequence[Any]) -> list[Any]:

@@ -2,11 +2,15 @@
 
 Inside a walk every map is complex-linear. Both ends take the conjugate, so that the gradient of a real
 loss with respect to a complex array is its direction of steepest ascent.
+
+What backward() brings to a leaf goes through the leaf's hooks first. All hooks have run before any `.grad` changes.
 """
 
+import threading
 import weakref
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -14,9 +18,11 @@ from .box import Box
 from .case import StandIn
 from .convert import to_data
 from .errors import DetachError, GraphError, OperandError
-from .tape import Node
+from .tape import LEAF, Node, walk_back
 
-__all__ = ["KEPT", "Retained", "own", "seed", "untracked"]
+__all__ = ["GRADS", "KEPT", "Hook", "Retained", "add_gradients", "own", "retain", "seed", "untracked"]
+
+GRADS = threading.Lock()  # held while gradients are added, and while hooks come and go
 
 KEPT: ContextVar[list[tuple[Node, Any]] | None] = ContextVar("autodiff_kept", default=None)  # by retain_grad()
 
@@ -37,6 +43,91 @@ class Retained(StandIn):
         if node is not None and kept is not None:
             kept.append((node, own(g, False)))
         return result
+
+
+class Hook:
+    """A function that changes the gradients of a leaf, until `remove()` or the end of a `with` block."""
+
+    __slots__ = ("_node", "function")
+
+    def __init__(self, v: Box, function: Callable[[Any], Any]) -> None:
+        node = v._node
+        if node is None or node.number != LEAF:
+            what = "computed from other Values" if node is not None else "untracked"
+            raise GraphError(
+                f"register_hook: this Value is {what}; hooks are for variables, of others retain_grad() keeps .grad"
+            )
+        if not callable(function):
+            raise OperandError(f"register_hook: a {type(function).__name__} cannot be called; pass a function")
+        self._node, self.function = weakref.ref(node), function
+        with GRADS:
+            node.hooks = (*getattr(node, "hooks", ()), self)
+
+    def remove(self) -> None:
+        """Call the function no more. Doing so twice is no error."""
+        node = self._node()
+        if node is not None:
+            with GRADS:
+                node.hooks = tuple([hook for hook in node.hooks if hook is not self])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+    def __call__(self, g: Any) -> Any:
+        """What the function makes of a gradient: as it returns None or a replacement."""
+        g = g if isinstance(g, Box) else np.asarray(g)
+        new = self.function(g)
+        return g if new is None or new is g else _as_gradient(new, g, "register_hook: the returned gradient")
+
+
+def _as_gradient(new: Any, like: Any, what: str) -> Any:
+    """What a user gives for a gradient: of the shape and dtype of `like`, and shared with nobody.
+
+    It may be tracked only if `like` is a Value. Raises ValueError and OperandError if it does not fit.
+    """
+    is_box = isinstance(like, Box)
+    if is_box and isinstance(new, Box) and new._node is not None:
+        array, node = new._array.copy(), new._node
+        if array.dtype != like._array.dtype:
+            raise OperandError(f"{what} is tracked and of dtype {array.dtype}, expected {like._array.dtype}; cast it")
+    else:
+        array, node = to_data(untracked(new), like.dtype, False, copy=True, argument=what), None
+    if array.shape != like.shape:
+        raise ValueError(f"{what} has shape {array.shape}, expected {like.shape}")
+    return like._wrap(array, node) if is_box else array
+
+
+def retain(v: Box) -> None:
+    """Let the node of `v`, which is no leaf, keep `.grad`."""
+    node = v._node
+    if node is None:
+        raise GraphError("retain_grad: this Value is untracked and gets no gradient")
+    if node.case and node.case.is_spent:
+        raise GraphError("retain_grad: the graph behind this Value was freed by an earlier backward()")
+    if not hasattr(node, "grad"):
+        node.grad = None
+        node.case = Retained(node, node.case)
+
+
+def add_gradients(v: Box, g: Any, free: bool, wrap: Callable[[Any, Node | None], Any] | None) -> None:
+    """Walk back from `v` and add to `.grad` what arrives, all of it or, if something raises, nothing."""
+    kept: list[tuple[Node, Any]] = []
+    token = KEPT.set(kept)
+    try:
+        ends = walk_back([(v._node, g)], free=free, wrap=wrap)
+    finally:
+        KEPT.reset(token)
+    for node, total in ends.cotangents.items():
+        gradient = own(total, node in ends.owned)
+        for hook in getattr(node, "hooks", ()):
+            gradient = hook(gradient)
+        kept.append((node, gradient))
+    with GRADS:
+        for node, gradient in kept:
+            node.grad = gradient if node.grad is None else node.grad + gradient
 
 
 def own(g: Any, owned: bool) -> Any:

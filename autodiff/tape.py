@@ -52,13 +52,14 @@ float64, ndarray = np.float64, np.ndarray
 class Node:
     """One operation on the tape. It never holds its own result's Value: that would be a cycle."""
 
-    __slots__ = ("__weakref__", "case", "grad", "number", "parents", "saved")
+    __slots__ = ("__weakref__", "case", "grad", "hooks", "number", "parents", "saved")
 
     case: Any  # a Case or what stands in for one; None for leaves
     saved: Any
     parents: tuple["Node", ...]
     number: int
     grad: Any  # leaves, and nodes after retain_grad()
+    hooks: tuple[Callable[[Any], Any], ...]  # of leaves that have some
 
     def __lt__(self, other: "Node") -> bool:  # in the heap, between inputs of one transform: they share a number
         return id(self) < id(other)

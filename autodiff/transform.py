@@ -51,7 +51,8 @@ class Transform:
         return self._call(*args, **kwargs)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else MethodType(self, instance)
+        is_bound = instance is not None and not isinstance(self.__wrapped__, staticmethod)
+        return MethodType(self, instance) if is_bound else self
 
     def __repr__(self) -> str:
         made_by, (f, *args), kwargs = self._made
@@ -82,6 +83,8 @@ def transform(make: Callable[P, Function]) -> Callable[P, Any]:
             f = kwargs.pop("f", None)
         if f is None:
             return functools.partial(_decorate, public, args, kwargs)
+        if isinstance(f, classmethod):
+            raise OperandError(f"{make.__name__}: it cannot decorate a classmethod; write @classmethod above it")
         if not callable(f):
             raise OperandError(
                 f"{make.__name__}: the first argument is a {type(f).__name__}; pass the function itself, as in "

@@ -72,7 +72,7 @@ def _value_and_grad(name: str, f: Function, argnums: Positions, has_aux: bool) -
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         keys = chosen.keys(args, kwargs)
-        record = Record(name, chosen.take(args, kwargs, keys), keys)
+        record = Record(name, chosen.take(args, kwargs, keys), chosen.labels(keys))
         result = record.run(f, *chosen.put(args, kwargs, keys, record.arguments))
         value, aux = _split_aux(name, f, result) if has_aux else (result, None)
         if type(value) is Value and type(value._array) is np.float64:  # most are

@@ -1,8 +1,9 @@
 """Containers of arrays, taken apart and put together.
 
-A container is a dict, a list, a tuple, a named tuple, a dataclass, or an object that says by `_tree_items` and
-`_tree_rebuild` what is in it, as `nn.Module` does. What is in no further container is a *leaf*; but texts, truth
-values, functions, types and the like, which are there to describe the arrays, stay where they are:
+A container is a dict, a list, a tuple, a named tuple, a dataclass, or an object whose method `_tree_open` returns the
+names of its leaves, the leaves, and a function that makes the same with others, as `nn.Module` does. What is in no
+further container is a *leaf*; but texts, truth values, functions, types and the like, which are there to describe the
+arrays, stay where they are:
 
     tree_map(abs, {"w": [-1.0, -2.0], "activation": "relu"})     # {"w": [1.0, 2.0], "activation": "relu"}
 
@@ -13,6 +14,7 @@ On its own, anything but None is a leaf. Of a dataclass the fields are looked at
 import copy
 import dataclasses
 import functools
+import operator
 from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any, NamedTuple
@@ -162,7 +164,7 @@ def _kind(x: Any) -> int:
         return STATIC
     if isinstance(x, dict):
         return DICT
-    if hasattr(kind, "_tree_rebuild"):
+    if hasattr(kind, "_tree_open"):
         return OBJECT
     if isinstance(x, tuple):
         return NAMED if hasattr(x, "_fields") else LEAF  # others may not be rebuilt from their items
@@ -184,7 +186,7 @@ def _parts(x: Any, kind: int, result: bool) -> Any:
         return x.values()
     if kind == DATACLASS:
         return [getattr(x, name) for name in _fields(x)]
-    return [part for _, part in x._tree_items(result)]
+    return x._tree_open(result)[1]
 
 
 def _keys(x: Any, kind: int, result: bool) -> Any:
@@ -194,11 +196,11 @@ def _keys(x: Any, kind: int, result: bool) -> Any:
         return x
     if kind == NAMED:
         return x._fields
-    return _fields(x) if kind == DATACLASS else [name for name, _ in x._tree_items(result)]
+    return _fields(x) if kind == DATACLASS else x._tree_open(result)[0]
 
 
 def _rebuilt(x: Any, kind: int, parts: list[Any], result: bool) -> Any:
-    """`x` with these parts."""
+    """`x`, which is no object with a protocol, with these parts."""
     if kind == SEQUENCE:
         return parts if type(x) is list else tuple(parts)
     if kind == DICT:
@@ -210,10 +212,8 @@ def _rebuilt(x: Any, kind: int, parts: list[Any], result: bool) -> Any:
         return new
     if kind == NAMED:
         return tuple.__new__(type(x), parts)
-    if result and all(map(_is, parts, _parts(x, kind, result))):
+    if result and all(map(operator.is_, parts, _parts(x, kind, result))):
         return x
-    if kind == OBJECT:
-        return x._tree_rebuild(parts, result)
     new = replica(x)
     for name, part in zip(_fields(x), parts, strict=True):
         object.__setattr__(new, name, part)  # it may be frozen
@@ -223,10 +223,6 @@ def _rebuilt(x: Any, kind: int, parts: list[Any], result: bool) -> Any:
 def _fields(x: Any) -> list[str]:
     """The fields of a dataclass that may hold arrays; not those that have yet to be set."""
     return [f.name for f in dataclasses.fields(x) if not f.metadata.get("static") and hasattr(x, f.name)]
-
-
-def _is(a: Any, b: Any) -> bool:
-    return a is b
 
 
 # -- the three walks; they recurse, and what is endless ends in a RecursionError
@@ -246,7 +242,9 @@ def _inside(tree: Any, kind: int, result: bool) -> Iterator[Any]:
 
 def _mapped(function: Any, tree: Any, kind: int, inner: Any, result: bool) -> Any:
     if kind == OBJECT:
-        return _rebuilt(tree, kind, [*map(inner, _parts(tree, kind, result))], result)
+        _, old, rebuild = tree._tree_open(result)
+        new = [*map(inner, old)]
+        return tree if result and all(map(operator.is_, new, old)) else rebuild(new)
     parts: list[Any] = []
     for part in _parts(tree, kind, result):
         k = LEAF if type(part) in NUMBERS else _kind(part)

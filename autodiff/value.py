@@ -11,7 +11,7 @@ a comparison, an integer result). Every operation on a Value gives a Value. Untr
 NumPy freely; tracked ones never do so silently.
 """
 
-import threading
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -19,16 +19,15 @@ import numpy as np
 from .convert import to_data
 from .copies import Copies
 from .dispatch import apply
-from .ends import KEPT, Retained, own, seed, untracked
+from .ends import GRADS, Hook, add_gradients, retain, seed, untracked
 from .errors import GraphError, OperandError
-from .tape import Node, leaf, walk_back
+from .tape import Node, leaf
 from .ufuncs import apply_ufunc
 from .views import make_place, stale, unlink
 
 __all__ = ["Value"]
 
 _new = object.__new__
-_ADD_GRADS = threading.Lock()
 
 
 class Value(Copies):
@@ -119,7 +118,7 @@ class Value(Copies):
         node: Any = self._node
         grad = getattr(node, "grad", None)
         if isinstance(grad, np.generic):  # a scalar's: make it the writeable array that it is promised to be
-            with _ADD_GRADS:
+            with GRADS:
                 node.grad = grad = np.asarray(node.grad)
         return grad
 
@@ -141,13 +140,23 @@ class Value(Copies):
 
     def retain_grad(self) -> None:
         """Let a Value that is not a leaf keep `.grad` too, from the next backward() on."""
-        if self._node is None:
-            raise GraphError("retain_grad: this Value is untracked and gets no gradient")
-        if self._node.case and self._node.case.is_spent:
-            raise GraphError("retain_grad: the graph behind this Value was freed by an earlier backward()")
-        if not hasattr(self._node, "grad"):
-            self._node.grad = None
-            self._node.case = Retained(self._node, self._node.case)
+        retain(self)
+
+    def register_hook(self, function: Callable[[Any], Any]) -> Hook:
+        """Call `function` with each gradient that a backward() adds to the `.grad` of this leaf.
+
+        It may return another one, of this shape; hooks follow one another in the order of their registration.
+        Transforms such as `grad` do not touch `.grad` and call none. Undo it with `.remove()`, or a `with`.
+
+        >>> x = Value([1.0, 2.0])
+        >>> with x.register_hook(lambda g: g.clip(max=3.0)):
+        ...     (x * x).sum().backward()
+        >>> x.grad
+        array([2., 3.])
+
+        Raises GraphError for what is no tracked leaf.
+        """
+        return Hook(self, function)
 
     def backward(self, gradient: Any = None, *, create_graph: bool = False, retain_graph: bool = False) -> None:
         """Add the gradient of this Value to the `.grad` of every leaf that it was computed from.
@@ -166,17 +175,7 @@ class Value(Copies):
         if self._node is None:
             raise GraphError("backward: this Value is untracked, nothing it was computed from requires a gradient")
         g = seed(self, gradient, create_graph)
-        free = not (create_graph or retain_graph)
-        kept: list[tuple[Node, Any]] = []
-        token = KEPT.set(kept)
-        try:
-            ends = walk_back([(self._node, g)], free=free, wrap=self._wrap if create_graph else None)
-        finally:
-            KEPT.reset(token)
-        kept += [(node, own(total, node in ends.owned)) for node, total in ends.cotangents.items()]
-        with _ADD_GRADS:
-            for node, total in kept:
-                node.grad = total if node.grad is None else node.grad + total
+        add_gradients(self, g, not (create_graph or retain_graph), self._wrap if create_graph else None)
 
     # -- NumPy's protocols and ours
 

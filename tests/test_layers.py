@@ -265,7 +265,7 @@ STATE = {
     ("buffers", "SWAPS"): "the table of swapped names, with its lock",
     ("rule", "RULES"): "the registry, filled at import",
     ("tape", "number"): "the counter; next() on it is atomic",
-    ("value", "_ADD_GRADS"): "the lock under which gradients are added",
+    ("ends", "GRADS"): "the lock under which gradients are added",
 }
 
 

@@ -16,14 +16,14 @@ A module is also a container for transforms: `grad(loss)(model, x)` hands `loss`
 returns is a copy too, with the gradients, plain arrays, in the places of the parameters.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from reprlib import recursive_repr
 from typing import Any, Self
 
 import numpy as np
 
 from ..value import Value
-from .replace import Place, Slot, replace
+from .replace import PLAIN, Place, Slot, replace
 
 __all__ = ["Module"]
 
@@ -75,7 +75,8 @@ class Module:
         >>> [(name, p.shape) for name, p in Linear(3, 2).named_parameters()]
         [('weight', (3, 2)), ('bias', (2,))]
         """
-        return self._tree_items(result=False)
+        names, leaves, _ = self._tree_open(result=False)
+        return [*zip(names, leaves, strict=True)]
 
     def parameters(self) -> list[Value]:
         """All parameters, each once, to hand to an optimizer.
@@ -168,15 +169,16 @@ class Module:
 
     # -- as a container, see tree.py
 
-    def _tree_items(self, result: bool) -> list[tuple[str, Any]]:
-        """The leaves by name: the parameters, or in the result of a function all that is tracked."""
-        return [(name, part) for name, part, slot in _walk(self) if _is_leaf(part, slot, result)]
+    def _tree_open(self, result: bool) -> tuple[list[str], list[Any], Callable[[list[Any]], Any]]:
+        """The leaves, the parameters or in the result of a function all that is tracked, and a copy with others."""
+        found = [(name, part, slot) for name, part, slot in _walk(self) if _is_leaf(part, slot, result)]
 
-    def _tree_rebuild(self, parts: list[Any], result: bool) -> Self:
-        """A copy of the module and of all modules, lists, tuples and dicts in it, with other leaves."""
-        found = [(part, slot) for _, part, slot in _walk(self) if _is_leaf(part, slot, result)]
-        copy: Self = replace(self, Module, found, parts, [_is_leaf(part, slot, False) for part, slot in found])
-        return copy
+        def rebuild(new: list[Any]) -> Any:
+            slots = [Slot(_is_leaf(part, slot, False)) for _, part, slot in found]
+            keys = [id(part if slot is None else slot) for _, part, slot in found]
+            return replace(self, Module, dict(zip(keys, zip(new, slots, strict=True), strict=True)))
+
+        return [name for name, _, _ in found], [part for _, part, _ in found], rebuild
 
     @recursive_repr()
     def __repr__(self) -> str:
@@ -193,27 +195,32 @@ def _parts(thing: Any) -> Iterator[tuple[Any, Any]]:
         yield from enumerate(thing)
 
 
-def _walk(
-    thing: Any, name: str = "", seen: set[int] | None = None, slots: Mapping[Place, Slot] = {}, place: Place = ()
-) -> Iterator[tuple[str, Any, Slot | None]]:
+def _walk(thing: Any) -> list[tuple[str, Any, Slot | None]]:
     """All that can be reached from `thing`, itself first, each object once, with dotted names.
 
-    Where a transform has put something, there is also a slot; `place` is the way from the nearest module to it.
+    Where a transform has put something, there is also a slot.
     """
+    found: list[tuple[str, Any, Slot | None]] = []
+    _gather(thing, "", (), {}, found, set())
+    return found
+
+
+def _gather(thing: Any, name: str, place: Place, slots: dict[Place, Slot], found: list[Any], seen: set[int]) -> None:
+    """Add `thing` and what is in it to `found`; `place` is the way to it from the nearest module, with these slots."""
     if isinstance(thing, Module):
         slots, place = vars(thing).get("_slots", {}), ()
     slot = slots.get(place)
     if slot is None and not isinstance(thing, (Module, Value, dict, list, tuple)):
         return
-    seen = set() if seen is None else seen
     key = id(thing if slot is None else slot)
     if key in seen:
         return
     seen.add(key)
-    yield name, thing, slot
+    found.append((name, thing, slot))
     if slot is None:
-        for key_, part in _parts(thing):
-            yield from _walk(part, f"{name}.{key_}" if name else str(key_), seen, slots, (*place, key_))
+        for step, part in _parts(thing):
+            if slots or type(part) not in PLAIN:
+                _gather(part, f"{name}.{step}" if name else str(step), (*place, step), slots, found, seen)
 
 
 def _is_leaf(part: Any, slot: Slot | None, result: bool) -> bool:

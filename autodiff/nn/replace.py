@@ -6,14 +6,18 @@ put where: an array in the place of a parameter could not be told from one that 
 """
 
 import copy
-from collections.abc import Sequence
+from types import FunctionType
 from typing import Any
+
+import numpy as np
 
 from ..copies import rebuild
 from ..tree import replica
 from ..value import Value
 
-__all__ = ["Place", "Slot", "replace"]
+__all__ = ["PLAIN", "Place", "Slot", "replace"]
+
+PLAIN = frozenset((int, float, str, bool, type(None), FunctionType, np.ufunc, np.ndarray))  # with nothing in them
 
 Place = tuple[Any, ...]  # an attribute of a module, and the keys and indices from there on
 
@@ -27,25 +31,18 @@ class Slot:
         self.is_parameter = is_parameter
 
 
-def replace(
-    module: Any,
-    base: type,
-    found: Sequence[tuple[Any, Slot | None]],
-    parts: Sequence[Any],
-    are_parameters: Sequence[bool],
-) -> Any:
-    """A copy of `module` with `parts` in the places of what was found; `base` is the class of all modules."""
-    new = {
-        id(old if slot is None else slot): (part, Slot(is_parameter))
-        for (old, slot), part, is_parameter in zip(found, parts, are_parameters, strict=True)
-    }
+def replace(module: Any, base: type, new: dict[int, tuple[Any, Slot]]) -> Any:
+    """A copy of `module` with other things, each with its slot, by the id of what is replaced or of its slot.
+
+    `base` is the class of all modules.
+    """
     return _Replacement(base, new).module(module)
 
 
 class _Replacement:
     def __init__(self, base: type, new: dict[int, tuple[Any, Slot]]) -> None:
         self.base = base
-        self.new = new  # by the id of what is replaced, or of its slot
+        self.new = new
         self.copies: dict[int, Any] = {}
 
     def module(self, old: Any) -> Any:
@@ -55,7 +52,8 @@ class _Replacement:
             fresh: dict[Place, Slot] = {}
             names = vars(new)
             for name, thing in [*names.items()]:
-                names[name] = self.thing(thing, slots, fresh, (name,))
+                if slots or type(thing) not in PLAIN:
+                    names[name] = self.thing(thing, slots, fresh, (name,))
             names["_slots"] = fresh
         return self.copies[id(old)]
 
