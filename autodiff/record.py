@@ -76,6 +76,7 @@ class Record:
         self.nested = False  # an argument is tracked in its own right
         self.large = False  # an argument is an array for which it matters how soon the graph is freed
         self.lifted = False  # a walk has run on Values
+        self.ties = False  # an input is in several places
         self.number = number()  # of all inputs: what another thread makes in between is not taken for one
         running = FILLED.get()
         if running is not None:
@@ -132,7 +133,9 @@ class Record:
         """The same for a leaf of a Module: one input for one object, and a variable of the user counts as its data."""
         if not isinstance(x, Value):
             return self._input(x)
-        if id(x) not in self._shared:
+        if id(x) in self._shared:
+            self.ties = True
+        else:
             self._shared[id(x)] = self._input(x, x if x.is_leaf else None)
         return self._shared[id(x)]
 
@@ -227,6 +230,8 @@ class Record:
     def directions(self, primals: Any, tangents: Any) -> list[Any]:
         """The tangents of the inputs, given those of the arguments."""
         what = "jvp: tangents"
+        if not self.ties:
+            return fitted_all(what, tuple(primals), tuple(tangents), self.values)
         given = fitted_all(what, tuple(primals), tuple(tangents), [*leaves(self.arguments)])
         by_input: dict[int, Any] = {}
         for i, t in zip(leaves(self.skeletons), given, strict=True):
