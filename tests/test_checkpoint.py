@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from strict_array import StrictArray
 
 import autodiff as ad
 from autodiff import GraphError, NanError, Value, nn
@@ -397,6 +398,43 @@ def test_retain_grad_of_a_result() -> None:
     y.retain_grad()
     (y * W).sum().backward()
     np.testing.assert_array_equal(y.grad, W)
+
+
+def test_arrays_of_another_library() -> None:
+    """They are copied before the function may write to them."""
+    x, w = StrictArray(X), StrictArray(W)
+
+    def f(x: Any, w: Any) -> Any:
+        w *= 2.0
+        return np.sin(x * w) * x
+
+    g = ad.grad(lambda x: (ad.checkpoint(f)(x, w) ** 2).sum())(x)
+    want = ad.grad(lambda x: ((np.sin(x * 2 * W) * x) ** 2).sum())(X)
+    np.testing.assert_allclose(g.get(), want)
+    np.testing.assert_array_equal(w.get(), W)
+
+
+def test_halves_of_halves() -> None:
+    """Each step runs as often as there are checkpoints around it, and once more."""
+    calls = []
+
+    def step(x: Any) -> Any:
+        calls.append(0)
+        return np.sin(x) + 0.1 * x
+
+    def steps(n: int) -> Any:
+        if n == 1:
+            return step
+        first, second = steps(n // 2), steps(n - n // 2)
+        return ad.checkpoint(lambda x: second(first(x)))
+
+    def plain(x: Any) -> Any:
+        for _ in range(64):
+            x = np.sin(x) + 0.1 * x
+        return x.sum()
+
+    np.testing.assert_allclose(ad.grad(lambda x: steps(64)(x).sum())(X), ad.grad(plain)(X), rtol=1e-12)
+    assert len(calls) == 64 * 7
 
 
 # -- how often it runs, and what is kept
