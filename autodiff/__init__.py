@@ -18,6 +18,7 @@ from .buffers import watch
 from .checking import check_grads
 from .errors import (
     AutodiffError,
+    BatchError,
     DetachError,
     GradientMismatchError,
     GraphError,
@@ -39,19 +40,23 @@ from .rules.activations import (
     softplus,
 )
 from .supported import supported
-from .transforms import grad, jvp, value_and_grad, vjp
+from .transforms import elementwise_grad, grad, hvp, jvp, linearize, value_and_grad, vhp, vjp
 from .value import Value
 
 if TYPE_CHECKING:
     from . import nn, optim
     from .checkpointing import checkpoint
     from .draw import draw_graph
+    from .jacobians import hessian, jacfwd, jacobian, jacrev
+    from .mapping import vmap
     from .scan import checkpoint_scan
+    from .sparse import jacobian_sparsity, sparse_hessian, sparse_jacobian
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AutodiffError",
+    "BatchError",
     "DetachError",
     "GradientMismatchError",
     "GraphError",
@@ -64,10 +69,18 @@ __all__ = [
     "checkpoint_scan",
     "debug_nans",
     "draw_graph",
+    "elementwise_grad",
     "gelu",
     "grad",
+    "hessian",
+    "hvp",
+    "jacfwd",
+    "jacobian",
+    "jacobian_sparsity",
+    "jacrev",
     "jvp",
     "leaky_relu",
+    "linearize",
     "log_softmax",
     "logsumexp",
     "nn",
@@ -78,14 +91,26 @@ __all__ = [
     "silu",
     "softmax",
     "softplus",
+    "sparse_hessian",
+    "sparse_jacobian",
     "stop_gradient",
     "supported",
     "value_and_grad",
+    "vhp",
     "vjp",
+    "vmap",
     "watch",
 ]
 
-LATE = {"checkpoint": "checkpointing", "checkpoint_scan": "scan", "draw_graph": "draw"}
+# What a plain computation does not need, by module: it is loaded at its first use.
+LATE = {
+    **dict.fromkeys(["hessian", "jacfwd", "jacobian", "jacrev"], "jacobians"),
+    "checkpoint": "checkpointing",
+    "checkpoint_scan": "scan",
+    "draw_graph": "draw",
+    **dict.fromkeys(["jacobian_sparsity", "sparse_hessian", "sparse_jacobian"], "sparse"),
+    "vmap": "mapping",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -63,11 +63,11 @@ def normalize(rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tupl
 
 def boxes(x: Any) -> Iterator[Box]:
     """The Values in nested lists, tuples and dicts."""
-    return (leaf for leaf in leaves(x) if isinstance(leaf, Box))
+    return (leaf for leaf in leaves(x, result=True) if isinstance(leaf, Box))
 
 
 def data_of(x: Any) -> Any:
-    return tree_map(lambda leaf: leaf._array if isinstance(leaf, Box) else leaf, x)
+    return tree_map(lambda leaf: leaf._array if isinstance(leaf, Box) else leaf, x, result=True)
 
 
 def index(key: Any) -> Any:

@@ -17,6 +17,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from .batched import Batched, Level, hide, levels_of, run, widened
+from .box import Box
+from .context import LEVELS
 from .spec import Spec
 
 __all__ = [
@@ -33,9 +36,11 @@ __all__ = [
     "is_unique",
     "keepaxes",
     "overlap_add",
+    "repeat_levels",
     "restore",
     "safe_divide",
     "scatter_add",
+    "sum_levels",
     "undispatched",
     "zeros",
 ]
@@ -48,6 +53,7 @@ MANY = 1024  # elements, from which on it pays to sort out how to add them
 NARROW = 16  # elements of a row, up to which a loop over columns is the fastest way to add rows
 BLOCK = 16384  # elements that are added at a time, so that their indices stay in the cache
 BOOL = np.dtype(bool)
+PLAIN = frozenset((np.ndarray, np.float64, np.float32))
 PAIRS = {np.dtype("f4"): np.dtype("c8"), np.dtype("f8"): np.dtype("c16")}
 
 
@@ -76,8 +82,18 @@ def undispatched(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def restore(g: Any, spec: Spec) -> Any:
-    """Sum `g` over the axes that broadcasting added to `spec.shape`, and cast it to `spec.dtype`."""
-    shape, dtype = spec
+    """Sum `g` over the axes that broadcasting added to `spec.shape`, and cast it to `spec.dtype`.
+
+    Under vmap there are hidden axes too: summed are those that the operand lacks, of levels that are not active. While
+    a level is active each example is to have a cotangent of its own.
+    """
+    shape, dtype, levels = spec
+    if type(g) not in PLAIN:
+        data = g._array if isinstance(g, Box) else g
+        if type(data) is Batched:
+            active = LEVELS.get()
+            closed = tuple([level for level in data.levels if level not in levels and level not in active])
+            g = sum_levels(g, closed) if closed else g
     if g.shape != shape:
         lead = g.ndim - len(shape)
         if lead:
@@ -88,6 +104,19 @@ def restore(g: Any, spec: Spec) -> Any:
     if g.dtype != dtype:
         g = cast(g, dtype)
     return g
+
+
+@dispatchable
+def sum_levels(x: Any, levels: tuple[Level, ...]) -> Any:
+    """The sum over hidden axes."""
+    whole = x.whole.sum(axis=tuple([i for i, level in enumerate(x.levels) if level in levels]))
+    return hide(whole, tuple([level for level in x.levels if level not in levels]))
+
+
+@dispatchable
+def repeat_levels(x: Any, levels: tuple[Level, ...]) -> Any:
+    """The same for every example of further levels: the transpose of `sum_levels`."""
+    return widened(x, levels)
 
 
 @dispatchable
@@ -124,6 +153,8 @@ def keepaxes(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
 @dispatchable
 def getitem(x: Any, key: Any) -> Any:
     """`x[key]`: basic slices, integer arrays, boolean masks."""
+    if type(key) is tuple and levels_of(key):
+        return run(getitem, (x, key), {})
     if type(key) is np.ndarray and key.dtype.kind == "i" and type(x) is np.ndarray and x.flags.c_contiguous:
         return x.take(key, 0)  # the same, faster
     return x[key]
@@ -132,6 +163,8 @@ def getitem(x: Any, key: Any) -> Any:
 @dispatchable
 def scatter_add(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
     """The transpose of `getitem`: zeros of `shape` with `g` added at `key`, repeated indices included."""
+    if type(key) is tuple and levels_of(key):
+        return run(scatter_add, (g, key, shape), {})
     out = zeros(g, shape)
     if is_unique(key):
         out[key] = g

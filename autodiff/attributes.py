@@ -23,6 +23,11 @@ class Attributes(Binary):
     __slots__ = ()
 
     @property
+    def is_leaf(self) -> bool:
+        """Whether the Value was not computed from tracked ones."""
+        return self._node is None or self._node.number == LEAF
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The lengths of the axes."""
         shape: tuple[int, ...] = peek(self)[0].shape

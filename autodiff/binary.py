@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from .batched import Batched
 from .box import Box
 from .case import Case
 from .codegen import compile_function
@@ -54,7 +55,9 @@ def {name}(a, b):
             if node_a is None or recording() is not True:
                 return unrecorded(function, {operands}, ans)
             n = Node(); n.parents = (node_a,)
-            if type(ans) is type({a}) and (type(ans) is float64 or ({a}.shape == ans.shape and {a}.dtype is ans.dtype)):
+            if (type(ans) is float64 and type({a}) is float64) or (
+                type(ans) is ndarray and {a}.shape == ans.shape and {a}.dtype is ans.dtype
+            ):
                 n.case = {case_a}; n.saved = {save_a}
             else:
                 n.case = {case_a_restored}; n.saved = {save_a_restored}
@@ -62,13 +65,17 @@ def {name}(a, b):
             return unrecorded(function, {operands}, ans)
         elif node_a is None:
             n = Node(); n.parents = (node_b,)
-            if type(ans) is type({b}) and (type(ans) is float64 or ({b}.shape == ans.shape and {b}.dtype is ans.dtype)):
+            if (type(ans) is float64 and type({b}) is float64) or (
+                type(ans) is ndarray and {b}.shape == ans.shape and {b}.dtype is ans.dtype
+            ):
                 n.case = {case_b}; n.saved = {save_b}
             else:
                 n.case = {case_b_restored}; n.saved = {save_b_restored}
         else:
             n = Node(); n.parents = ({nodes})
-            if type(x) is type(y) and (type(x) is float64 or (x.shape == y.shape and x.dtype is y.dtype)):
+            if (type(x) is float64 and type(y) is float64) or (
+                type(ans) is ndarray and x.shape == y.shape and x.dtype is y.dtype
+            ):
                 n.case = {case_ab}; n.saved = {save_ab}
             else:
                 n.case = {case_ab_restored}; n.saved = {save_ab_restored}
@@ -144,7 +151,9 @@ def _binary_method(cls: type, name: str) -> Callable[[Any, Any], Any]:
         **{f"save_{k}": case.packing() for k, case in cases.items()},
     )
     namespace: dict[str, Any] = {f"case_{k}": case for k, case in cases.items()}
-    namespace.update(Value=cls, Node=Node, Spec=Spec, new=object.__new__, number=number, recording=RECORDING.get)
+    namespace.update(
+        Value=cls, Node=Node, Spec=Spec, Batched=Batched, new=object.__new__, number=number, recording=RECORDING.get
+    )
     namespace.update(float64=np.float64, double=np.dtype(float), ndarray=np.ndarray, numbers=(float, int, bool))
     namespace.update(mismatch=mismatch, apply=apply, function=function, keep=keep, __name__=__name__)
     namespace.update(_otherwise=_otherwise, unrecorded=_unrecorded)

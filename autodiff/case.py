@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .arrays import expand, restore
+from .batched import Batched
 from .codegen import compile_function, inline, packed, unpacked
 from .errors import GraphError
 from .spec import Spec
@@ -61,7 +62,11 @@ class Case:
 
     def packing(self) -> str:
         """The expression that packs the fields, in terms of x, y, z, ans, aux, rest, kwargs."""
-        return packed([f"Spec({f[1:]}.shape, {f[1:]}.dtype)" if f[0] == "s" else f for f in self.fields])
+        return packed([self.spec_text(f[1:]) if f[0] == "s" else f for f in self.fields])
+
+    def spec_text(self, name: str) -> str:
+        """The expression for the Spec of an operand or of the result."""
+        return f"(Spec({name}.shape, {name}.dtype) if type({name}) is not Batched else Spec.of({name}))"
 
     def call(self, i: int) -> str:
         """The expression for operand `i`'s cotangent."""
@@ -81,7 +86,7 @@ class Case:
         if name not in ("save", "pull"):
             raise AttributeError(name)
         namespace: dict[str, Any] = {f"map{i}": m for i, m in enumerate(self.rule.maps)}
-        namespace.update(np=np, Spec=Spec, restore=restore)
+        namespace.update(np=np, Spec=Spec, Batched=Batched, restore=restore)
         namespace["__name__"] = f"autodiff {self.rule.name}"
         function = compile_function(name, self.source(name), namespace)
         setattr(self, name, function)

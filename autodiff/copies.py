@@ -12,7 +12,7 @@ from .methods import Methods
 from .tape import Node, leaf
 from .views import has_place, make_place
 
-__all__ = ["Copies"]
+__all__ = ["Copies", "rebuild"]
 
 
 class Copies(Methods):
@@ -26,7 +26,7 @@ class Copies(Methods):
     def __copy__(self) -> Self:
         """A leaf or an untracked Value becomes an independent one; any other keeps its place in the graph."""
         data = self._array.copy()  # from here on its class is its own, whatever state it was in (see views)
-        new: Self = _rebuild(type(self), data, self._node, self.name, getattr(self, "__dict__", {}))
+        new: Self = rebuild(type(self), data, self._node, self.name, getattr(self, "__dict__", {}))
         if has_place(self):
             make_place(new)
         if self.is_leaf and self._node is not None:
@@ -47,7 +47,7 @@ class Copies(Methods):
         return _unpickle, (type(self), data, tracked, self.name, getattr(self, "__dict__", {}))
 
 
-def _rebuild(cls: type, data: Any, node: Node | None, name: str | None, attributes: dict[str, Any]) -> Any:
+def rebuild(cls: type, data: Any, node: Node | None, name: str | None, attributes: dict[str, Any]) -> Any:
     """A Value of a class, which may be a subclass with a constructor of its own."""
     new: Any = object.__new__(cls)
     new._array, new._node, new._name = data, node, name
@@ -57,4 +57,4 @@ def _rebuild(cls: type, data: Any, node: Node | None, name: str | None, attribut
 
 
 def _unpickle(cls: type, data: Any, tracked: bool, name: str | None, attributes: dict[str, Any]) -> Any:
-    return _rebuild(cls, data, leaf() if tracked else None, name, attributes)
+    return rebuild(cls, data, leaf() if tracked else None, name, attributes)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .arguments import boxes, normalize, operand, option
+from .batched import Batched, levels_of
 from .box import Box
 from .case import OPERANDS
 from .constants import keep
@@ -76,7 +77,8 @@ def _record_unary(rule: Rule, box: Box, rest: tuple[Any, ...], kwargs: dict[str,
     recording = RECORDING.get()
     if parent is not None and dtype.kind in "fc" and recording:
         node = operation((parent,))
-        node.case = case = rule.case((0,), x.dtype is not dtype)
+        restored = x.dtype is not dtype or (type(ans) is Batched and levels_of(x) != ans.levels)
+        node.case = case = rule.case((0,), restored)
         node.saved = case.save(x, None, None, ans, aux, rest, kwargs)
         if rule.taints or kwargs.get("where") is not None:
             node.case = tainted(case, (x,))
@@ -127,7 +129,7 @@ def _record(rule: Rule, box: Box, args: tuple[Any, ...], kwargs: dict[str, Any])
         if recording is not True:
             recording(node, ans)
         return box._wrap(ans, node)
-    restored = rule.kind == "bilinear" or any(getattr(a, "dtype", dtype) != dtype for a in data)
+    restored = rule.kind == "bilinear" or type(ans) is Batched or any(getattr(a, "dtype", dtype) != dtype for a in data)
     if rule.kind == "elementwise" and not restored:
         restored = any(data[i].shape != ans.shape for i in tracked)
     node.case = case = rule.case(tracked, restored)

@@ -2,6 +2,7 @@
 
 __all__ = [
     "AutodiffError",
+    "BatchError",
     "DetachError",
     "GradientMismatchError",
     "GraphError",
@@ -21,6 +22,10 @@ class DetachError(AutodiffError, TypeError):
 
 class GraphError(AutodiffError, RuntimeError):
     """The graph cannot be walked: it was freed, was never recorded, or ends in no scalar."""
+
+
+class BatchError(AutodiffError, TypeError):
+    """Under vmap, something needs one number where there is one for each example."""
 
 
 class MissingRuleError(AutodiffError, TypeError):

@@ -35,8 +35,8 @@ class ManyCase(Case):
     def __init__(self, rule: "Rule", argnums: tuple[int, ...], restored: bool) -> None:
         super().__init__(rule, argnums, restored=True)
 
-    def packing(self) -> str:
-        return super().packing().replace("Spec(ans.shape, ans.dtype)", "Spec.of(ans)")
+    def spec_text(self, name: str) -> str:
+        return f"Spec.of({name})" if name == "ans" else super().spec_text(name)
 
     def pull(self, saved: Any, g: Parts) -> Any:
         known = self.residuals(saved)

@@ -91,4 +91,4 @@ def stop_gradient(x: Any) -> Any:
     >>> print(grad(lambda x: x * stop_gradient(x))(3.0))
     3.0
     """
-    return tree_map(lambda leaf: leaf._wrap(leaf._array) if isinstance(leaf, Box) else leaf, x)
+    return tree_map(lambda leaf: leaf._wrap(leaf._array) if isinstance(leaf, Box) else leaf, x, result=True)

@@ -17,16 +17,18 @@ from typing import Any
 import numpy as np
 
 from .arguments import operand, option
-from .arrays import arange_like, cast, expand, is_unique, restore
+from .arrays import add_at, arange_like, cast, expand, is_unique, restore
+from .batched import Batched, levels_of, widened
 from .box import Box
 from .context import FILLED
 from .convert import assembled
-from .errors import GraphError, OperandError
+from .errors import BatchError, GraphError, OperandError
 from .regions import Path, embed, follow, narrows, place, punch, step_to, walk, zero
 from .rule import Rule
+from .spec import Spec
 from .taint import tainted
 from .tape import LEAF, RECORDING, Node, operation
-from .views import array_of, origin, peek, stale
+from .views import array_of, origin, peek, set_array, stale
 
 __all__ = ["CASE", "WriteCase", "store", "write"]
 
@@ -41,6 +43,7 @@ class WriteCase:
 
     count = -1
     is_spent = False
+    batched = False  # whether there are hidden axes: then nothing is done in place
     rule = Rule(operator.setitem, "linear", name="setitem")
     spent = rule.spent
 
@@ -51,10 +54,10 @@ class WriteCase:
         return saved
 
     def pull(self, saved: Any, g: Any) -> Any:
-        if not isinstance(g, Box):
+        if not isinstance(g, Box) and type(g) is not Batched and not self.batched:
             return NotImplemented  # the walk calls `spread`
         path, whole, value, adds, onto, source, last = saved
-        old = [g if adds else punch(g, path)] if onto else []
+        old = [restore(g if adds else punch(g, path), Spec(*whole))] if onto else []
         return [*old, _written(g, path, whole, value, last, follow)] if source else old
 
     def spread(self, saved: Any, g: Any, node: Any, collect: Callable[..., None], sums: Any, owned: Any) -> None:
@@ -83,7 +86,7 @@ class WriteCase:
             new = cast(new, part.dtype) if new.dtype != part.dtype else new
             new = new.reshape(new.shape[new.ndim - part.ndim :]) if new.ndim > part.ndim else new
             new = expand(new, part.shape)
-            new = embed(new if last is None else new * last, path, *whole)
+            new = embed(new if last is None else new * last, path, *whole[:2])
             new = np.conj(new) if narrows(whole[1], part.dtype) else new
             total = new if total is None else total + new
         return total
@@ -96,15 +99,21 @@ def _written(g: Any, path: Path, whole: Any, value: Any, last: Any, reach: Calla
     if whole[1].kind == "c" and value[1].kind != "c":
         g = np.conj(g)  # which matters if the path ends in the imaginary part
     part = reach(g, path)
-    if part.shape == value[0] and part.dtype == value[1] and last is None:
+    if part.shape == value[0] and part.dtype == value[1] and last is None and type(part) is np.ndarray:
         return part
     if last is not None:
         part = part * last
     missing = len(value[0]) - part.ndim
-    return restore(part.reshape((1,) * missing + part.shape) if missing > 0 else part, value)
+    return restore(part.reshape((1,) * missing + part.shape) if missing > 0 else part, Spec(*value))
 
 
-CASE = WriteCase()
+class _BatchCase(WriteCase):
+    """The same for batches."""
+
+    batched = True
+
+
+CASE, BATCH_CASE = WriteCase(), _BatchCase()
 
 
 def write(v: Any, key: Any, value: Any, *, adds: bool = False) -> None:
@@ -119,20 +128,28 @@ def write(v: Any, key: Any, value: Any, *, adds: bool = False) -> None:
     else:
         data, source = _source(value)
     given = value if type(value) in (int, float, bool, complex) else data  # a number goes onto any device
+    if type(key) is Batched and key.dtype == bool:
+        _write_where(v, key, value, data)
+        return
     root, path = origin(v)
     old = _writeable(root)
     buffer = _exclusive(root)
+    before = buffer
+    levels = levels_of((data, key))
+    if levels:
+        buffer = widened(buffer, levels)
+        set_array(root, buffer)
     path = (*path, step_to(key))
     target, inside = (buffer, key) if len(path) == 1 else place(buffer, path)
     dtype = target.dtype
     if dtype.kind != "c" and data.dtype.kind == "c":
         raise OperandError("setitem: a complex value does not fit a real array; write its .real")
     onto = old is not None and old.number != LEAF
-    case: Any = CASE
+    case: Any = BATCH_CASE if type(buffer) is Batched else CASE
     if onto and not adds and any(isinstance(k, np.ndarray) for k in (inside if type(inside) is tuple else (inside,))):
-        case = tainted(CASE, (target[inside],))
+        case = tainted(case, (target[inside],))
     if adds:
-        np.add.at(target, inside, given)
+        add_at(target, inside, given) if levels else np.add.at(target, inside, given)
     else:
         target[inside] = given
     if not buffer.ndim:
@@ -146,10 +163,25 @@ def write(v: Any, key: Any, value: Any, *, adds: bool = False) -> None:
         node.case = case
         last = None if not tracked or adds or type(key) is int or is_unique(key) else _not_overwritten(target, inside)
         retained = old is not None and hasattr(old, "grad")
-        node.saved = (path, (buffer.shape, buffer.dtype), (data.shape, data.dtype), adds, onto, tracked, last)
+        whole, part = (before.shape, before.dtype), (data.shape, data.dtype)
+        if levels or type(buffer) is Batched:
+            whole, part = (*whole, levels_of(before)), (*part, levels_of(data))  # type: ignore[assignment]
+        node.saved = (path, whole, part, adds, onto, tracked, last)
         if retained:
             root.retain_grad()  # type: ignore[attr-defined]
     stale(root)
+
+
+def _write_where(v: Any, mask: Any, value: Any, data: Any) -> None:
+    """`v[mask] = value` for a mask of each example: a selection, as there is no telling how many elements it has."""
+    if data.ndim:
+        raise BatchError(
+            "setitem: under vmap a mask selects another number of elements in each example, so only one number can be "
+            "written there; use np.where(mask, values, v)"
+        )
+    shape = peek(v)[0].shape
+    mask = mask.reshape(mask.shape + (1,) * (len(shape) - mask.ndim))
+    store(v, np.where(v._wrap(mask), value, v[...]), "setitem", "unsafe")
 
 
 def store(target: Any, result: Any, name: str, casting: Any = "same_kind", *, exact: bool = False) -> Any:
@@ -159,6 +191,9 @@ def store(target: Any, result: Any, name: str, casting: Any = "same_kind", *, ex
     """
     whole = peek(target)[0]
     data, source = _source(result)
+    if any(level not in levels_of(data) for level in levels_of(whole)):
+        write(target, ..., result)  # the result is the same for every example, and its target is not
+        return target
     if not np.can_cast(data.dtype, whole.dtype, casting):
         raise TypeError(
             f"{name}: a result of dtype {data.dtype} cannot be written to a Value of dtype {whole.dtype} with "
@@ -239,4 +274,4 @@ def _not_overwritten(target: Any, key: Any) -> Any:
     stamp = np.zeros_like(target, dtype=int)
     stamp[key] = count
     last = stamp[key] == count
-    return None if last.all() else last
+    return None if type(last) is not Batched and last.all() else last

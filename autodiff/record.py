@@ -6,25 +6,26 @@ under way (`grad(grad(f))`, or a tracked Value in a closure); then the walk is l
 Values. Otherwise they are plain arrays.
 """
 
-import functools
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from .batched import Batched
 from .buffers import watching
 from .context import CHECKS, FILLED
 from .convert import describe, is_array
+from .copies import rebuild
 from .ends import own
 from .errors import OperandError
 from .rule import Rule
 from .tape import RECORDING, Node, OuterGraphError, number, walk_back, walk_forward
-from .tree import leaves, tree_map
+from .tree import Place, leaves, leaves_like, places, tree_map
 from .value import Value
 from .views import has_place, make_place, stale
 
-__all__ = ["Record", "fitted", "input_node"]
+__all__ = ["Record", "fitted", "fitted_all", "input_node"]
 
 Function = Callable[..., Any]
 
@@ -64,7 +65,7 @@ def input_node(outer: Node | None, shared: int) -> Node:
 class Record:
     """One run of a function on Values of its own, ready to be walked."""
 
-    def __init__(self, transform: str, arguments: Sequence[Any], positions: Sequence[int] | None = None) -> None:
+    def __init__(self, transform: str, arguments: Sequence[Any], labels: Sequence[Any] | None = None) -> None:
         self.transform = transform
         self.outer = RECORDING.get()  # under no_grad a transform gives plain arrays
         self.nested = False  # an argument is tracked in its own right
@@ -77,31 +78,60 @@ class Record:
         self.values: list[Value] = []
         self.filled: list[Any] = []  # weak references to what f has filled with tracked Values, and to inner records
         self.inputs: list[tuple[Node, Any]] = []  # the nodes and arrays of the arguments, to which f may write
-        self.arguments = [
-            tree_map(functools.partial(self._input, i), a)
-            for i, a in zip(positions or range(len(arguments)), arguments, strict=True)
-        ]
+        # The containers with numbers of inputs in the places of the leaves: f may change those that it is given.
+        self.skeletons: list[Any] = []
+        self.arguments: list[Any] = []
+        for self._label, self._argument in zip(labels or range(len(arguments)), arguments, strict=True):
+            self._shared: dict[int, int] = {}  # the inputs for parameters of Modules, by their ids
+            skeleton = tree_map(self._input, self._argument, inner=self._parameter)
+            self.skeletons.append(skeleton)
+            self.arguments.append(tree_map(self.values.__getitem__, skeleton))
+        self._argument = None  # it is not kept
 
-    def _input(self, position: int, x: Any) -> Value:
+    def _input(self, x: Any, like: Value | None = None) -> int:
+        """Make an input of the leaf `x` of an argument; its number."""
         data = x._array if isinstance(x, Value) else x
         if isinstance(data, (float, complex, np.memmap)):
             data = np.asarray(data)
         if not is_array(data) or data.dtype.kind not in "fc":
-            numeric = is_array(data) or isinstance(data, int)
-            what = f"{type(data).__name__} of integers; pass .astype(float) or float()" if numeric else describe(data)
-            raise OperandError(f"{self.transform}: differentiated argument {position} is {what}")
+            raise OperandError(f"{self.transform}: differentiated argument {self._no_number(x, data)}")
         if isinstance(data, np.ndarray):
             data = data[()] if not data.ndim else data.copy(order="K")
-        outer = x._node if self.outer and isinstance(x, Value) else None
+        outer = x._node if self.outer and isinstance(x, Value) and x is not like else None
         self.nested = self.nested or outer is not None
         self.large = self.large or data.size > LARGE
         node = input_node(outer, self.number)
-        value = Value._wrap(data, node)
+        value = (
+            Value._wrap(data, node)
+            if like is None
+            else rebuild(type(like), data, node, like.name, getattr(like, "__dict__", {}))
+        )
         if has_place(x) if isinstance(x, Value) else isinstance(x, np.ndarray) and not x.ndim:
             make_place(value)
         self.values.append(value)
         self.inputs.append((node, data))
-        return value
+        return len(self.inputs) - 1
+
+    def _parameter(self, x: Any) -> int:
+        """The same for a leaf of a Module: one input for one object, and a variable of the user counts as its data."""
+        if not isinstance(x, Value):
+            return self._input(x)
+        if id(x) not in self._shared:
+            self._shared[id(x)] = self._input(x, x if x.is_leaf else None)
+        return self._shared[id(x)]
+
+    def _no_number(self, x: Any, data: Any) -> str:
+        """The end of a message: which leaf of which argument cannot be differentiated, and the ways out."""
+        place = next((p for p in places(self._argument) if p.leaf is x), Place("", x, False))
+        comma = ", " if place.path.startswith(".") and not isinstance(self._label, str) else ""
+        if isinstance(data, int):
+            what = f"of type {type(data).__name__}, which has no derivative; pass .astype(float) or float()"
+        elif is_array(data):
+            what = f"of type {type(x).__name__} with dtype {data.dtype}, which has no derivative; pass .astype(float)"
+        else:
+            what = describe(data)
+        way = '; or declare the field with metadata={"static": True}' if place.is_field else ""
+        return f"{self._label}{comma}{place.path} is {what}{way}"
 
     def run(self, f: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         token, outer = RECORDING.set(CHECKS.get() or True), FILLED.set(self.filled)
@@ -124,7 +154,7 @@ class Record:
         if outer is not None:
             outer.extend(self.filled)
         elif self.filled:
-            kept = {id(y) for y in leaves(results)}
+            kept = {id(y) for y in leaves(results, result=True)}
             for reference in self.filled:
                 buffer = reference()
                 if isinstance(buffer, Value) and id(buffer) not in kept and not self._meets_outer([buffer._node]):
@@ -133,7 +163,12 @@ class Record:
         self.filled.clear()
 
     def back(self, outputs: Sequence[Any], seeds: Sequence[Any], *, last: bool = False, aux: Any = None) -> list[Any]:
-        """Cotangents of the arguments, in their containers, given cotangents of the outputs.
+        """Cotangents of the arguments, in their containers, given cotangents of the outputs."""
+        gradients = self.pull(outputs, seeds, last=last, aux=aux)
+        return [tree_map(gradients.__getitem__, skeleton) for skeleton in self.skeletons]
+
+    def pull(self, outputs: Sequence[Any], seeds: Sequence[Any], *, last: bool = False, aux: Any = None) -> list[Any]:
+        """Cotangents of the inputs.
 
         `last`: no other walk will need the graph, so it is freed, on the way if that matters. But an outer derivative
         may, which comes by way of `outputs` or of `aux`, what else f has returned, or an inner vjp.
@@ -165,21 +200,31 @@ class Record:
         self.lifted = lifted
         if lifted:
             ends = walk_back(_conjugated([(n, _lift(g)) for n, g in pairs]), **bounds, wrap=Value._wrap)
-        it = iter(self.inputs)
-
-        def cotangent(_: Any) -> Any:
-            node, data = next(it)
+        gradients: list[Any] = []
+        for node, data in self.inputs:
             g = ends.cotangents.get(node)
-            if g is None:
-                return np.zeros_like(data)[()]
-            return own(g, node in ends.owned)
+            gradients.append(_result(np.zeros_like(data)[()] if g is None else own(g, node in ends.owned)))
+        return gradients
 
-        return tree_map(cotangent, self.arguments)
+    def directions(self, primals: Any, tangents: Any) -> list[Any]:
+        """The tangents of the inputs, given those of the arguments."""
+        what = "jvp: tangents"
+        given = fitted_all(what, tuple(primals), tuple(tangents), [*leaves(self.arguments)])
+        by_input: dict[int, Any] = {}
+        for i, t in zip(leaves(self.skeletons), given, strict=True):
+            if i in by_input and by_input[i] is not t and not np.array_equal(_lower(by_input[i]), _lower(t)):
+                raise OperandError(f"{what}: a parameter that two Modules share has two different tangents")
+            by_input.setdefault(i, t)
+        return [*by_input.values()]
 
     def forward(self, result: Any, ts: Sequence[Any]) -> tuple[Any, Any]:
         """The outputs and their tangents, in the result's containers."""
-        outputs = [y for y in leaves(result) if isinstance(y, Value) and y._node is not None]
-        nodes: list[Any] = [y._node for y in outputs]
+        pushed = iter(self.push([*leaves(result, result=True)], ts))
+        return self.release(result), tree_map(lambda _: next(pushed), result, result=True)
+
+    def push(self, outputs: Sequence[Any], ts: Sequence[Any]) -> list[Any]:
+        """The tangents of the outputs, given those of the inputs."""
+        nodes: list[Any] = [y._node for y in outputs if isinstance(y, Value) and y._node is not None]
         lifted = self.outer and self.nested
         bounds: dict[str, Any] = {"floor": self.number, "top": self.number, "wrap": Value._wrap}
 
@@ -199,10 +244,10 @@ class Record:
         def tangent(y: Any) -> Any:
             t = by_node.get(y._node) if isinstance(y, Value) else None
             if t is None:
-                return np.zeros_like(y._array if isinstance(y, Value) else y)[()]
-            return t if isinstance(t, Value) else t.copy()[()]
+                return _result(np.zeros_like(y._array if isinstance(y, Value) else y)[()])
+            return t if isinstance(t, Value) else _result(t.copy()[()])
 
-        return self.release(result), tree_map(tangent, result)
+        return [*map(tangent, outputs)]
 
     def release(self, result: Any, known: bool = False) -> Any:
         """What f returned, for the caller: arrays of its own, unless an outer derivative may need Values.
@@ -216,9 +261,9 @@ class Record:
             if self.outer and y._node is not None:
                 if self.nested or (self.lifted if known else self._meets_outer([y._node])):
                     return y
-            return y._array.copy() if isinstance(y._array, np.ndarray) else y._array
+            return y._array.copy() if isinstance(y._array, np.ndarray) else _result(y._array)
 
-        return tree_map(leave, result)
+        return tree_map(leave, result, result=True)
 
     def _may_walk_again(self) -> bool:
         """Whether an inner vjp, which records into the same graph, has left its pullback behind."""
@@ -239,6 +284,11 @@ class Record:
         return False
 
 
+def _result(x: Any) -> Any:
+    """An array for the caller; a batch is never seen but inside of a Value."""
+    return Value._wrap(x) if type(x) is Batched else x
+
+
 def _lift(g: Any) -> Value:
     """A cotangent or tangent as a Value; the recorded nodes keep it, so the caller's array is copied."""
     return g if isinstance(g, Value) else Value._wrap(g.copy())
@@ -250,6 +300,19 @@ def _lower(g: Any) -> Any:
 
 def _conjugated(pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
     return [(n, np.conj(g) if g.dtype.kind == "c" else g) for n, g in pairs]
+
+
+def fitted_all(what: str, tree: Any, given: Any, targets: Sequence[Any], *, result: bool = False) -> list[Any]:
+    """What `given` has in the places of the leaves of `tree`, each fitted to one of the `targets`."""
+    parts = [*leaves_like(tree, given, what, result=result)]
+    kept: list[Any] = []
+    for g, y in zip(parts, targets, strict=True):
+        try:
+            kept.append(fitted(what, g, y))
+        except (TypeError, ValueError):
+            fitted(what + places(tree, result=result)[len(kept)].path, g, y)  # the same, with the place
+            raise
+    return kept
 
 
 def fitted(what: str, g: Any, y: Any) -> Any:

@@ -5,12 +5,14 @@ A *path* is a tuple of steps `(function, rest, kwargs)`, each a NumPy function t
 in NumPy's own view, so one can read there and write there.
 """
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .arrays import add_at, dispatchable, zeros
+from .arrays import add_at, dispatchable, restore, zeros
+from .batched import Batched, levels_of, run, union, widened
 from .box import Box
 from .case import Case
 from .spec import Spec
@@ -22,6 +24,7 @@ __all__ = [
     "at",
     "embed",
     "follow",
+    "levels_on",
     "narrows",
     "place",
     "punch",
@@ -37,7 +40,12 @@ Path = tuple[Step, ...]
 
 def at(x: Any, key: Any) -> Any:
     """`x[key]` on a plain array: a step of a path."""
-    return x[key]
+    return x[key] if not levels_of(key) else run(operator.getitem, (x, key), {})
+
+
+def levels_on(path: Path) -> Any:
+    """The levels of the indices on a path."""
+    return union(levels_of(rest) for _, rest, _ in path)
 
 
 def walk(x: Any, path: Path) -> Any:
@@ -63,7 +71,7 @@ def embed(g: Any, path: Path, shape: tuple[int, ...], dtype: Any) -> Any:
 
     Where `path` takes the real or imaginary part of a complex array, the transpose is the conjugate of that.
     """
-    out = np.zeros_like(g, shape=shape, dtype=dtype)
+    out = widened(np.zeros_like(g, shape=shape, dtype=dtype), levels_on(path))
     add(out, path, g)
     return np.conj(out) if narrows(dtype, g.dtype) else out
 
@@ -72,6 +80,7 @@ def embed(g: Any, path: Path, shape: tuple[int, ...], dtype: Any) -> Any:
 def punch(g: Any, path: Path) -> Any:
     """`g` with zeros at the end of `path`."""
     out = g.copy() if hasattr(g, "copy") else np.array(g)
+    out = widened(out, levels_on(path))
     out = np.asarray(out) if isinstance(out, np.generic) else out
     zero(out, path)
     return out
@@ -89,10 +98,15 @@ def step_to(key: Any) -> Step:
 
 def shares(ans: Any, x: Any) -> bool:
     """Whether the array `ans`, computed from `x`, is `x` or a view of its memory."""
+    ans, x = _memory(ans), _memory(x)
     base = getattr(ans, "base", None)
     while base is not None and base is not x and base is not x.base:
         base = getattr(base, "base", None)  # past what NumPy puts in between
     return ans is x or base is not None
+
+
+def _memory(x: Any) -> Any:
+    return x.whole if type(x) is Batched else x
 
 
 def place(x: Any, path: Path, *, force: bool = False) -> tuple[Any, Any]:
@@ -147,9 +161,11 @@ class ReadCase(Case):
         self.count = -1
 
     def pull(self, saved: Any, g: Any) -> Any:
-        if isinstance(g, Box):
+        """Where a batch is involved what was saved is a Spec, not a pair."""
+        if isinstance(g, Box) or type(g) is Batched or type(saved[0]) is Spec:
             known = self.residuals(saved)
-            return (self.apply_map(0, g, {**known, "sx": Spec(*known["sx"])}),)
+            spec = Spec(*known["sx"])
+            return (restore(self.apply_map(0, g, {**known, "sx": spec}), spec),)
         return NotImplemented  # the walk calls `spread`
 
     def spread(self, saved: Any, g: Any, node: Any, collect: Callable[..., None], sums: Any, owned: Any) -> None:

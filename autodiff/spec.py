@@ -4,25 +4,31 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .batched import levels_of
+from .box import Box
+
 __all__ = ["Spec"]
 
 
 class Spec(NamedTuple):
-    """Shape and dtype of an array.
+    """Shape and dtype of an array, and the levels of its hidden axes if it is a batch (see batched.py).
 
     >>> Spec.of(np.ones((2, 3)))
-    Spec(shape=(2, 3), dtype=dtype('float64'))
+    Spec(shape=(2, 3), dtype=dtype('float64'), levels=())
     """
 
     shape: tuple[int, ...]
     dtype: Any
+    levels: tuple[Any, ...] = ()
 
     @classmethod
     def of(cls, x: Any) -> "Spec":
         """The spec of `x`, or of every array in `x` when it is a list or tuple of arrays."""
         if isinstance(x, (list, tuple)):
             return tuple(map(cls.of, x))  # type: ignore[return-value]
-        return cls(x.shape, x.dtype) if hasattr(x, "dtype") else cls(np.shape(x), np.result_type(x))
+        if not hasattr(x, "dtype"):
+            return cls(np.shape(x), np.result_type(x))
+        return cls(x.shape, x.dtype, levels_of(x._array if isinstance(x, Box) else x))
 
     @property
     def ndim(self) -> int:

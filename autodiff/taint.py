@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .batched import Batched
 from .case import StandIn
 
 __all__ = ["tainted"]
@@ -33,6 +34,7 @@ class _Tainted(StandIn):
 def tainted(case: Any, data: Any) -> Any:
     """`case`, or one that reports if there is a nan in the arrays `data`."""
     for x in data:
+        x = x.whole if type(x) is Batched else x
         if isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind in "fc" and _has_nan(x):
             return _Tainted(case)
     return case

@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .context import CHECKS
+from .batched import Batched
+from .context import ALL, CHECKS, LEVELS
 from .many import Parts
 
 __all__ = [
@@ -101,6 +102,7 @@ class _InvalidFlag:
 
     def __init__(self, seeds: Iterable[Any]) -> None:
         arrays = (getattr(g, "_array", g) for g in seeds)
+        arrays = (a.whole if type(a) is Batched else a for a in arrays)
         self.initial = self.raised = not all(isinstance(a, (ndarray, np.generic)) for a in arrays)
 
     def __call__(self, kind: str, flag: int) -> None:
@@ -254,7 +256,7 @@ def walk_forward(
     tangents = dict(tangents)
     uses = Counter([*roots, *(p for n in order for p in n.parents)])
     flag = _InvalidFlag(tangents.values())
-    token = RECORDING.set(CHECKS.get() or True)
+    token, levels = RECORDING.set(CHECKS.get() or True), LEVELS.set(ALL)  # no tangent is summed over examples
     try:
         with np.errstate(all="ignore", invalid="call", call=flag):
             for n in order:
@@ -276,6 +278,7 @@ def walk_forward(
                         tangents[n] = case.push(saved, ts, masked=True)
     finally:
         RECORDING.reset(token)
+        LEVELS.reset(levels)
     return [tangents.get(root) for root in roots]
 
 

@@ -1,4 +1,4 @@
-"""grad, value_and_grad, vjp, jvp: functions in, functions of their derivatives out.
+"""grad, vjp, jvp and what is made of one walk each: functions in, functions of their derivatives out.
 
 Each transform hands `f` Values with fresh nodes, lets it record, and walks the nodes. To nest, it only
 has to know which nodes are its own: those newer than its inputs. If the walk meets an operand that is
@@ -8,36 +8,41 @@ then the walk is lifted, and the results are tracked Values. Otherwise they are 
     grad(lambda x: x * grad(lambda y: x + y)(1.0))(2.0)    # 1.0, not 2.0: the two never mix
 """
 
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from .argnums import Argnums
 from .convert import describe, is_array
 from .errors import GraphError, OperandError
-from .record import Record, fitted
+from .record import Record, fitted_all
 from .transform import name_of, transform
-from .tree import leaves, leaves_like
+from .tree import leaves, tree_map
 from .value import Value
 
-__all__ = ["grad", "jvp", "value_and_grad", "vjp"]
+__all__ = ["elementwise_grad", "grad", "gradient_in", "hvp", "jvp", "linearize", "value_and_grad", "vhp", "vjp"]
 
 Function = Callable[..., Any]
+Positions = int | str | Sequence[int | str]
 
 
 @transform
-def grad(f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bool = False) -> Function:
+def grad(f: Function, argnums: Positions = 0, *, has_aux: bool = False) -> Function:
     """The gradient of a scalar-valued `f` with respect to the arguments `argnums`.
 
-    The gradient has the shape and dtype of the argument, which may be an array or a list, tuple or dict
-    of arrays; for a sequence `argnums` it is a tuple. With `has_aux=True`, `f` returns (value, aux) and
-    the result is (gradient, aux). Plain arguments give plain results.
+    The gradient has the shape and dtype of the argument, which may be an array or a container of arrays:
+    lists, tuples, dicts, dataclasses, Modules. `argnums` is a position or the name of a parameter; for a
+    sequence of them the gradient is a tuple. With `has_aux=True`, `f` returns (value, aux) and the result
+    is (gradient, aux). Plain arguments give plain results, and so do the variables in a Module.
 
     >>> print(grad(lambda x: x ** 3)(2.0), grad(grad(lambda x: x ** 3))(2.0))
     12.0 12.0
+    >>> print(grad(lambda x, *, w: x * w, argnums="w")(2.0, w=3.0))
+    2.0
 
-    Raises GraphError if `f` is not scalar-valued, OperandError for integer arguments.
+    Raises GraphError if `f` is not scalar-valued, OperandError for integer arguments and for argnums that `f`
+    does not have.
     """
     with_value = _value_and_grad("grad", f, argnums, has_aux)
 
@@ -49,7 +54,7 @@ def grad(f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bool = False
 
 
 @transform
-def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bool = False) -> Function:
+def value_and_grad(f: Function, argnums: Positions = 0, *, has_aux: bool = False) -> Function:
     """`f` and its gradient in one pass; see `grad`. With `has_aux=True` it gives ((value, aux), gradient).
 
     >>> value, g = value_and_grad(lambda x: x * x)(3.0)
@@ -60,15 +65,13 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bo
     return _value_and_grad("value_and_grad", f, argnums, has_aux)
 
 
-def _value_and_grad(name: str, f: Function, argnums: int | Sequence[int], has_aux: bool) -> Function:
+def _value_and_grad(name: str, f: Function, argnums: Positions, has_aux: bool) -> Function:
+    chosen = Argnums(name, f, argnums)
+
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        single = hasattr(argnums, "__index__")
-        positions = _positions(name, f, (argnums,) if single else argnums, len(args))
-        record = Record(name, [args[i] for i in positions], positions)
-        full = list(args)
-        for i, given in zip(positions, record.arguments, strict=True):
-            full[i] = given
-        result = record.run(f, full, kwargs)
+        keys = chosen.keys(args, kwargs)
+        record = Record(name, chosen.take(args, kwargs, keys), keys)
+        result = record.run(f, *chosen.put(args, kwargs, keys, record.arguments))
         value, aux = _split_aux(name, f, result) if has_aux else (result, None)
         _check_scalar(name, f, value)
         seed = np.ones_like(value._array) if isinstance(value, Value) else None
@@ -77,9 +80,15 @@ def _value_and_grad(name: str, f: Function, argnums: int | Sequence[int], has_au
         if has_aux:
             released = released, record.release(aux)
         record.forget(released)
-        return released, gradients[0] if single else tuple(gradients)
+        return released, chosen.pack(gradients)
 
     return value_and_gradient
+
+
+def gradient_in(name: str, f: Function, argnums: Positions) -> Function:
+    """The gradient as a part of the transform `name`, which messages are to name."""
+    with_value = _value_and_grad(name, f, argnums, False)
+    return lambda *args, **kwargs: with_value(*args, **kwargs)[1]
 
 
 def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
@@ -94,13 +103,11 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     """
     record = Record("vjp", primals)
     result = record.run(f, record.arguments, {})
-    outputs = [Value._wrap(y._array, y._node) if isinstance(y, Value) else y for y in leaves(result)]
+    outputs = [Value._wrap(y._array, y._node) if isinstance(y, Value) else y for y in leaves(result, result=True)]
     _check_numbers("vjp", f, outputs)
 
     def pull(g: Any) -> tuple[Any, ...]:
-        cotangents = list(leaves_like(result, g, "vjp: cotangent"))
-        seeds = [fitted("vjp: cotangent", c, y) for c, y in zip(cotangents, outputs, strict=True)]
-        return tuple(record.back(outputs, seeds))
+        return tuple(record.back(outputs, fitted_all("vjp: cotangent", result, g, outputs, result=True)))
 
     released = record.release(result)
     record.forget(released)
@@ -120,33 +127,136 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     if not isinstance(primals, (tuple, list)):
         primals, tangents = (primals,), (tangents,)
     record = Record("jvp", primals)
-    directions = list(leaves_like(tuple(primals), tuple(tangents), "jvp: tangents"))
-    ts = [fitted("jvp: tangent", t, v) for t, v in zip(directions, record.values, strict=True)]
+    ts = record.directions(primals, tangents)
     result = record.run(f, record.arguments, {})
-    _check_numbers("jvp", f, leaves(result))
+    _check_numbers("jvp", f, leaves(result, result=True))
     pushed = record.forward(result, ts)
     record.forget(pushed)
     return pushed
+
+
+def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
+    """`f(*primals)`, and the function that maps tangents of the primals to the tangent of the result.
+
+    f runs once; its graph is kept, and each call walks it forward.
+
+    >>> y, push = linearize(np.sin, np.array([0.0, 1.0]))
+    >>> push(np.array([2.0, 0.0]))
+    array([2., 0.])
+
+    Raises OperandError for integer primals and for results that are no arrays.
+    """
+    record = Record("linearize", primals)
+    result = record.run(f, record.arguments, {})
+    _check_numbers("linearize", f, leaves(result, result=True))
+    result = tree_map(lambda y: Value._wrap(y._array, y._node) if isinstance(y, Value) else y, result, result=True)
+
+    def push(*tangents: Any) -> Any:
+        return record.forward(result, record.directions(primals, tangents))[1]
+
+    released = record.release(result)
+    record.forget(released)
+    return released, push
+
+
+@transform
+def hvp(f: Function, argnums: Positions = 0) -> Function:
+    """The Hessian of a scalar-valued `f`, times a vector: `hvp(f)(*args, v)`, where v is like the argument.
+
+    Forward over reverse: the cost is that of a few gradients, whatever the size of the argument.
+
+    >>> hvp(lambda x: (x**3).sum())(np.array([1.0, 2.0]), np.array([1.0, 10.0]))
+    array([  6., 120.])
+
+    Raises GraphError if `f` is not scalar-valued, OperandError for integer arguments.
+    """
+    chosen, gradient = Argnums("hvp", f, argnums), gradient_in("hvp", f, argnums)
+
+    def product(*args: Any, **kwargs: Any) -> Any:
+        args, v = _with_vector("hvp", f, args)
+        keys = chosen.keys(args, kwargs)
+        given = chosen.take(args, kwargs, keys)
+        record = Record("hvp", given, keys)
+        ts = record.directions(given, [v] if chosen.single else v)
+        result = record.run(gradient, *chosen.put(args, kwargs, keys, record.arguments))
+        pushed = record.forward(result, ts)[1]
+        record.forget(pushed)
+        return pushed
+
+    return product
+
+
+@transform
+def vhp(f: Function, argnums: Positions = 0) -> Function:
+    """A vector times the Hessian of a scalar-valued `f`: `vhp(f)(*args, v)`, reverse over reverse.
+
+    The Hessian is symmetric, so this is `hvp(f)(*args, v)`, which is faster most of the time and may round otherwise.
+
+    >>> vhp(lambda x: (x**3).sum())(np.array([1.0, 2.0]), np.array([1.0, 10.0]))
+    array([  6., 120.])
+
+    Raises GraphError if `f` is not scalar-valued, OperandError for integer arguments.
+    """
+    chosen, gradient = Argnums("vhp", f, argnums), gradient_in("vhp", f, argnums)
+
+    def product(*args: Any, **kwargs: Any) -> Any:
+        args, v = _with_vector("vhp", f, args)
+        keys = chosen.keys(args, kwargs)
+        record = Record("vhp", chosen.take(args, kwargs, keys), keys)
+        result = record.run(gradient, *chosen.put(args, kwargs, keys, record.arguments))
+        outputs = [*leaves(result, result=True)]
+        pulled = record.back(outputs, fitted_all("vhp: vector", result, v, outputs, result=True))
+        record.forget(pulled)
+        return chosen.pack(pulled)
+
+    return product
+
+
+def _with_vector(name: str, f: Function, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
+    if len(args) < 2:
+        raise OperandError(
+            f"{name}: {len(args)} arguments; call it as {name}({name_of(f)})(*args, v), with the vector as the last one"
+        )
+    return args[:-1], args[-1]
+
+
+@transform
+def elementwise_grad(f: Function, argnums: Positions = 0) -> Function:
+    """The derivative of an `f` that works element by element, at each element of its argument.
+
+    >>> elementwise_grad(np.square)(np.array([1.0, 2.0, 3.0]))
+    array([2., 4., 6.])
+
+    Each output may depend on the element in its own place only, which is not checked: in general the result is the sum
+    of the derivatives of all outputs. For complex numbers it is df/dz.
+
+    Raises OperandError if the result has another shape than the argument, or for integer arguments.
+    """
+    chosen = Argnums("elementwise_grad", f, argnums)
+
+    def derivative(*args: Any, **kwargs: Any) -> Any:
+        keys = chosen.keys(args, kwargs)
+        record = Record("elementwise_grad", chosen.take(args, kwargs, keys), keys)
+        result = record.run(f, *chosen.put(args, kwargs, keys, record.arguments))
+        _check_numbers("elementwise_grad", f, [result])
+        for x in record.values:
+            if np.shape(x) != np.shape(result):
+                raise OperandError(
+                    f"elementwise_grad: {name_of(f)} made shape {np.shape(result)} of an argument of shape {x.shape}, "
+                    "so it does not work element by element; use jacobian"
+                )
+        seed = np.ones_like(result._array) if isinstance(result, Value) else None
+        gradients = record.back([result], [seed])
+        record.forget(gradients)
+        return chosen.pack(tree_map(lambda g: np.conj(g) if g.dtype.kind == "c" else g, gradients))
+
+    return derivative
 
 
 def _split_aux(name: str, f: Function, result: Any) -> tuple[Any, Any]:
     if not isinstance(result, tuple) or len(result) != 2:
         raise OperandError(f"{name}: with has_aux=True {name_of(f)} must return (value, aux)")
     return result
-
-
-def _positions(name: str, f: Function, argnums: Any, count: int) -> list[int]:
-    """The positions that `argnums` names among `count` arguments, none negative."""
-    try:
-        positions = [operator.index(i) for i in argnums]
-    except TypeError as error:
-        raise OperandError(f"{name}: argnums={argnums!r}; it is an int or a tuple of ints") from error
-    if any(not -count <= i < count for i in positions):
-        raise OperandError(f"{name}: argnums={argnums!r}, but {name_of(f)} was called with {count} arguments")
-    positions = [i % count for i in positions]
-    if len(set(positions)) < len(positions):
-        raise OperandError(f"{name}: argnums={argnums!r} names an argument twice; name each once")
-    return positions
 
 
 def _check_scalar(name: str, f: Function, value: Any) -> None:

@@ -21,7 +21,7 @@ from .copies import Copies
 from .dispatch import apply
 from .ends import KEPT, Retained, own, seed, untracked
 from .errors import GraphError, OperandError
-from .tape import LEAF, Node, leaf, walk_back
+from .tape import Node, leaf, walk_back
 from .ufuncs import apply_ufunc
 from .views import make_place, stale, unlink
 
@@ -100,11 +100,6 @@ class Value(Copies):
             raise OperandError(f"requires_grad: dtype {self.dtype} has no gradient; use v.astype(float) first")
         unlink(self)
         self._node = (self._node or leaf()) if on else None
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether the Value was not computed from tracked ones."""
-        return self._node is None or self._node.number == LEAF
 
     @property
     def name(self) -> str | None:

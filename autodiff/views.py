@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from .arrays import getitem
+from .batched import Batched
 from .box import Box
-from .regions import Path, follow, shares, step_to, walk
+from .regions import Path, at, follow, shares, step_to, walk
 from .rule import RULES
 from .spec import Spec
 from .taint import tainted
@@ -173,8 +174,20 @@ def _part_node(root: Box, path: Path) -> Node:
     whole = array_of(root)
     node = operation((root._node,))
     node.case = RULES[follow].case((0,), False)
-    node.saved = (Spec(whole.shape, whole.dtype), (path,), {})
+    node.saved = (_spec(whole, whole), (path,), {})
     return node
+
+
+def _spec(x: Any, part: Any) -> Any:
+    """What a node that reads `part` of `x` knows of `x`."""
+    return Spec.of(x) if type(part) is Batched else (x.shape, x.dtype)
+
+
+def _is_scalar(part: Any, key: Any) -> bool:
+    """Whether NumPy's `x[key]` is a scalar rather than an array without axes."""
+    if type(part) is Batched:
+        return not part.ndim and not any(k is Ellipsis for k in (key if type(key) is tuple else (key,)))
+    return isinstance(part, generic)
 
 
 def read(v: Any, key: Any) -> Any:
@@ -185,15 +198,15 @@ def read(v: Any, key: Any) -> Any:
     x, parent = v._array, v._node
     if isinstance(x, generic):
         x = np.asarray(x)
-    ans = x[key]
+    ans = x[key] if type(key) is int or type(key) is slice else at(x, key)
     out = v._wrap(ans[()] if type(ans) is ndarray and not ans.ndim else ans, None)
     if parent is not None and ans.dtype.kind in "fc" and RECORDING.get():
         out._node = node = operation((parent,))
         node.case = RULES[getitem].case((0,), False)
-        node.saved = ((x.shape, x.dtype), (key,), {})
+        node.saved = (_spec(x, ans), (key,), {})
         if type(key) is ndarray and key.ndim:
             node.case = tainted(node.case, (x,))
-    if not isinstance(ans, generic):
+    if not _is_scalar(ans, key):
         if shares(ans, x) and (x.ndim or has_place(v)):
             link(out, v, step_to(key))
         elif not ans.ndim:
@@ -205,9 +218,10 @@ def _read_part(v: Any, key: Any) -> Any:
     """`read` without telling anyone the array of an Owner: its elements are copied, its views derived when needed."""
     root, path = origin(v)
     x = walk(_whole(root), path)
-    ans = x[key]
-    out = v._wrap(ans, None)
-    if not isinstance(ans, generic) and shares(ans, x):
+    ans = at(x, key)
+    scalar = _is_scalar(ans, key)
+    out = v._wrap(ans.copy() if scalar and type(ans) is Batched else ans, None)
+    if not scalar and shares(ans, x):
         out._links = (root, (*path, step_to(key)))
         out.__class__ = v._stale
     elif root._node is not None and ans.dtype.kind in "fc" and RECORDING.get():

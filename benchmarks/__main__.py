@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import machine
 
-NAMES = ("chains", "functions", "writing", "programs", "moons", "mlp", "memory", "loops", "import")
+NAMES = ("chains", "functions", "writing", "sparse", "programs", "moons", "mlp", "memory", "loops", "import")
 
 
 def arguments() -> argparse.Namespace:
@@ -28,13 +28,14 @@ def main() -> None:
     options = arguments()
     machine.set_threads(options.threads)
     # Only now, since NumPy's and the peers' thread pools are made when they are imported.
-    from . import chains, functions, memory, mlp, moons, mutation, programs, report, startup
+    from . import chains, functions, memory, mlp, moons, mutation, programs, report, sparse, startup
     from .harness import Row, Settings
 
     workloads = {
         "chains": (chains.rows, chains.COLUMNS),
         "functions": (functions.rows, functions.COLUMNS),
         "writing": (mutation.rows, mutation.COLUMNS),
+        "sparse": (sparse.rows, sparse.COLUMNS),
         "programs": (programs.rows, programs.COLUMNS),
         "moons": (moons.rows, moons.COLUMNS),
         "mlp": (mlp.rows, mlp.COLUMNS),

@@ -49,6 +49,9 @@ One function each, on about 1,000 numbers or a 32 x 32 matrix, forward and backw
     "writing": """\
 ### Writing in place
 """,
+    "sparse": """\
+### Sparse Jacobians and Hessians
+""",
     "programs": """\
 ### Plain NumPy programs
 
@@ -95,6 +98,9 @@ METHOD = """\
   transform; autograd has it twice: with its own functions, and with NumPy's (`on np`), which autodiff is given.
 * Writing: `1,000 entries`, `read-only` and `after a write` are not peers but autodiff itself: a shorter buffer, a
   batch that nobody can write to, and a chain on a Value that was written to twice.
+* Sparse: `pattern` and `colours` are not peers but two of the three steps of autodiff: which elements depend on which,
+  and which columns go together. `jvp` is autodiff too, column by column; autograd and JAX make the whole dense matrix,
+  JAX compiled.
 * Import time: fresh interpreters that alternate, bytecode cached.
 """
 

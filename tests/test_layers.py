@@ -19,18 +19,21 @@ ROOT = Path(autodiff.__file__).parent
 # From the ground up: a module imports only from above it in this list. It knows arrays first, then rules, then the
 # graph, then Values, then what is built with them.
 LAYERS = [
-    "errors spec tree codegen box context",
-    "arrays case many regions rule convert nested",
+    "errors box batched spec tree codegen context",
+    "arrays case regions many rule convert nested",
     "rules.special rules.elementwise rules.scimath rules.activations rules.reduce rules.sort",
     "rules.statistics rules.nan rules.shape rules.join rules.index rules.pad rules.einsum rules.contract",
     "rules.creation rules.region rules.fft rules.numeric rules.polynomial rules.linalg_decompositions",
     "rules.linalg rules.nondiff rules",
     "tape constants taint arguments views mutation outputs plain dispatch inplace ufuncs ends",
     "operators binary flat attributes methods copies value states creation stand_ins buffers",
-    "record modes nans transform transforms checking supported",
+    "batching.loop batching.axes batching.bodies batching.creation batching.indexing batching.levels batching.linalg",
+    "batching.products batching.shapes batching.sorting batching",
+    "record modes nans transform argnums transforms mapping jacobians checking supported",
+    "patterns structure_kinds structure_products structure_special structures sparsity colouring sparse",
     "surroundings replay schedule checkpointing scan",
     "draw_layout draw",
-    "nn.module nn.layers nn.losses nn",
+    "nn.replace nn.module nn.layers nn.losses nn",
     "optim.optimizer optim.sgd optim.adam optim",
     "numpy._info numpy._lift numpy._standard numpy.linalg numpy.fft numpy",
     "autodiff",
@@ -39,7 +42,20 @@ ORDER = " ".join(LAYERS).split()
 GROUND = ORDER[: ORDER.index("rules") + 1]
 ENGINE = ["value", "tape", "rule", "dispatch", "operators"]
 TABLES = [name for name in ORDER if name.startswith("rules.")]
-LAZY = ["checkpointing", "draw", "nn", "numpy", "optim", "scan"]  # loaded at first use
+LAZY = [
+    "batching",
+    "checkpointing",
+    "draw",
+    "jacobians",
+    "mapping",
+    "nn",
+    "numpy",
+    "optim",
+    "patterns",
+    "scan",
+    "sparse",
+]  # loaded at first use
+OPTIONAL = {"patterns": "scipy"}  # of an extra, imported inside a function that says so if it is missing
 
 
 def module_name(path: Path) -> str:
@@ -130,7 +146,15 @@ def test_the_ground_knows_no_graph(name: str) -> None:
 @modules
 def test_only_numpy_and_the_standard_library(name: str) -> None:
     outside = {module.partition(".")[0] for module, _ in imported(name) if not module.startswith(".")}
-    assert outside <= {"numpy", *sys.stdlib_module_names}, f"{name} imports {outside}"
+    allowed = {"numpy", OPTIONAL.get(name, "numpy"), *sys.stdlib_module_names}
+    assert outside <= allowed, f"{name} imports {outside}"
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_extras_are_imported_when_needed(name: str) -> None:
+    """Not at the top of a module, where a computation without them would fail."""
+    top = [n for n in TREES[name].body if isinstance(n, (ast.Import, ast.ImportFrom))]
+    assert not [n.lineno for n in top if OPTIONAL[name] in ast.unparse(n)]
 
 
 @modules
@@ -237,6 +261,7 @@ def is_dispatchable(node: Any) -> bool:
 MUTATORS = {"append", "add", "update", "setdefault", "pop", "popitem", "clear", "extend", "insert", "remove", "discard"}
 STATEFUL = {"Lock", "RLock", "Condition", "local", "count", "defaultdict", "WeakKeyDictionary", "WeakValueDictionary"}
 STATE = {
+    ("batched", "BATCHING"): "the registry of batching rules, filled at import",
     ("buffers", "SWAPS"): "the table of swapped names, with its lock",
     ("rule", "RULES"): "the registry, filled at import",
     ("tape", "number"): "the counter; next() on it is atomic",
@@ -410,9 +435,9 @@ def outside_of_facts(node: ast.AST) -> Iterator[ast.AST]:
 
 @modules
 def test_scatter_has_one_home(name: str) -> None:
-    """`np.add.at` changes an array: it runs inside arrays.scatter_add and where Values are written, nowhere else."""
+    """`np.add.at` changes an array: it runs in arrays.scatter_add and where Values or batches are written."""
     used = [node.lineno for node in ast.walk(TREES[name]) if isinstance(node, ast.Attribute) and node.attr == "at"]
-    assert not used or name in ("arrays", "mutation", "inplace", "ufuncs")
+    assert not used or name in ("arrays", "batching.indexing", "mutation", "inplace", "ufuncs")
 
 
 @pytest.mark.parametrize("name", [name for name in PATHS if name not in ("errors", "autodiff")])

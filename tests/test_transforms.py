@@ -58,7 +58,7 @@ def test_argnums_that_do_not_fit() -> None:
             ad.grad(f, argnums)(1.0, 2.0)
     with pytest.raises(OperandError, match="0 arguments"):
         ad.grad(lambda x=1.0: x)()
-    for argnums in ("x", None, 1.5, ("x",)):
+    for argnums in ("z", None, 1.5, ("z",)):
         with pytest.raises((OperandError, TypeError), match="argnums"):
             ad.grad(f, argnums)(1.0, 2.0)  # type: ignore[arg-type]
 
@@ -151,7 +151,6 @@ def same_structure(a: Any, b: Any) -> None:
 
 
 def test_results_in_containers() -> None:
-    f = lambda x: {"s": np.sin(x), "p": [x * x, (x.sum(), None)], "c": 3.0, "t": "text"}
     y, tangent = ad.jvp(lambda x: {"s": np.sin(x), "p": [x * x, (x.sum(), None)]}, (x3,), (np.ones(3),))
     np.testing.assert_allclose(tangent["s"], np.cos(x3))
     np.testing.assert_allclose(tangent["p"][0], 2 * x3)
@@ -160,9 +159,12 @@ def test_results_in_containers() -> None:
     y, pull = ad.vjp(lambda x: {"s": np.sin(x), "p": [x * x, (x.sum(), None)]}, x3)
     (g,) = pull({"s": np.ones(3), "p": [np.zeros(3), (2.0, None)]})
     np.testing.assert_allclose(g, np.cos(x3) + 2)
-    with pytest.raises(OperandError, match="str"):
+    f = lambda x: {"s": np.sin(x), "c": 3.0, "t": "text"}  # what describes arrays stays as it is
+    assert ad.jvp(f, (x3,), (np.ones(3),))[1]["t"] == ad.vjp(f, x3)[0]["t"] == "text"
+    f = lambda x: {"s": np.sin(x), "t": {1, 2}}
+    with pytest.raises(OperandError, match="set"):
         ad.jvp(f, (x3,), (np.ones(3),))
-    with pytest.raises(OperandError, match="str"):
+    with pytest.raises(OperandError, match="set"):
         ad.vjp(f, x3)
 
 
@@ -353,8 +355,9 @@ def test_integer_arguments(x: Any) -> None:
         ad.vjp(f, 1.0, x)
     with pytest.raises(OperandError, match=rf"jvp: .*argument 1 .*{way_out}"):
         ad.jvp(f, (1.0, x), (1.0, x))
-    with pytest.raises(OperandError, match="argument 0"):
-        ad.grad(lambda p: p[0] * p[1])([1.0, x])
+    if x is not True:  # in a container a truth value describes, and stays as it is
+        with pytest.raises(OperandError, match=r"argument 0\[1\] .*float"):
+            ad.grad(lambda p: p[0] * p[1])([1.0, x])
     if hasattr(x, "dtype"):
         with pytest.raises(OperandError, match=r"\.astype\(float\)"):
             ad.grad(f, 1)(1.0, x)

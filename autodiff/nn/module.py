@@ -11,6 +11,9 @@
 Nothing has to be registered and no `super().__init__()` is needed: attributes are looked at when they are
 asked for, through lists, tuples, dicts and further modules. The names tell the way: `inner.0.weight`.
 Values in other containers are not found.
+
+A module is also a container for transforms: `grad(loss)(model, x)` hands `loss` a copy of the model, and what it
+returns is a copy too, with the gradients, plain arrays, in the places of the parameters.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,6 +23,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..value import Value
+from .replace import Place, Slot, replace
 
 __all__ = ["Module"]
 
@@ -60,16 +64,18 @@ class Module:
         >>> [type(m).__name__ for m in Sequential(Tanh(), Sequential(Tanh())).modules()]
         ['Sequential', 'Tanh', 'Sequential', 'Tanh']
         """
-        return [part for _, part in _walk(self, "", set()) if isinstance(part, Module)]
+        return [part for _, part, _ in _walk(self) if isinstance(part, Module)]
 
     def named_parameters(self) -> list[tuple[str, Value]]:
         """Names and Values of all parameters: tracked leaves. A shared one is listed once, by its first name.
+
+        Of a module that a transform has made, these are what it has put in the places of the parameters.
 
         >>> from autodiff.nn import Linear
         >>> [(name, p.shape) for name, p in Linear(3, 2).named_parameters()]
         [('weight', (3, 2)), ('bias', (2,))]
         """
-        return [(name, v) for name, v in self._named_leaves() if v.requires_grad]
+        return self._tree_items(result=False)
 
     def parameters(self) -> list[Value]:
         """All parameters, each once, to hand to an optimizer.
@@ -82,7 +88,7 @@ class Module:
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
-        for p in self.parameters():
+        for _, p in self._named_leaves():
             p.zero_grad()
 
     # -- training or evaluation
@@ -117,10 +123,12 @@ class Module:
         Raises ValueError if two entries have the same name.
         """
         state: dict[str, np.ndarray[Any, Any]] = {}
-        for name, v in self._named_leaves():
+        for name, v, slot in _walk(self):
+            if slot is None and not (isinstance(v, Value) and v.is_leaf):
+                continue
             if name in state:
                 raise ValueError(f"state_dict: two entries are named {name!r}; rename a dict key or an attribute")
-            state[name] = np.array(v.data)
+            state[name] = np.array(v.data if isinstance(v, Value) else v)
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -156,35 +164,65 @@ class Module:
             v.data = array
 
     def _named_leaves(self) -> list[tuple[str, Value]]:
-        found = _walk(self, "", set())
-        return [(name, part) for name, part in found if isinstance(part, Value) and part.is_leaf]
+        return [(name, part) for name, part, _ in _walk(self) if isinstance(part, Value) and part.is_leaf]
+
+    # -- as a container, see tree.py
+
+    def _tree_items(self, result: bool) -> list[tuple[str, Any]]:
+        """The leaves by name: the parameters, or in the result of a function all that is tracked."""
+        return [(name, part) for name, part, slot in _walk(self) if _is_leaf(part, slot, result)]
+
+    def _tree_rebuild(self, parts: list[Any], result: bool) -> Self:
+        """A copy of the module and of all modules, lists, tuples and dicts in it, with other leaves."""
+        found = [(part, slot) for _, part, slot in _walk(self) if _is_leaf(part, slot, result)]
+        copy: Self = replace(self, Module, found, parts, [_is_leaf(part, slot, False) for part, slot in found])
+        return copy
 
     @recursive_repr()
     def __repr__(self) -> str:
         return _tree(type(self).__name__, self._children())
 
 
-def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
-    """Names and objects directly inside a module or a container; nothing for all else."""
+def _parts(thing: Any) -> Iterator[tuple[Any, Any]]:
+    """Names or keys, and objects directly inside a module or a container; nothing for all else."""
     if isinstance(thing, Module):
         yield from thing._children()
     elif isinstance(thing, dict):
-        yield from ((str(key), part) for key, part in thing.items())
+        yield from thing.items()
     elif isinstance(thing, (list, tuple)):
-        yield from ((str(i), part) for i, part in enumerate(thing))
+        yield from enumerate(thing)
 
 
-def _walk(thing: Any, name: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """All that can be reached from `thing`, itself first, each object once, with dotted names."""
-    if id(thing) in seen or not isinstance(thing, (Module, Value, dict, list, tuple)):
+def _walk(
+    thing: Any, name: str = "", seen: set[int] | None = None, slots: Mapping[Place, Slot] = {}, place: Place = ()
+) -> Iterator[tuple[str, Any, Slot | None]]:
+    """All that can be reached from `thing`, itself first, each object once, with dotted names.
+
+    Where a transform has put something, there is also a slot; `place` is the way from the nearest module to it.
+    """
+    if isinstance(thing, Module):
+        slots, place = vars(thing).get("_slots", {}), ()
+    slot = slots.get(place)
+    if slot is None and not isinstance(thing, (Module, Value, dict, list, tuple)):
         return
-    seen.add(id(thing))
-    yield name, thing
-    for key, part in _parts(thing):
-        yield from _walk(part, f"{name}.{key}" if name else key, seen)
+    seen = set() if seen is None else seen
+    key = id(thing if slot is None else slot)
+    if key in seen:
+        return
+    seen.add(key)
+    yield name, thing, slot
+    if slot is None:
+        for key_, part in _parts(thing):
+            yield from _walk(part, f"{name}.{key_}" if name else str(key_), seen, slots, (*place, key_))
 
 
-def _tree(title: str, parts: Iterator[tuple[str, Any]]) -> str:
+def _is_leaf(part: Any, slot: Slot | None, result: bool) -> bool:
+    if slot is not None:
+        return result or slot.is_parameter
+    return isinstance(part, Value) and part.requires_grad and (result or part.is_leaf)
+
+
+def _tree(title: str, parts: Iterator[tuple[Any, Any]]) -> str:
     """The repr of a module or a container: what is inside, line by line."""
     lines = [f"({name}): {_line(part)}" for name, part in parts if _is_shown(part)]
     body = "\n".join(lines).replace("\n", "\n  ")
@@ -192,7 +230,7 @@ def _tree(title: str, parts: Iterator[tuple[str, Any]]) -> str:
 
 
 def _is_shown(part: Any) -> bool:
-    return callable(part) or any(isinstance(found, (Module, Value)) for _, found in _walk(part, "", set()))
+    return callable(part) or any(isinstance(found, (Module, Value)) for _, found, _ in _walk(part))
 
 
 def _line(part: Any) -> str:

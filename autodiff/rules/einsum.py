@@ -16,7 +16,7 @@ from ..arrays import arange_like, cast, dispatchable, expand
 from ..convert import as_operand, is_array, to_data
 from ..rule import bilinear, composite, linear, nondiff
 
-__all__ = ["LETTERS", "as_array", "contract", "diagonal_mask", "rearrange"]
+__all__ = ["LETTERS", "as_array", "contract", "diagonal_mask", "rearrange", "split"]
 
 LETTERS = string.ascii_uppercase + string.ascii_lowercase  # sorted; NumPy numbers them in this order
 LARGE = 1 << 15  # multiplications; from here on NumPy's search for a faster way than a plain loop pays

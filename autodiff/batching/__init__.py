@@ -1,0 +1,49 @@
+"""How functions are computed on batches, one table a family. Importing this package fills `batched.BATCHING`.
+
+Most functions need no entry. An elementwise one is called on the aligned arrays, a composite one runs its body, which
+calls others. What is left after the tables is called for one example after the other: right, and slow.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from ..batched import BATCHING
+from ..rule import RULES
+from . import axes, bodies, creation, indexing, linalg, products, shapes, sorting
+from .levels import enter, leave
+from .loop import call_aligned, call_each
+
+__all__ = [
+    "axes",
+    "bodies",
+    "body_of",
+    "creation",
+    "enter",
+    "indexing",
+    "is_looped",
+    "leave",
+    "linalg",
+    "products",
+    "shapes",
+    "sorting",
+]
+
+
+def body_of(function: Any) -> Callable[..., Any]:
+    """What is called in place of `function` when an argument is Batched."""
+    found = BATCHING.get(function)
+    if found is not None:
+        return found
+    rule = RULES.get(function)
+    if rule is not None and rule.kind == "composite":
+        return rule.forward  # type: ignore[return-value]
+    if rule is not None and rule.kind == "elementwise":
+        return functools.partial(call_aligned, function, len(rule.maps))
+    return functools.partial(call_each, function)
+
+
+def is_looped(function: Any) -> bool:
+    """Whether `function` is called for one example after the other."""
+    body = body_of(function)
+    return isinstance(body, functools.partial) and body.func is call_each

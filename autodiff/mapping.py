@@ -1,0 +1,188 @@
+"""vmap: a function of one example becomes one of a batch.
+
+The examples' axis is hidden, f runs once, and what it computes is computed for all examples; then the axis is shown
+again. Hiding and showing are operations like others, so derivatives of vmap and vmaps of derivatives need nothing
+further; see batched.py, and `arrays.restore` for whether a gradient is summed over the examples.
+"""
+
+import functools
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from .batched import Batched, Level
+from .batching import enter, leave
+from .buffers import watching
+from .context import LEVELS
+from .convert import describe, is_array
+from .dispatch import apply
+from .errors import OperandError
+from .tape import number
+from .transform import name_of, transform
+from .tree import leaves, leaves_like, tree_map
+from .value import Value
+
+__all__ = ["vmap"]
+
+Function = Callable[..., Any]
+
+
+@transform
+def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, *, loop: bool = False) -> Function:
+    """`f`, which is written for one example, for a batch of them: all at once, without a loop in Python.
+
+    `in_axes` says along which axis of each argument the examples are: an int or None (the argument is the same for
+    all of them), or a tuple of these, one for each argument, each of which may have the structure of its argument;
+    arguments by keyword are mapped along their first axis. `out_axes` likewise for the results. With `loop=True`, f is
+    called for one example after the other, which allows everything: `if`, `float`, results of a mask.
+
+    >>> vmap(np.dot)(np.array([[1.0, 2.0], [3.0, 4.0]]), np.ones((2, 2)))
+    array([3., 7.])
+    >>> vmap(lambda w, x: w * x.sum(), in_axes=(None, 1))(2.0, np.ones((3, 2)))
+    array([6., 6.])
+
+    Raises BatchError, naming the way out, where f asks for one answer about all examples, as `if x > 0` does;
+    ValueError if the arguments have different numbers of examples.
+    """
+
+    def mapped(*args: Any, **kwargs: Any) -> Any:
+        given = (args, kwargs)
+        axes = [*_axes_of(f, args, in_axes), *(0 for _ in leaves(kwargs))]
+        size = _size(f, [*leaves(given)], axes)
+        if loop:
+            return _looped(f, given, axes, size, out_axes)
+        level = Level(number(), size)
+        it = iter(axes)
+        inside, options = tree_map(lambda x: _entered(x, level, next(it)), given)
+        token = LEVELS.set((*LEVELS.get(), level))
+        try:
+            with watching(f):
+                result = f(*inside, **options)
+            it = iter(_matched("vmap: out_axes", result, out_axes))
+            return tree_map(lambda y: _left(f, y, level, next(it)), result)
+        finally:
+            LEVELS.reset(token)
+
+    return mapped
+
+
+# -- axes
+
+
+def _axes_of(f: Function, args: tuple[Any, ...], in_axes: Any) -> Iterator[Any]:
+    """The axis for each leaf of the arguments."""
+    if not isinstance(in_axes, (tuple, list)):
+        in_axes = (in_axes,) * len(args)
+    if len(in_axes) != len(args):
+        raise OperandError(
+            f"vmap: in_axes={in_axes!r} names {len(in_axes)} axes, but {name_of(f)} was called with {len(args)} "
+            "arguments; give one for each, None for what is the same for all examples"
+        )
+    for i, (x, axes) in enumerate(zip(args, in_axes, strict=True)):
+        yield from _matched(f"vmap: in_axes of argument {i}", x, axes)
+
+
+def _matched(what: str, tree: Any, axes: Any) -> Iterator[Any]:
+    """One axis for each leaf of `tree`; an int or None stands for all leaves of its part."""
+    if axes is None or hasattr(axes, "__index__"):
+        yield from (axes if axes is None else operator.index(axes) for _ in leaves(tree))
+    elif isinstance(tree, dict) and isinstance(axes, dict):
+        if tree.keys() != axes.keys():
+            raise OperandError(f"{what}: the keys are {list(axes)}, expected {list(tree)}")
+        for key, item in tree.items():
+            yield from _matched(what, item, axes[key])
+    elif isinstance(tree, (list, tuple)) and isinstance(axes, (list, tuple)) and len(tree) == len(axes):
+        for item, part in zip(tree, axes, strict=True):
+            yield from _matched(what, item, part)
+    else:
+        raise OperandError(
+            f"{what}: {axes!r} is no axis; pass an int, None, or these in the structure of what they are for"
+        )
+
+
+def _size(f: Function, given: list[Any], axes: list[Any]) -> int:
+    """The number of examples. Raises if there is none, or if they are not equally many."""
+    sizes: dict[int, str] = {}
+    for i, (x, axis) in enumerate(zip(given, axes, strict=True)):
+        if axis is None:
+            continue
+        if not isinstance(x, Value) and not is_array(x):
+            raise OperandError(
+                f"vmap: array {i} among the arguments of {name_of(f)} is {describe(x)}, which has no axis {axis}; "
+                "pass an array, or None in in_axes"
+            )
+        shape = np.shape(x)
+        if not -len(shape) <= axis < len(shape):
+            raise ValueError(
+                f"vmap: array {i} among the arguments of {name_of(f)} has shape {shape} and no axis {axis}; "
+                "pass None in in_axes for what is the same for all examples"
+            )
+        sizes.setdefault(shape[axis], f"array {i} of shape {shape} has {shape[axis]} along axis {axis}")
+    if len(sizes) > 1:
+        raise ValueError(
+            f"vmap: the arguments of {name_of(f)} have different numbers of examples: {'; '.join(sizes.values())}"
+        )
+    if not sizes:
+        raise OperandError(
+            f"vmap: no argument of {name_of(f)} is mapped; give in_axes an axis for one of them at least"
+        )
+    return next(iter(sizes))
+
+
+# -- in and out
+
+
+def _entered(x: Any, level: Level, axis: int | None) -> Any:
+    """An argument as f sees it: a Value of its own, to which f may write."""
+    if isinstance(x, Value):
+        return Value._wrap(x._array, x._node) if axis is None else apply(enter, (x, level, axis), {})
+    if axis is None:
+        return Value._wrap(x) if isinstance(x, np.ndarray) and is_array(x) and x.ndim else x
+    return Value._wrap(enter(x.copy(), level, axis))
+
+
+def _left(f: Function, y: Any, level: Level, axis: int | None) -> Any:
+    """A result as the caller sees it: an array, unless an outer derivative or an outer vmap needs a Value."""
+    if not isinstance(y, (Value, int, float, complex)) and not is_array(y):
+        raise OperandError(f"vmap: {name_of(f)} must return arrays, it returned {describe(y)}")
+    shown = y if isinstance(y, Value) else Value._wrap(np.asarray(y) if isinstance(y, (int, float, complex)) else y)
+    if axis is None:
+        if type(shown._array) is Batched and level in shown._array.levels:
+            raise ValueError(
+                f"vmap: out_axes is None for a result of {name_of(f)} that differs between the examples; pass an axis"
+            )
+    elif not -np.ndim(shown) - 1 <= axis <= np.ndim(shown):
+        raise ValueError(f"vmap: out_axes has axis {axis} for a result of {name_of(f)} with {np.ndim(shown)} axes")
+    else:
+        shown = apply(leave, (shown, level, axis), {})
+    if shown._node is not None or type(shown._array) is Batched:
+        return shown
+    return shown._array.copy() if isinstance(shown._array, np.ndarray) else shown._array
+
+
+def _looped(f: Function, given: Any, axes: list[Any], size: int, out_axes: Any) -> Any:
+    """f, called for one example after the other."""
+    if not size:
+        raise ValueError(f"vmap: loop=True cannot tell what {name_of(f)} returns if there are no examples")
+    results = []
+    for i in range(size):
+        inside, options = tree_map(functools.partial(_example, i, iter(axes)), given)
+        results.append(f(*inside, **options))
+    columns = zip(*(leaves_like(results[0], r, "vmap: results of the examples") for r in results), strict=True)
+    places = iter(_matched("vmap: out_axes", results[0], out_axes))
+
+    def together(_: Any) -> Any:
+        column, axis = next(columns), next(places)
+        return column[0] if axis is None else np.stack(column, axis)
+
+    return tree_map(together, results[0])
+
+
+def _example(i: int, axes: Iterator[Any], x: Any) -> Any:
+    axis = next(axes)
+    if axis is None:
+        return x
+    part = x[(slice(None),) * (axis % np.ndim(x)) + (i,)]
+    return part.copy() if isinstance(part, np.ndarray) else part
