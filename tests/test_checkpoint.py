@@ -437,6 +437,39 @@ def test_halves_of_halves() -> None:
     assert len(calls) == 64 * 7
 
 
+BATCH = np.linspace(0.1, 1.0, 12).reshape(4, 3)
+
+
+def block_of(q: Function, x: Any, w: Any) -> Any:
+    return (q(lambda x: np.sin(x * w) * x)(x) ** 2).sum()
+
+
+COMPOSED: dict[str, Function] = {
+    "vmap of grad": lambda q: ad.vmap(ad.grad(lambda x: block_of(q, x, W)))(BATCH),
+    "grad of vmap": lambda q: ad.grad(lambda w: (ad.vmap(lambda x: block_of(q, x, w))(BATCH) ** 2).sum())(W),
+    "hessian": lambda q: ad.hessian(lambda x: block_of(q, x, W))(X),
+    "jacobian": lambda q: ad.jacobian(q(lambda x: np.outer(np.sin(x), x * W)))(X),
+    "linearize": lambda q: ad.linearize(q(lambda x: np.sin(x * W)), X)[1](U),
+}
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_with_other_transforms(name: str) -> None:
+    np.testing.assert_allclose(COMPOSED[name](ad.checkpoint), COMPOSED[name](same), rtol=1e-12, atol=1e-14)
+
+
+def test_a_module_as_an_argument() -> None:
+    model = nn.Sequential(nn.Linear(3, 4, rng=0), nn.Tanh(), nn.Linear(4, 1, rng=1))
+
+    def gradients(q: Function) -> Any:
+        model.zero_grad()
+        (q(lambda model, x: model(x))(model, BATCH) ** 2).sum().backward()
+        return [p.grad for p in model.parameters()]
+
+    for a, b in zip(gradients(ad.checkpoint), gradients(same), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 # -- how often it runs, and what is kept
 
 
