@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .constants import COPY_LIMIT, is_frozen, sample
+from .convert import is_array
 from .errors import GraphError
 from .many import Pick
 from .rule import Rule
@@ -79,6 +80,8 @@ class Aside:
                     )
                 if not is_frozen(data):
                     data = data.copy(order="K")
+            elif _is_foreign(data):
+                data = data.copy()
             nodes.append(node)
             made.append(data)
         return tree_map(made.__getitem__, self.template), nodes
@@ -97,7 +100,14 @@ def _item(x: Any, private: bool, linked: bool) -> Item:
             x = x.copy(order="K")
         elif x.dtype != object:
             checked = sample(x)
+    elif not private and _is_foreign(x):
+        x = x.copy()
     return Item(x, None, False, False, checked)
+
+
+def _is_foreign(x: Any) -> bool:
+    """Whether it is an array of another library, which can be written to."""
+    return hasattr(x, "__setitem__") and hasattr(x, "copy") and is_array(x)
 
 
 def run(f: Callable[..., Any], args: Any, kwargs: Any, recording: Any) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import machine
 
-NAMES = ("chains", "functions", "writing", "sparse", "programs", "moons", "mlp", "memory", "import")
+NAMES = ("chains", "functions", "writing", "sparse", "programs", "moons", "mlp", "memory", "loops", "import")
 
 
 def arguments() -> argparse.Namespace:
@@ -28,7 +28,7 @@ def main() -> None:
     options = arguments()
     machine.set_threads(options.threads)
     # Only now, since NumPy's and the peers' thread pools are made when they are imported.
-    from . import chains, functions, mlp, moons, mutation, programs, report, sparse, startup
+    from . import chains, functions, memory, mlp, moons, mutation, programs, report, sparse, startup
     from .harness import Row, Settings
 
     workloads = {
@@ -40,6 +40,7 @@ def main() -> None:
         "moons": (moons.rows, moons.COLUMNS),
         "mlp": (mlp.rows, mlp.COLUMNS),
         "memory": (mlp.memory_rows, mlp.MEMORY_COLUMNS),
+        "loops": (memory.rows, memory.COLUMNS),
         "import": (startup.rows, startup.COLUMNS),
     }
     rounds = options.repeats or (5 if options.quick else 15)

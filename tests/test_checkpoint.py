@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from strict_array import StrictArray
 
 import autodiff as ad
 from autodiff import GraphError, NanError, Value, nn
@@ -397,6 +398,76 @@ def test_retain_grad_of_a_result() -> None:
     y.retain_grad()
     (y * W).sum().backward()
     np.testing.assert_array_equal(y.grad, W)
+
+
+def test_arrays_of_another_library() -> None:
+    """They are copied before the function may write to them."""
+    x, w = StrictArray(X), StrictArray(W)
+
+    def f(x: Any, w: Any) -> Any:
+        w *= 2.0
+        return np.sin(x * w) * x
+
+    g = ad.grad(lambda x: (ad.checkpoint(f)(x, w) ** 2).sum())(x)
+    want = ad.grad(lambda x: ((np.sin(x * 2 * W) * x) ** 2).sum())(X)
+    np.testing.assert_allclose(g.get(), want)
+    np.testing.assert_array_equal(w.get(), W)
+
+
+def test_halves_of_halves() -> None:
+    """Each step runs as often as there are checkpoints around it, and once more."""
+    calls = []
+
+    def step(x: Any) -> Any:
+        calls.append(0)
+        return np.sin(x) + 0.1 * x
+
+    def steps(n: int) -> Any:
+        if n == 1:
+            return step
+        first, second = steps(n // 2), steps(n - n // 2)
+        return ad.checkpoint(lambda x: second(first(x)))
+
+    def plain(x: Any) -> Any:
+        for _ in range(64):
+            x = np.sin(x) + 0.1 * x
+        return x.sum()
+
+    np.testing.assert_allclose(ad.grad(lambda x: steps(64)(x).sum())(X), ad.grad(plain)(X), rtol=1e-12)
+    assert len(calls) == 64 * 7
+
+
+BATCH = np.linspace(0.1, 1.0, 12).reshape(4, 3)
+
+
+def block_of(q: Function, x: Any, w: Any) -> Any:
+    return (q(lambda x: np.sin(x * w) * x)(x) ** 2).sum()
+
+
+COMPOSED: dict[str, Function] = {
+    "vmap of grad": lambda q: ad.vmap(ad.grad(lambda x: block_of(q, x, W)))(BATCH),
+    "grad of vmap": lambda q: ad.grad(lambda w: (ad.vmap(lambda x: block_of(q, x, w))(BATCH) ** 2).sum())(W),
+    "hessian": lambda q: ad.hessian(lambda x: block_of(q, x, W))(X),
+    "jacobian": lambda q: ad.jacobian(q(lambda x: np.outer(np.sin(x), x * W)))(X),
+    "linearize": lambda q: ad.linearize(q(lambda x: np.sin(x * W)), X)[1](U),
+}
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_with_other_transforms(name: str) -> None:
+    np.testing.assert_allclose(COMPOSED[name](ad.checkpoint), COMPOSED[name](same), rtol=1e-12, atol=1e-14)
+
+
+def test_a_module_as_an_argument() -> None:
+    model = nn.Sequential(nn.Linear(3, 4, rng=0), nn.Tanh(), nn.Linear(4, 1, rng=1))
+
+    def gradients(q: Function) -> Any:
+        model.zero_grad()
+        (q(lambda model, x: model(x))(model, BATCH) ** 2).sum().backward()
+        return [p.grad for p in model.parameters()]
+
+    for a, b in zip(gradients(ad.checkpoint), gradients(same), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 # -- how often it runs, and what is kept

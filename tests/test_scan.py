@@ -407,6 +407,27 @@ def test_a_linear_recurrence_in_closed_form() -> None:
     np.testing.assert_allclose([ga, gy], [n * a ** (n - 1) * y, a**n], rtol=1e-13)
 
 
+BATCH = np.linspace(0.1, 1.0, 12).reshape(4, 3)
+
+
+def sines(scan: Function, x: Any, w: Any) -> Any:
+    return scan(lambda y, i: np.sin(y * w) + 0.1 * i, x, 6, slots=2)
+
+
+COMPOSED: dict[str, Function] = {
+    "vmap of grad": lambda scan: ad.vmap(ad.grad(lambda x: sines(scan, x, W).sum()))(BATCH),
+    "grad of vmap": lambda scan: ad.grad(lambda w: (ad.vmap(lambda x: sines(scan, x, w))(BATCH) ** 2).sum())(W),
+    "hessian": lambda scan: ad.hessian(lambda x: sines(scan, x, W).sum())(X),
+    "jacobian": lambda scan: ad.jacobian(lambda x: sines(scan, x, W))(X),
+    "linearize": lambda scan: ad.linearize(lambda x: sines(scan, x, W), X)[1](U),
+}
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_with_other_transforms(name: str) -> None:
+    np.testing.assert_allclose(COMPOSED[name](ad.checkpoint_scan), COMPOSED[name](plain), rtol=1e-12, atol=1e-14)
+
+
 # -- what goes in and comes out
 
 
