@@ -350,7 +350,9 @@ def test_keys_of_any_kind() -> None:
     assert [p.path for p in places({1: 1.0, "1": 2.0})] == ["[1]", '["1"]']
 
 
-@pytest.mark.parametrize("tree", [[], (), {}, None, [[]], {"a": {}}, [None], OrderedDict(), Params({}, [])], ids=lambda t: type(t).__name__)
+@pytest.mark.parametrize(
+    "tree", [[], (), {}, None, [[]], {"a": {}}, [None], OrderedDict(), Params({}, [])], ids=lambda t: type(t).__name__
+)
 def test_empty_containers(tree: Any) -> None:
     assert ad.grad(lambda p: 1.0)(tree) == tree and type(ad.grad(lambda p: 1.0)(tree)) is type(tree)
     assert ad.vjp(lambda x: tree, 1.0)[1](tree) == (0.0,)
