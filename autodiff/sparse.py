@@ -13,13 +13,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .batched import Level, hide
+from .batching import leave
 from .colouring import colour_columns, colour_symmetric
+from .context import LEVELS
 from .convert import describe, is_array
 from .errors import GraphError, OperandError
 from .patterns import scipy_sparse
 from .record import Record
 from .sparsity import dependence
-from .tape import OuterGraphError, reachable
+from .tape import OuterGraphError, number, reachable
 from .transform import name_of, transform
 from .value import Value
 
@@ -268,12 +271,24 @@ class _Run:
 
 
 def _passes(record: Record, result: Any, directions: Any, mode: Mode) -> Any:
-    """The derivatives of `result` in a stack of directions, or those pulled back from a stack of them."""
+    """The derivatives of `result` in a stack of directions, or those pulled back from a stack of them: in one walk."""
+    level = Level(number(), len(directions))
+
+    def pulled(seeds: Any) -> Any:
+        token = LEVELS.set((*LEVELS.get(), level))
+        try:
+            return _stacked(record.pull([result], [hide(seeds, (level,))])[0], level)
+        finally:
+            LEVELS.reset(token)
+
     if mode == "fwd":
-        return np.stack([record.forward(result, [t])[1] for t in directions])
-    pulled = np.stack([record.back([result], [g])[0] for g in directions])
+        return _stacked(record.push([result], [hide(directions, (level,))])[0], level)
+    rows = pulled(directions)
     if directions.dtype.kind != "c":
-        return pulled
-    if pulled.dtype.kind == "c":
-        return pulled.conj()
-    return pulled + 1j * np.stack([record.back([result], [1j * g])[0] for g in directions])
+        return rows
+    return rows.conj() if rows.dtype.kind == "c" else rows + 1j * pulled(1j * directions)
+
+
+def _stacked(x: Any, level: Level) -> Any:
+    """The directions as the first axis."""
+    return leave(x._array if isinstance(x, Value) else x, level, 0)
