@@ -45,11 +45,10 @@ from .value import Value
 
 if TYPE_CHECKING:
     from . import nn, optim
-    from .checkpointing import checkpoint
     from .draw import draw_graph
     from .jacobians import hessian, jacfwd, jacobian, jacrev
     from .mapping import vmap
-    from .scan import checkpoint_scan
+    from .memory import checkpoint, checkpoint_scan
     from .sparse import jacobian_sparsity, sparse_hessian, sparse_jacobian
 
 __version__ = "0.1.0"
@@ -105,8 +104,7 @@ __all__ = [
 # What a plain computation does not need, by module: it is loaded at its first use.
 LATE = {
     **dict.fromkeys(["hessian", "jacfwd", "jacobian", "jacrev"], "jacobians"),
-    "checkpoint": "checkpointing",
-    "checkpoint_scan": "scan",
+    **dict.fromkeys(["checkpoint", "checkpoint_scan"], "memory"),
     "draw_graph": "draw",
     **dict.fromkeys(["jacobian_sparsity", "sparse_hessian", "sparse_jacobian"], "sparse"),
     "vmap": "mapping",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import autodiff
-from autodiff.colouring import colour_columns
+from autodiff.sparse.colouring import colour_columns
 
 from .harness import OURS, Goal, Row, Settings, check_equal, interleave, make_row, peer, scaled
 

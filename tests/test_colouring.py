@@ -11,8 +11,8 @@ import scipy.sparse as sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodiff import colouring
-from autodiff.colouring import colour_columns, colour_symmetric
+from autodiff.sparse import colouring
+from autodiff.sparse.colouring import colour_columns, colour_symmetric
 
 
 def check(pattern: Any) -> int:

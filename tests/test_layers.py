@@ -30,8 +30,9 @@ LAYERS = [
     "batching.loop batching.axes batching.bodies batching.creation batching.indexing batching.levels batching.linalg",
     "batching.products batching.shapes batching.sorting batching",
     "record modes nans transform argnums transforms mapping jacobians checking supported",
-    "patterns structure_kinds structure_products structure_special structures sparsity colouring sparse",
-    "surroundings replay schedule checkpointing scan",
+    "sparse.patterns sparse.kinds sparse.products sparse.special sparse.structures sparse.sparsity sparse.colouring",
+    "sparse.matrices sparse",
+    "memory.surroundings memory.replay memory.schedule memory.checkpointing memory.scan memory",
     "draw_layout draw",
     "nn.replace nn.module nn.layers nn.losses nn",
     "optim.optimizer optim.sgd optim.adam optim",
@@ -42,20 +43,8 @@ ORDER = " ".join(LAYERS).split()
 GROUND = ORDER[: ORDER.index("rules") + 1]
 ENGINE = ["value", "tape", "rule", "dispatch", "operators"]
 TABLES = [name for name in ORDER if name.startswith("rules.")]
-LAZY = [
-    "batching",
-    "checkpointing",
-    "draw",
-    "jacobians",
-    "mapping",
-    "nn",
-    "numpy",
-    "optim",
-    "patterns",
-    "scan",
-    "sparse",
-]  # loaded at first use
-OPTIONAL = {"patterns": "scipy"}  # of an extra, imported inside a function that says so if it is missing
+LAZY = ["batching", "draw", "jacobians", "mapping", "memory", "nn", "numpy", "optim", "sparse"]  # loaded at first use
+OPTIONAL = {"sparse.patterns": "scipy"}  # of an extra, imported inside a function that says so if it is missing
 
 
 def module_name(path: Path) -> str:

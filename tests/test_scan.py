@@ -15,7 +15,7 @@ import pytest
 
 import autodiff as ad
 from autodiff import GraphError, NanError, OperandError, Value
-from autodiff.schedule import default_slots, places, repeated, split
+from autodiff.memory.schedule import default_slots, places, repeated, split
 
 Function = Callable[..., Any]
 X, W = np.array([0.3, 0.7, 1.1]), np.array([0.9, -0.4, 0.6])

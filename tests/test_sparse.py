@@ -138,7 +138,7 @@ def test_passes(passes: dict[str, int]) -> None:
 
 def test_many_colours_in_parts(monkeypatch: pytest.MonkeyPatch, passes: dict[str, int]) -> None:
     """The directions are not all held at once."""
-    from autodiff import sparse as module
+    from autodiff.sparse import matrices as module
 
     x = np.linspace(0.5, 1.0, 9)
     f = lambda u: np.cumsum(u**2).reshape(3, 3)
@@ -374,7 +374,7 @@ def tridiagonal(n: int) -> Any:
 
 def test_given_sparsity(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is used in place of what would be found."""
-    from autodiff import sparse as module
+    from autodiff.sparse import matrices as module
 
     monkeypatch.setattr(module, "dependence", None)
     x = np.linspace(0.1, 1.0, 20)

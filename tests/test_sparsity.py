@@ -13,9 +13,9 @@ from domains import ROWS, Case, Row
 from test_rules import differentiable, is_smooth, rows
 
 import autodiff as ad
-from autodiff import structures
 from autodiff.record import Record
 from autodiff.rule import RULES
+from autodiff.sparse import structures
 
 Array = np.ndarray[Any, Any]
 

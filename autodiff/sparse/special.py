@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from ..rules.pad import framed
+from .kinds import Use, elementwise, gathered, mixed, unknown
 from .patterns import Pattern, joined, numbered, put, taken
-from .rules.pad import framed
-from .structure_kinds import Use, elementwise, gathered, mixed, unknown
 
 __all__ = [
     "folded_in_half",

@@ -13,18 +13,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .batched import Level, hide
-from .batching import leave
+from ..batched import Level, hide
+from ..batching import leave
+from ..context import LEVELS
+from ..convert import describe, is_array
+from ..errors import GraphError, OperandError
+from ..record import Record
+from ..tape import OuterGraphError, number, reachable
+from ..transform import name_of, transform
+from ..value import Value
 from .colouring import colour_columns, colour_symmetric
-from .context import LEVELS
-from .convert import describe, is_array
-from .errors import GraphError, OperandError
 from .patterns import scipy_sparse
-from .record import Record
 from .sparsity import dependence
-from .tape import OuterGraphError, number, reachable
-from .transform import name_of, transform
-from .value import Value
 
 __all__ = ["jacobian_sparsity", "sparse_hessian", "sparse_jacobian"]
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from .box import Box
-from .errors import GraphError
-from .views import array_of, node_of, origin
+from ..box import Box
+from ..errors import GraphError
+from ..views import array_of, node_of, origin
 
 __all__ = ["Surroundings"]
 

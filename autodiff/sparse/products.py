@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .kinds import Use
 from .patterns import LIMIT, Pattern, joined, numbered, pooled, taken, times
-from .structure_kinds import Use
 
 __all__ = ["convolution", "cross", "dot", "einsum", "matmul"]
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import GraphError
+from ..errors import GraphError
 
 __all__ = [
     "LIMIT",

@@ -11,24 +11,23 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .arrays import cast, embed_diagonal, expand, getitem, overlap_add, scatter_add
-from .case import Case, SequenceCase, StandIn
-from .many import Pick
-from .mutation import WriteCase
-from .patterns import Pattern, everything, joined, numbered, put, stacked, taken
-from .regions import embed, follow, punch, walk, zero
-from .rules.activations import log_softmax, logsumexp, softmax
-from .rules.contract import cross_product
-from .rules.einsum import contract, rearrange
-from .rules.linalg import cofactors, cofactors_along, inverse, norm_along
-from .rules.linalg_decompositions import fold, half, mirror, qr_factors, svd_factors
-from .rules.numeric import piecewise_linear
-from .rules.pad import extended, folded, framed
-from .rules.polynomial import horner
-from .rules.reduce import magnitude, running_extremum, segment_sum, spread, variance
-from .rules.sort import gather, order_statistics, scatter
-from .rules.statistics import weighted_counts
-from .structure_kinds import (
+from ..arrays import cast, embed_diagonal, expand, getitem, overlap_add, scatter_add
+from ..case import Case, SequenceCase, StandIn
+from ..many import Pick
+from ..mutation import WriteCase
+from ..regions import embed, follow, punch, walk, zero
+from ..rules.activations import log_softmax, logsumexp, softmax
+from ..rules.contract import cross_product
+from ..rules.einsum import contract, rearrange
+from ..rules.linalg import cofactors, cofactors_along, inverse, norm_along
+from ..rules.linalg_decompositions import fold, half, mirror, qr_factors, svd_factors
+from ..rules.numeric import piecewise_linear
+from ..rules.pad import extended, folded, framed
+from ..rules.polynomial import horner
+from ..rules.reduce import magnitude, running_extremum, segment_sum, spread, variance
+from ..rules.sort import gather, order_statistics, scatter
+from ..rules.statistics import weighted_counts
+from .kinds import (
     Use,
     cumulated,
     elementwise,
@@ -41,8 +40,9 @@ from .structure_kinds import (
     same,
     unknown,
 )
-from .structure_products import convolution, cross, dot, einsum, matmul
-from .structure_special import (
+from .patterns import Pattern, everything, joined, numbered, put, stacked, taken
+from .products import convolution, cross, dot, einsum, matmul
+from .special import (
     folded_in_half,
     interpolation,
     mirrored,

@@ -15,18 +15,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .buffers import watching
-from .context import CHECKS
-from .errors import GraphError, OperandError
-from .record import input_node
+from ..buffers import watching
+from ..context import CHECKS
+from ..errors import GraphError, OperandError
+from ..record import input_node
+from ..rule import Rule
+from ..tape import RECORDING, Node, number, operation, walk_back, walk_forward
+from ..tree import leaves, leaves_like
+from ..value import Value
+from ..views import peek
 from .replay import Aside, Item, Print, assemble, boundary, changed, distribute, quietly, run
-from .rule import Rule
 from .schedule import default_slots, places, split
 from .surroundings import Surroundings
-from .tape import RECORDING, Node, number, operation, walk_back, walk_forward
-from .tree import leaves, leaves_like
-from .value import Value
-from .views import peek
 
 __all__ = ["checkpoint_scan"]
 

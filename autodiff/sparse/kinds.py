@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from .case import KNOWN, Case
+from ..case import KNOWN, Case
 from .patterns import Pattern, checked_size, everything, numbered, pooled, put, taken, times
 
 __all__ = [

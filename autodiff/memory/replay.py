@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .constants import COPY_LIMIT, is_frozen, sample
-from .convert import is_array
-from .errors import GraphError
-from .many import Pick
-from .rule import Rule
-from .stand_ins import RUNNING
-from .tape import LEAF, RECORDING, Ends, Node, operation
-from .tree import leaves, tree_map
-from .value import Value
-from .views import has_place, make_place, peek
+from ..constants import COPY_LIMIT, is_frozen, sample
+from ..convert import is_array
+from ..errors import GraphError
+from ..many import Pick
+from ..rule import Rule
+from ..stand_ins import RUNNING
+from ..tape import LEAF, RECORDING, Ends, Node, operation
+from ..tree import leaves, tree_map
+from ..value import Value
+from ..views import has_place, make_place, peek
 
 __all__ = ["Aside", "Item", "Print", "assemble", "boundary", "changed", "distribute", "quietly", "roots", "run"]
 

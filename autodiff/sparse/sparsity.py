@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ..tape import Node, reachable
 from .patterns import Pattern, scipy_sparse
 from .structures import pattern_of
-from .tape import Node, reachable
 
 __all__ = ["dependence"]
 

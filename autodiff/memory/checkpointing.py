@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .buffers import watching
-from .context import CHECKS
-from .record import input_node
+from ..buffers import watching
+from ..context import CHECKS
+from ..record import input_node
+from ..rule import Rule
+from ..tape import RECORDING, Node, number, walk_back, walk_forward
+from ..transform import transform
+from ..tree import leaves
+from ..value import Value
 from .replay import Aside, Item, Print, assemble, boundary, changed, distribute, quietly, roots, run
-from .rule import Rule
 from .surroundings import Surroundings
-from .tape import RECORDING, Node, number, walk_back, walk_forward
-from .transform import transform
-from .tree import leaves
-from .value import Value
 
 __all__ = ["checkpoint"]
 
