@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from .batched import Batched
 from .box import Box
 from .case import StandIn
 from .convert import to_data
@@ -136,6 +137,8 @@ def own(g: Any, owned: bool) -> Any:
         return np.conj(g)
     if isinstance(g, Box):
         return g._wrap(own(g._array, False), g._node)
+    if type(g) is Batched:  # it goes into a Value, and what is in a Value is not written to
+        return g
     g = g if owned or isinstance(g, np.generic) else g.copy(order="K")
     return g if g.ndim else g[()]
 

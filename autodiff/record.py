@@ -268,7 +268,7 @@ class Record:
             t = by_node.get(y._node) if isinstance(y, Value) else None
             if t is None:
                 return _result(np.zeros_like(y._array if isinstance(y, Value) else y)[()])
-            return t if isinstance(t, Value) else _result(t.copy()[()])
+            return t if isinstance(t, Value) else Value._wrap(t) if type(t) is Batched else t.copy()[()]
 
         return [*map(tangent, outputs)]
 
