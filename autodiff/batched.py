@@ -391,8 +391,10 @@ def axes_of(x: Batched, axis: Any) -> Any:
     h, n = len(x.levels), x.ndim
     if axis is None:
         return tuple(range(h, h + n))
-    if isinstance(axis, (tuple, list)):
+    if isinstance(axis, (tuple, list, range)):
         return tuple([_axis(a, h, n) for a in axis])
+    if not n and axis in (0, -1):  # which NumPy allows for a number
+        return ()
     return _axis(axis, h, n)
 
 

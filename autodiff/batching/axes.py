@@ -65,7 +65,7 @@ def _position(function: Function) -> Function:
     """argmax and the like: one axis, or the flattened array."""
 
     def body(a: Batched, axis: Any = None, out: Any = None, keepdims: bool = False, **kwargs: Any) -> Any:
-        if axis is None:
+        if axis is None or not a.ndim:
             flat = function(a.reshape(-1).whole, -1, **kwargs)
             return hide(flat.reshape(flat.shape + (1,) * a.ndim) if keepdims else flat, a.levels)
         return hide(function(a.whole, axes_of(a, axis), keepdims=keepdims, **kwargs), a.levels)

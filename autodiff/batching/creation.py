@@ -83,7 +83,10 @@ def _many_shapes(name: str, way_out: str) -> Any:
     return body
 
 
-for _selection in (np.nonzero, np.argwhere, np.flatnonzero, np.unique, np.compress, np.extract):
+for _selection in (
+    *(np.nonzero, np.argwhere, np.flatnonzero, np.unique, np.unique_all, np.unique_counts, np.unique_inverse),
+    *(np.unique_values, np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d, np.trim_zeros),
+):
     batch(_selection)(_many_shapes(_selection.__name__, "use np.where(condition, x, y)"))
 
 

@@ -48,7 +48,7 @@ def _entries(key: Any, ndim: int) -> list[Any]:
     """The key as a list with one entry for each axis that it names, the Ellipsis written out."""
     keys = [*key] if type(key) is tuple else [key]
     keys = [np.asarray(k) if isinstance(k, (list, range)) else k for k in keys]
-    used = sum(k.ndim if _is_mask(k) else k is not None and k is not Ellipsis for k in keys)
+    used = sum(np.ndim(k) if _is_mask(k) else k is not None and k is not Ellipsis for k in keys)
     if used > ndim:
         raise IndexError(f"too many indices for array: array is {ndim}-dimensional, but {used} were indexed")
     rest = [whole] * (ndim - used)
@@ -77,21 +77,24 @@ def indexed(x: Any, key: Any) -> Place:
                 "under vmap a boolean mask selects another number of elements in each example, so the result has no "
                 "one shape; use np.where(mask, x, 0), or ad.vmap(f, loop=True) if f reduces it"
             )
-    arrays = [k for k in entries if _is_array(k)]
-    if not arrays:
+    if not any(_is_array(k) or _is_mask(k) for k in entries):
         return Place(((whole,) * h + tuple(entries)), None, own)
     levels = union((own, *(k.levels for k in entries if type(k) is Batched)))
-    if any(_is_mask(k) for k in entries):
-        entries = [part for k in entries for part in (_places(k) if _is_mask(k) else [k])]
+    if any(_is_mask(k) and np.ndim(k) for k in entries):
+        entries = [part for k in entries for part in (np.nonzero(k) if _is_mask(k) and np.ndim(k) else [k])]
     chosen = [i for i, k in enumerate(entries) if isinstance(k, int) or _is_array(k)]
     joined = chosen == list(range(chosen[0], chosen[-1] + 1))
     first = sum(k is None or isinstance(k, slice) for k in entries[: chosen[0]]) if joined else 0
     batched = any(type(entries[i]) is Batched for i in chosen)
     if not batched:
-        count = len(np.broadcast_shapes(*(np.shape(entries[i]) for i in chosen)))
+        count = len(
+            np.broadcast_shapes(*((1,) if _is_mask(k) else np.shape(k) for k in map(entries.__getitem__, chosen)))
+        )
         total = sum(k is None or isinstance(k, slice) for k in entries) + count + h
         moved = None if joined else (*range(count, count + h), *range(count), *range(count + h, total))
         return Place((whole,) * h + tuple(entries), moved if h else None, own)
+    if any(map(_is_mask, entries)):
+        raise BatchError("under vmap a truth value beside a batch of indices is no index; use x[None]")
     raw, _ = aligned([entries[i] for i in chosen])
     count = max(np.ndim(entries[i]) for i in chosen)
     for i, a in zip(chosen, raw, strict=True):
@@ -118,13 +121,6 @@ def indexed(x: Any, key: Any) -> Place:
 def _with_levels(k: Batched, levels: tuple[Level, ...], count: int) -> Any:
     hidden = tuple(level.size if level in k.levels else 1 for level in levels)
     return k.whole.reshape(hidden + (1,) * (count - k.ndim) + k.shape)
-
-
-def _places(k: Any) -> list[Any]:
-    """A mask as integer arrays, one for each of its axes."""
-    if not np.ndim(k):  # True or False: an axis of length 1 or 0
-        raise BatchError("under vmap a truth value is no index; use np.where, or x[None]")
-    return [*np.nonzero(k)]
 
 
 # -- reading

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import undispatched
-from ..batched import Batched, aligned, axes_of, batch, hide, levels_of, union, widened
+from ..batched import Batched, aligned, axes_of, batch, hide
 from ..rules.linalg import cofactors, cofactors_along, inverse, norm_along
 from ..rules.linalg_decompositions import qr_factors, svd_factors
 
@@ -41,11 +41,7 @@ batch(np.linalg.matrix_rank)(_stacked(np.linalg.matrix_rank))
 @batch(np.linalg.solve)
 def _solve(a: Any, b: Any) -> Any:
     if b.ndim == 1:
-        levels = union((levels_of(a), levels_of(b)))
-        column = b[:, None]
-        (x, y), levels = aligned([a, column])
-        if a.ndim > 2:
-            y = np.broadcast_to(y, y.shape[: len(levels)] + (1,) * (a.ndim - 2) + y.shape[-2:])
+        (x, y), levels = aligned([a, b[:, None]])
         return hide(np.linalg.solve(x, y)[..., 0], levels)
     (x, y), levels = aligned([a, b])
     return hide(np.linalg.solve(x, y), levels)
@@ -62,8 +58,3 @@ def _norm_along(x: Batched, ord: Any = None, axis: Any = None, keepdims: bool = 
     axes = tuple(range(x.ndim)) if axis is None else axis
     axes = axes[0] if isinstance(axes, tuple) and len(axes) == 1 else axes
     return hide(np.linalg.norm(x.whole, ord, axes_of(x, axes), keepdims), x.levels)
-
-
-def _widest(*arrays: Any) -> tuple[list[Any], Any]:
-    levels = union(map(levels_of, arrays))
-    return [widened(a, levels).whole for a in arrays], levels

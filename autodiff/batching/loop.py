@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..batched import Batched, aligned, hide, union
+from ..errors import BatchError
 from ..tree import leaves, tree_map
 
 __all__ = ["call_aligned", "call_each"]
@@ -43,6 +44,11 @@ def call_each(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     if not results:
         raise ValueError(f"{getattr(function, '__name__', function)} cannot be computed for a batch without examples")
     shape = tuple(level.size for level in levels)
+    if any([*map(np.shape, leaves(r))] != [*map(np.shape, leaves(results[0]))] for r in results):
+        raise BatchError(
+            f"{getattr(function, '__name__', function)}: under vmap the results have different shapes for different "
+            "examples; ad.vmap(f, loop=True) runs f for one example after the other"
+        )
     columns = zip(*map(leaves, results), strict=True)
 
     def together(x: Any) -> Any:

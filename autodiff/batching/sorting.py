@@ -1,5 +1,6 @@
 """Orders, ranks, searches."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,10 @@ def _searchsorted(a: Any, v: Any, side: Any = "left", sorter: Any = None) -> Any
     return hide(np.searchsorted(a, v.whole, side, sorter), v.levels)
 
 
+for _function in (np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges):
+    batch(_function)(functools.partial(call_each, _function))
+
+
 @batch(piecewise_linear)
 def _piecewise_linear(x: Any, y: Any, z: Any) -> Any:
     if levels_of(y) or levels_of(z):
@@ -48,9 +53,9 @@ def _piecewise_linear(x: Any, y: Any, z: Any) -> Any:
 
 @batch(weighted_counts)
 def _weighted_counts(w: Any, places: Any, minlength: int = 0) -> Any:
-    if type(places) is Batched or type(w) is not Batched or w.dtype.kind == "c":
+    if type(places) is Batched or w.dtype.kind == "c" or not places.size:
         return call_each(weighted_counts, w, places, minlength)
-    n = max(int(places.max(initial=-1)) + 1, minlength)
+    n = max(int(places.max()) + 1, minlength)
     out = np.zeros((*w.whole.shape[: len(w.levels)], n))
     add_at(out, (..., places), w.whole)
     return hide(out, w.levels)

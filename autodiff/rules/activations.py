@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import dispatchable, expand, keepaxes, scatter_add, undispatched
+from ..arrays import dispatchable, expand, getitem, keepaxes, scatter_add, undispatched
 from ..rule import composite, elementwise, general
 from .elementwise import sigmoid
 from .special import erfc
@@ -134,7 +134,7 @@ def nll(x: Any, labels: Any) -> Any:
 def nll_forward(x, labels):
     rows = np.cumsum(np.ones_like(labels)) - 1  # an arange on whatever device the labels are
     key = (rows, labels)
-    return -log_softmax(x)[key].mean(), key
+    return -getitem(log_softmax(x), key).mean(), key
 
 
 def nll_map(g, x, aux):

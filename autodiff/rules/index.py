@@ -7,6 +7,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from ..arrays import along_axis, arange_like, as_index, cast, dispatchable, getitem, scatter_add
+from ..batched import levels_of
 from ..convert import as_operand
 from ..rule import composite, linear, nondiff
 
@@ -29,6 +30,8 @@ def take(x, indices, axis=None, mode="raise"):
     elif mode != "raise":
         raise ValueError(f'take: mode={mode!r}; it is "raise", "wrap" or "clip"')
     key = (whole,) * at + (index,)
+    if levels_of(index):
+        return getitem(x.reshape(-1) if flat else x, key), key
     if flat or not isinstance(x, np.ndarray) or x.flags.c_contiguous:
         return x.take(index, axis), key
     return x[key], key  # x.take would copy all of x first
@@ -38,7 +41,7 @@ def take_along_axis(x, indices, axis=-1):
     if axis is None:
         x, axis = x.reshape(-1), 0
     key = along_axis(as_index(indices), x.shape, axis)
-    return x[key], key
+    return getitem(x, key), key
 
 
 def take_map(g, x, aux, indices, axis=None, mode="raise"):
@@ -85,7 +88,7 @@ def insert(arr, obj, values, axis=None):
     return getitem(both, (whole,) * axis + (insertion(obj, n, count),))
 
 
-linear(np.take,            take_map, forward=take, taints=True)
+linear(np.take,            take_map, forward=take, push=lambda t, *rest, **options: take(t, *rest, **options)[0], taints=True)
 linear(np.take_along_axis, lambda g, x, aux, indices, axis=-1: picked_map(g, x, aux, axis), forward=take_along_axis, taints=True)
 linear(np.delete,          lambda g, x, aux, obj, axis=None: picked_map(g, x, aux, axis), forward=delete, taints=True)
 composite(np.insert,       insert)

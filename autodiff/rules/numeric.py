@@ -149,17 +149,18 @@ def interp_forward(x, y, z):
 
 def interp_slope(x, y, z, aux):
     i, j = aux
-    width = y[j] - y[i]
+    width = getitem(y, j) - getitem(y, i)
     flat = width == 0
-    return (z[j] - z[i]) / (width + flat) * ((x >= y[0]) & (x <= y[-1]) & ~flat)
+    return (getitem(z, j) - getitem(z, i)) / (width + flat) * ((x >= y[0]) & (x <= y[-1]) & ~flat)
 
 
 def interp_spread(g, x, y, aux):
     """What of `g` belongs to the knots on either side of `x`."""
     i, j = aux
-    width = y[j] - y[i]
+    left = getitem(y, i)
+    width = getitem(y, j) - left
     flat = width == 0
-    part = np.where(x < y[0], 0.0, np.where(x > y[-1], 1.0, (x - y[i] + flat) / (width + flat)))
+    part = np.where(x < y[0], 0.0, np.where(x > y[-1], 1.0, (x - left + flat) / (width + flat)))
     return scatter_add(g * (1.0 - part), i, y.shape) + scatter_add(g * part, j, y.shape)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..arrays import arange_like, cast, dispatchable, eye_like, safe_divide, scatter_add
+from ..batched import levels_of
 from ..convert import as_operand
 from ..errors import OperandError
 from ..rule import composite, general
@@ -199,7 +200,7 @@ def polyfit(x, y, deg, rcond=None, full=False, w=None, cov=False):
     c = (c.T / scale).T
     if full:
         return c, resids, rank, s, rcond
-    if rank.device == "cpu" and int(rank) != n:  # nobody waits for a number from a GPU
+    if rank.device == "cpu" and not levels_of(rank._array) and int(rank) != n:  # nobody waits for a number from a GPU
         warnings.warn("Polyfit may be poorly conditioned", np.exceptions.RankWarning, stacklevel=4)
     if not cov:
         return c

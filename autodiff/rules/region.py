@@ -7,7 +7,7 @@ from ..rule import linear
 __all__: list[str] = []  # its rules are in the registry
 
 linear(getitem,     lambda g, x, key: scatter_add(g, key, x.shape), case=ReadCase)
-linear(scatter_add, lambda g, x, key, shape: g[key])
+linear(scatter_add, lambda g, x, key, shape: getitem(g, key))
 linear(follow,      lambda g, x, path: embed(g, path, x.shape, x.dtype), case=ReadCase)
 linear(embed,       lambda g, x, path, shape, dtype: follow(g, path))
 linear(punch,       lambda g, x, path: punch(g, path))

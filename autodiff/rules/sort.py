@@ -111,8 +111,8 @@ def chosen(x, ranks, axis=None, keepdims=False, numbers=False):
     else:
         indices = np.argsort(rows, axis=-1)
     numbered = arange_like(x, matrix[0])
-    places = indices[numbered, ranks] + numbered * matrix[1]
-    ans = rows.reshape(-1)[places]
+    places = getitem(indices, (numbered, ranks)) + numbered * matrix[1]
+    ans = getitem(rows.reshape(-1), places)
     if not numbers and x.dtype.kind in "fc":
         ans = np.where(np.isnan(rows).any(axis=-1), np.nan, ans)
     return ans.reshape(ranks.shape[:-1] + result), (places, moved.shape, tuple(map(order.index, range(x.ndim))))

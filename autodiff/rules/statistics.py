@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from ..arrays import arange_like, cast, dispatchable
+from ..arrays import arange_like, cast, dispatchable, getitem
 from ..convert import as_operand
 from ..rule import composite, elementwise, linear
 from .elementwise import is_complex
@@ -212,7 +212,7 @@ def weighted_counts(w, places, minlength=0):
     return np.bincount(places, weights=w, minlength=minlength)
 
 
-linear(weighted_counts, lambda g, x, places, minlength=0: g[places], name="bincount")
+linear(weighted_counts, lambda g, x, places, minlength=0: getitem(g, places), name="bincount")
 
 
 def bincount(x, weights=None, minlength=0):
