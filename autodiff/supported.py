@@ -1,5 +1,6 @@
 """What of NumPy works on Values, as a table that the rules themselves fill in."""
 
+import importlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -33,12 +34,13 @@ METHODS |= dict.fromkeys(["flat", "to_device", "view"], getitem)
 
 
 class Support(NamedTuple):
-    """One name of NumPy: its class, the kind of its rule if it has one, and a remark. See `supported`."""
+    """One name of NumPy: its class, the kind of its rule, a remark, and how vmap computes it. See `supported`."""
 
     name: str
     kind: str
     rule: str = ""
     note: str = ""
+    vmap: str = ""
 
 
 class Table(tuple[Support, ...]):
@@ -48,7 +50,10 @@ class Table(tuple[Support, ...]):
 
     def __repr__(self) -> str:
         widths = [max((len(row[i]) for row in self), default=0) for i in range(3)]
-        lines = ["  ".join([*map(str.ljust, row, widths), row.note]).rstrip() for row in self]
+        notes = [row.note or (f"vmap: {row.vmap}" if row.vmap in ("loop", "refused") else "") for row in self]
+        lines = [
+            "  ".join([*map(str.ljust, row, widths), note]).rstrip() for row, note in zip(self, notes, strict=True)
+        ]
         if len(lines) > SHOWN:
             lines[SHOWN // 2 : -SHOWN // 2] = ["..."]
         counts = ", ".join(f"{n} {kind}" for kind, n in Counter(row.kind for row in self).most_common())
@@ -72,7 +77,9 @@ def supported(name: str | Callable[..., Any] = "", kind: str = "") -> Table:
     - "non-differentiable": it runs on the data, and its results are constants;
     - "refused": it raises OperandError on a tracked Value, for the reason that `note` gives.
 
-    What is ruled or composite has derivatives in both modes and of any order.
+    What is ruled or composite has derivatives in both modes and of any order. The column `vmap` says how a batch is
+    computed: "vectorised", all examples at once; "loop", one example after the other; "refused" where the shape of
+    the result depends on the data.
 
     >>> supported("einsum")
     np.einsum       composite
@@ -89,12 +96,14 @@ def supported(name: str | Callable[..., Any] = "", kind: str = "") -> Table:
 
 
 def _rows() -> Iterator[Support]:
+    manner_of = importlib.import_module(f"{__package__}.batching").manner
     created = {getattr(np, name) for name in OF_NUMBERS.split()}
     for function, rule in RULES.items():
         if function in created:
             continue
         if isinstance(function, np.ufunc) or (getattr(function, "__module__", None) or "numpy").startswith("numpy"):
-            yield Support(_public_name(function), *("ruled", "mutation") if function in MUTATION else _class_of(rule))
+            kind, rule_kind = ("ruled", "mutation") if function in MUTATION else _class_of(rule)
+            yield Support(_public_name(function), kind, rule_kind, vmap=manner_of(function))
     for function, note in REFUSED.items():
         yield Support(
             function.replace("numpy", "np") if isinstance(function, str) else _public_name(function),

@@ -166,7 +166,7 @@ def test_frequencies_are_made_of_operators() -> None:
 
 def test_table_agrees_with_the_rules() -> None:
     table = classes()
-    assert table["np.sin"] == Support("np.sin", "ruled", "elementwise", "")
+    assert table["np.sin"] == Support("np.sin", "ruled", "elementwise", "", "vectorised")
     assert table["np.matmul"].rule == "bilinear"
     assert table["np.sum"].rule == "linear"
     assert table["np.copyto"].rule == table["ndarray.fill"].rule == "mutation"

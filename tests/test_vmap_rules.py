@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -13,7 +15,11 @@ from domains import ROWS, Case, Row
 from test_rules import differentiable, is_smooth, runs
 
 import autodiff as ad
-from autodiff import BatchError
+from autodiff import BatchError, batching
+from autodiff.arrays import getitem, scatter_add
+from autodiff.batched import BATCHING
+from autodiff.batching import axes, loop, manner, shapes, sorting
+from autodiff.rule import RULES
 from autodiff.rules.statistics import weighted_counts
 
 Array = np.ndarray[Any, Any]
@@ -220,3 +226,53 @@ def test_right_or_refused(row: Row) -> None:
             return
 
     over(filter(gives_arrays, row.cases()), check)
+
+
+# -- how much is done in a loop
+
+
+def test_few_functions_loop() -> None:
+    """At most one in ten of those with a rule, and none of the usual ones."""
+    ruled = {f: r for f, r in RULES.items() if r.kind in ("elementwise", "linear", "bilinear", "general")}
+    looped = [r.name for f, r in ruled.items() if manner(f) == "loop"]
+    assert len(looped) <= len(ruled) / 10, looped
+    usual = [np.matmul, np.einsum, np.sort, np.argsort, np.cumsum, np.sum, np.max, np.var, np.prod, np.median, np.dot]
+    usual += [getitem, scatter_add, np.take, np.concatenate, np.where, np.fft.fft, np.quantile, np.cov, np.polyval]
+    usual += [
+        getattr(np.linalg, name)
+        for name in ["inv", "det", "solve", "eigh", "svd", "qr", "cholesky", "slogdet", "pinv", "norm", "eig"]
+    ]
+    assert [f for f in usual if manner(f) != "vectorised"] == []
+
+
+def test_the_table_says_what_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loops are counted while the cases run, all operands being batches."""
+    calls: list[Any] = []
+    original = loop.call_each
+
+    def counted(function: Any, *args: Any, **kwargs: Any) -> Any:
+        calls.append(function)
+        return original(function, *args, **kwargs)
+
+    for module in (loop, axes, shapes, sorting, batching):
+        monkeypatch.setattr(module, "call_each", counted)
+    for function, body in BATCHING.items():
+        if isinstance(body, functools.partial) and body.func is original:
+            monkeypatch.setitem(BATCHING, function, functools.partial(counted, *body.args))
+    wrong = []
+    for row in ROWS:
+        if (
+            row.function not in RULES
+            or not row.name.startswith("numpy.")
+            or manner(row.function) == "refused"
+            or row.function is np.pad
+        ):
+            continue  # np.pad loops over batches of constants alone
+        calls.clear()
+        cases = [*filter(gives_arrays, row.cases())]
+        for case in cases:
+            with contextlib.suppress(BatchError):  # shapes that differ are seen after the loop
+                check_value(case)
+        if cases and bool(calls) != (manner(row.function) == "loop"):
+            wrong.append((row.name, manner(row.function), calls[:1]))
+    assert not wrong

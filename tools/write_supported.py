@@ -26,6 +26,12 @@ reason, if a gradient would be lost.
 This page is written by `tools/write_supported.py`.
 """
 
+VMAP = """## Under vmap
+
+All of them are computed for all examples at once, but for these. What is refused is so if the batch decides the shape
+of the result, as a mask of each example does; `ad.vmap(f, loop=True)` runs f for one example after the other.
+"""
+
 FAMILIES = {
     "Universal functions": lambda name: isinstance(getattr(np, name.removeprefix("np."), None), np.ufunc),
     "Methods of universal functions": lambda name: name.startswith("ufunc."),
@@ -61,6 +67,10 @@ def render() -> str:
                 if chosen:
                     lines.append(f"| {text} | {_names(chosen)} |")
             lines.append("")
+    lines += [VMAP, "| how | names |", "|-----|-------|"]
+    for manner, text in {"loop": "one example after the other", "refused": "refused for batches"}.items():
+        lines.append(f"| {text} | {_names(row for row in supported() if row.vmap == manner)} |")
+    lines.append("")
     lines += ["## Refused\n", "| why | names |", "|-----|-------|"]
     refused = supported(kind="refused")
     for note in dict.fromkeys(row.note for row in refused):

@@ -8,9 +8,12 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..batched import BATCHING
 from ..rule import RULES
 from . import axes, bodies, creation, indexing, linalg, products, shapes, sorting
+from .creation import REFUSED
 from .levels import enter, leave
 from .loop import call_aligned, call_each
 
@@ -21,9 +24,9 @@ __all__ = [
     "creation",
     "enter",
     "indexing",
-    "is_looped",
     "leave",
     "linalg",
+    "manner",
     "products",
     "shapes",
     "sorting",
@@ -43,7 +46,17 @@ def body_of(function: Any) -> Callable[..., Any]:
     return functools.partial(call_each, function)
 
 
-def is_looped(function: Any) -> bool:
-    """Whether `function` is called for one example after the other."""
+# Functions made of others, some of which are called for one example after the other.
+WITH_LOOPS = {
+    *(np.bincount, np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges, np.insert, np.interp, np.poly),
+    *(np.polyfit, np.roots),
+}
+
+
+def manner(function: Any) -> str:
+    """How `function` is computed on a batch: "vectorised", "loop", or "refused" where shapes depend on the data."""
+    if function in REFUSED:
+        return "refused"
     body = body_of(function)
-    return isinstance(body, functools.partial) and body.func is call_each
+    loops = isinstance(body, functools.partial) and body.func is call_each and not isinstance(function, np.ufunc)
+    return "loop" if loops or function in WITH_LOOPS else "vectorised"

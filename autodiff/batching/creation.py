@@ -8,7 +8,7 @@ from ..batched import Batched, batch, hide
 from ..errors import BatchError
 from ..rule import RULES
 
-__all__: list[str] = []  # its entries are in BATCHING
+__all__ = ["REFUSED"]
 
 
 def _like(function: Any) -> Any:
@@ -58,6 +58,22 @@ def _can_cast(x: Any, to: Any, casting: Any = "safe") -> Any:
     return np.can_cast(x.dtype, to, casting)
 
 
+def _of_example(function: Any) -> Any:
+    """A function that asks for shapes alone."""
+
+    def body(*args: Any, **kwargs: Any) -> Any:
+        return function(
+            *(np.broadcast_to(x.dtype.type(0), x.shape) if type(x) is Batched else x for x in args), **kwargs
+        )
+
+    return body
+
+
+FOR_SHAPES: tuple[Any, ...] = (np.diag_indices_from, np.einsum_path, np.tril_indices_from, np.triu_indices_from)
+for _asks in (*FOR_SHAPES, np.common_type):
+    batch(_asks)(_of_example(_asks))
+
+
 @batch(np.iscomplexobj)
 def _iscomplexobj(x: Any) -> bool:
     return bool(x.dtype.kind == "c")
@@ -83,10 +99,25 @@ def _many_shapes(name: str, way_out: str) -> Any:
     return body
 
 
-for _selection in (
-    *(np.nonzero, np.argwhere, np.flatnonzero, np.unique, np.unique_all, np.unique_counts, np.unique_inverse),
-    *(np.unique_values, np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d, np.trim_zeros),
-):
+# What decides the shape is a batch. Those that are composed of others find out by themselves.
+REFUSED: set[Any] = {
+    *(np.argwhere, np.compress, np.extract, np.flatnonzero, np.intersect1d, np.ix_, np.nonzero, np.piecewise),
+    *(
+        np.place,
+        np.polydiv,
+        np.polymul,
+        np.put,
+        np.putmask,
+        np.setdiff1d,
+        np.setxor1d,
+        np.trim_zeros,
+        np.union1d,
+        np.unique,
+    ),
+    *(np.unique_all, np.unique_counts, np.unique_inverse, np.unique_values),
+}
+COMPOSED = {np.compress, np.extract, np.piecewise, np.place, np.polydiv, np.polymul, np.put, np.putmask}
+for _selection in REFUSED - COMPOSED:
     batch(_selection)(_many_shapes(_selection.__name__, "use np.where(condition, x, y)"))
 
 

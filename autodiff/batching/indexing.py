@@ -13,7 +13,9 @@ import numpy as np
 from ..arrays import add_at, along_axis, as_index, getitem, scatter_add
 from ..batched import Batched, Level, aligned, batch, hide, levels_of, union, widened
 from ..errors import BatchError
+from ..rule import RULES
 from ..rules.sort import gather, scatter
+from .loop import call_each
 
 __all__ = ["Place", "indexed"]
 
@@ -151,6 +153,13 @@ def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     if axis is None:
         arr, axis = arr.reshape(-1), 0
     return _getitem(arr, along_axis(as_index(indices), arr.shape, axis))
+
+
+@batch(np.delete)
+def _delete(arr: Any, obj: Any, axis: Any = None) -> Any:
+    if type(obj) is Batched:
+        return call_each(np.delete, arr, obj, axis)
+    return RULES[np.delete].forward(arr, obj, axis)[0]  # type: ignore[misc]
 
 
 # -- writing
