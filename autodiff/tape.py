@@ -102,9 +102,9 @@ class _InvalidFlag:
     __slots__ = ("initial", "raised")
 
     def __init__(self, seeds: Iterable[Any]) -> None:
-        arrays = [getattr(g, "_array", g) for g in seeds if type(g) is not float64]
-        known = [isinstance(a.whole if type(a) is Batched else a, (ndarray, np.generic)) for a in arrays]
-        self.initial = self.raised = not all(known)
+        further = [getattr(g, "_array", g) for g in seeds if type(g) is not float64 and type(g) is not ndarray]
+        arrays = [a.whole if type(a) is Batched else a for a in further]
+        self.initial = self.raised = not all([isinstance(a, (ndarray, np.generic)) for a in arrays])
 
     def __call__(self, kind: str, flag: int) -> None:
         self.raised = True
@@ -261,12 +261,13 @@ def walk_forward(
     try:
         with np.errstate(all="ignore", invalid="call", call=flag):
             for n in order:
-                ts = tuple(map(tangents.get, n.parents))
-                for p in n.parents:
+                parents = n.parents
+                ts = tuple(map(tangents.get, parents))
+                if all([t is None for t in ts]):
+                    continue
+                for p in parents:
                     if last[p] is n:
                         tangents.pop(p, None)
-                if all(t is None for t in ts):
-                    continue
                 case = n.case
                 saved = case.lift(n.saved, n, wrap) if lifted else n.saved
                 flag.raised = flag.initial
