@@ -106,7 +106,7 @@ class Call:
 
     def inexact(self) -> list[str]:
         """The arguments that have a derivative: those with floats in them."""
-        return [k for k, part in self.skeleton.items() if any(is_inexact(self.data[i]) for i in leaves(part))]
+        return [k for k, part in self.skeleton.items() if any(is_inexact(self.data[i]) for i in _indices(part))]
 
     def pulled(self, g: Any) -> list[Any]:
         """The cotangents of the tracked leaves, by the vjp that was given."""
@@ -114,10 +114,10 @@ class Call:
         returned = self.call(self.custom._pulls, g=g)
         found: list[Any] = [None] * len(self.data)
         for name, part in self.by_argument(returned):
-            if part is None:
-                continue
             skeleton = self.skeleton[name]
-            for i, d in zip(leaves(skeleton), self.parts_of(skeleton, part, name), strict=True):
+            if part is None or not _indices(skeleton):
+                continue
+            for i, d in zip(_indices(skeleton), self.parts_of(skeleton, part, name), strict=True):
                 found[i] = d
         return [self.fitted(found[i], self.data[i], "vjp", "cotangent") for i in self.tracked]
 
@@ -232,3 +232,8 @@ class Call:
             d = ends.cotangents.get(u._node) if ends else None
             found.append(np.zeros_like(data)[()] if d is None else d)
         return found
+
+
+def _indices(skeleton: Any) -> list[int]:
+    """The numbers of the leaves of an argument; none for what is no array and no container."""
+    return [i for i in leaves(skeleton) if type(i) is int]

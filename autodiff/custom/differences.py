@@ -81,7 +81,7 @@ class _Numeric(CustomRule):
         return float(eps)
 
     def _gradient(self, g: Any, **arguments: Any) -> dict[str, Any]:
-        weights = [np.asarray(w, float) for w in leaves(g, result=True)]
+        weights = [np.real(np.asarray(w)).astype(float) for w in leaves(g, result=True)]
 
         found = {}
         for name, part in arguments.items():
