@@ -9,10 +9,10 @@ import numpy as np
 
 from ..batched import Batched
 from ..buffers import watching
-from ..context import ALL, CHECKS, LEVELS
+from ..context import CHECKS, LEVELS, Active
 from ..errors import BatchError, DetachError, GraphError
 from ..stand_ins import RUNNING
-from ..tape import RECORDING
+from ..tape import RECORDING, number
 from ..tree import leaves, tree_map
 from ..value import Value
 
@@ -55,7 +55,7 @@ class transposing:
     """Record, and sum nothing over the examples of a batch: a rule is being transposed."""
 
     def __enter__(self) -> None:
-        self.tokens = RECORDING.set(CHECKS.get() or True), LEVELS.set(ALL)
+        self.tokens = RECORDING.set(CHECKS.get() or True), LEVELS.set(Active(number()))
 
     def __exit__(self, *exception: object) -> None:
         RECORDING.reset(self.tokens[0])
