@@ -143,8 +143,11 @@ def pattern_of(node: Any, parents: list[Any]) -> Any:
 def _opaque(case: Any, saved: Any, parents: list[Any]) -> Any:
     """Of a case of another kind only the shape of the result is known, from that of a tangent."""
     zeros = tuple([None if p is None else np.zeros(p.shape) for p in parents])
-    shape = np.shape(case.push(saved, zeros))
-    return joined(*(everything(p, shape) for p in parents if p is not None))
+    pushed = case.push(saved, zeros)
+    of_shape = lambda shape: joined(*(everything(p, shape) for p in parents if p is not None))
+    if isinstance(pushed, (tuple, list)):  # of several results
+        return tuple(None if t is None else of_shape(np.shape(t)) for t in pushed)
+    return of_shape(np.shape(pushed))
 
 
 def _assembled(case: Any, saved: Any, parents: list[Any]) -> Pattern:
