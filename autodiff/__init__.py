@@ -44,7 +44,8 @@ from .transforms import elementwise_grad, grad, hvp, jvp, linearize, value_and_g
 from .value import Value
 
 if TYPE_CHECKING:
-    from . import nn, optim
+    from . import extend, nn, optim
+    from .custom import custom_rule, numeric
     from .draw import draw_graph
     from .jacobians import hessian, jacfwd, jacobian, jacrev
     from .mapping import vmap
@@ -66,9 +67,11 @@ __all__ = [
     "check_grads",
     "checkpoint",
     "checkpoint_scan",
+    "custom_rule",
     "debug_nans",
     "draw_graph",
     "elementwise_grad",
+    "extend",
     "gelu",
     "grad",
     "hessian",
@@ -84,6 +87,7 @@ __all__ = [
     "logsumexp",
     "nn",
     "no_grad",
+    "numeric",
     "optim",
     "relu",
     "sigmoid",
@@ -105,6 +109,7 @@ __all__ = [
 LATE = {
     **dict.fromkeys(["hessian", "jacfwd", "jacobian", "jacrev"], "jacobians"),
     **dict.fromkeys(["checkpoint", "checkpoint_scan"], "memory"),
+    **dict.fromkeys(["custom_rule", "numeric"], "custom"),
     "draw_graph": "draw",
     **dict.fromkeys(["jacobian_sparsity", "sparse_hessian", "sparse_jacobian"], "sparse"),
     "vmap": "mapping",
@@ -113,7 +118,7 @@ LATE = {
 
 def __getattr__(name: str) -> Any:
     """Load what a plain computation does not need at its first use."""
-    if name in ("nn", "optim"):
+    if name in ("extend", "nn", "optim"):
         return importlib.import_module(f".{name}", __name__)
     if name in LATE:
         return getattr(importlib.import_module(f".{LATE[name]}", __name__), name)

@@ -166,7 +166,7 @@ def _pulled(record: Record, outputs: list[Any], turn: bool) -> list[list[Any]]:
     for start, stop in _chunks(sum(sizes), max(sum(sizes), _size(inputs))):
         level = Level(number(), stop - start)
         seeds = _units([(None, y) for y in outputs], sizes, start, stop, level)
-        token = LEVELS.set((*LEVELS.get(), level))
+        token = LEVELS.set(LEVELS.get().entered(level))
         try:
             rows = record.pull(outputs, seeds)
             if turn:

@@ -56,7 +56,7 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, *, loop: bool = False
         level = Level(number(), size)
         it = iter(axes)
         inside, options = tree_map(lambda x: _entered(x, level, next(it)), given)
-        token = LEVELS.set((*LEVELS.get(), level))
+        token = LEVELS.set(LEVELS.get().entered(level))
         try:
             with watching(f):
                 result = f(*inside, **options)

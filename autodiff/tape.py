@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .batched import Batched
-from .context import ALL, CHECKS, LEVELS
+from .context import CHECKS, LEVELS, Active
 from .many import Parts
 
 __all__ = [
@@ -257,7 +257,8 @@ def walk_forward(
     tangents = dict(tangents)
     last = {p: n for n in order for p in n.parents} | dict.fromkeys(roots)  # the last node that needs a tangent
     flag = _InvalidFlag(tangents.values())
-    token, levels = RECORDING.set(CHECKS.get() or True), LEVELS.set(ALL)  # no tangent is summed over examples
+    levels = LEVELS.set(Active(number()))  # no tangent is summed over examples
+    token = RECORDING.set(CHECKS.get() or True)
     try:
         with np.errstate(all="ignore", invalid="call", call=flag):
             for n in order:

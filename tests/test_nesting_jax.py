@@ -56,7 +56,8 @@ THEIRS = Kit(
     jax.jacrev,
     jax.hessian,
 )
-KINDS = ("leaf bin bin sin mm index where sort grad grad jvp vjp jacfwd jacrev hessian vmap vmap vmap2 outer").split()
+NAMES = "leaf bin bin sin mm index where sort grad grad jvp vjp jacfwd jacrev hessian vmap vmap vmap2 outer"
+KINDS = NAMES.split()
 
 
 def build(rnd: random.Random, depth: int, kit: Kit) -> Program:

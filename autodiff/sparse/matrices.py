@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..batched import Level, hide
+from ..batched import Batched, Level, hide
 from ..batching import leave
 from ..context import LEVELS
 from ..convert import describe, is_array
-from ..errors import GraphError, OperandError
+from ..errors import BatchError, GraphError, OperandError
 from ..record import Record
 from ..tape import OuterGraphError, number, reachable
 from ..transform import name_of, transform
@@ -165,6 +165,8 @@ class _Run:
         self.sparse = scipy_sparse(name)
         self.record, full = _started(name, f, argnums, args)
         ((self.node, x),) = self.record.inputs
+        if type(x) is Batched:
+            raise BatchError(f"{name}: under vmap there is no SciPy matrix of a batch; use ad.vmap(f, loop=True)")
         if not isinstance(x, (np.ndarray, np.generic)):
             raise OperandError(f"{name}: the argument holds a {describe(x)}; SciPy's matrices need a NumPy array")
         if self.record.nested:
@@ -275,7 +277,7 @@ def _passes(record: Record, result: Any, directions: Any, mode: Mode) -> Any:
     level = Level(number(), len(directions))
 
     def pulled(seeds: Any) -> Any:
-        token = LEVELS.set((*LEVELS.get(), level))
+        token = LEVELS.set(LEVELS.get().entered(level))
         try:
             return _stacked(record.pull([result], [hide(seeds, (level,))])[0], level)
         finally:

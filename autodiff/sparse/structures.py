@@ -143,8 +143,12 @@ def pattern_of(node: Any, parents: list[Any]) -> Any:
 def _opaque(case: Any, saved: Any, parents: list[Any]) -> Any:
     """Of a case of another kind only the shape of the result is known, from that of a tangent."""
     zeros = tuple([None if p is None else np.zeros(p.shape) for p in parents])
-    shape = np.shape(case.push(saved, zeros))
-    return joined(*(everything(p, shape) for p in parents if p is not None))
+    pushed = case.push(saved, zeros)
+    given = [p for p in parents if p is not None]
+    if isinstance(pushed, (dict, tuple, list)):  # of several results, by their numbers
+        items = pushed.items() if isinstance(pushed, dict) else enumerate(pushed)
+        return {i: None if t is None else joined(*(everything(p, np.shape(t)) for p in given)) for i, t in items}
+    return joined(*(everything(p, np.shape(pushed)) for p in given))
 
 
 def _assembled(case: Any, saved: Any, parents: list[Any]) -> Pattern:

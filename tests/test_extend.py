@@ -1,0 +1,132 @@
+"""extend: declaring rules from outside, checking them, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from autodiff import GradientMismatchError, OperandError, extend
+from autodiff.rule import RULES
+
+x3 = np.array([0.5, -1.0, 2.0])
+
+
+@pytest.fixture(autouse=True)
+def forget() -> Iterator[None]:
+    """Rules are for good; those of these tests are not."""
+    before = dict(RULES)
+    yield
+    for function in [*RULES]:
+        if function not in before:
+            del RULES[function]
+
+
+def softsign() -> Any:
+    @extend.dispatchable
+    def softsign(x: Any) -> Any:
+        return x / (1 + np.abs(x))
+
+    return softsign
+
+
+def test_elementwise() -> None:
+    f = softsign()
+    extend.elementwise(f, lambda g, x: g / (1 + np.abs(x)) ** 2)
+    extend.check(f, x3)
+    extend.check(f, 0.5)
+    assert extend.rule_of(f).kind == "elementwise"  # type: ignore[union-attr]
+    np.testing.assert_allclose(ad.vmap(ad.grad(f))(x3), 1 / (1 + abs(x3)) ** 2)
+
+
+def test_linear_bilinear_general_composite() -> None:
+    @extend.dispatchable
+    def doubled(x: Any, times: int = 2) -> Any:
+        return x * times
+
+    extend.linear(doubled, lambda g, x, times=2: g * times)
+    extend.check(doubled, x3)
+
+    @extend.dispatchable
+    def scaled(x: Any, y: Any) -> Any:
+        return x * y
+
+    extend.bilinear(scaled, lambda g, y: g * y, lambda g, x: x * g)
+    extend.check(scaled, x3, x3 + 1)
+
+    @extend.dispatchable
+    def length(x: Any) -> Any:
+        return np.sqrt((x * x).sum())
+
+    extend.general(length, None, lambda g, x, ans: g * x / ans)
+    extend.check(length, x3)
+
+    @extend.dispatchable
+    def twice(x: Any) -> Any:
+        return x + x
+
+    extend.composite(twice, extend.undispatched(twice))
+    extend.check(twice, x3)
+
+
+def test_a_batching_rule() -> None:
+    """Without one the examples are taken one by one."""
+    calls = []
+
+    @extend.dispatchable
+    def total(x: Any) -> Any:
+        calls.append(1)
+        return np.sum(x)
+
+    extend.linear(total, lambda g, x: extend.expand(g, x.shape))
+    xs = np.stack([x3, 2 * x3])
+    np.testing.assert_allclose(ad.vmap(total)(xs), xs.sum(axis=1))
+    assert len(calls) == 2
+    extend.batch(total)(lambda x: extend.hide(x.whole.sum(axis=extend.axes_of(x, None)), x.levels))
+    np.testing.assert_allclose(ad.vmap(total)(xs), xs.sum(axis=1))
+    assert len(calls) == 2
+
+
+def test_check_finds_what_is_wrong() -> None:
+    f = softsign()
+    extend.elementwise(f, lambda g, x: g / (1 + np.abs(x)))
+    with pytest.raises(GradientMismatchError):
+        extend.check(f, x3)
+    with pytest.raises(OperandError, match="no argument is floating point"):
+        extend.check(np.sin, 3)
+
+    @extend.dispatchable
+    def widened(x: Any) -> Any:
+        return x * 2.0
+
+    extend.elementwise(widened, lambda g: g * np.asarray(2.0))
+    extend.check(widened, x3)
+
+    @extend.dispatchable
+    def doubled(x: Any) -> Any:
+        return 2 * x
+
+    extend.linear(doubled, lambda g, x: g * 3)  # the function is its own jvp, and the transpose is not its transpose
+    with pytest.raises(GradientMismatchError):
+        extend.check(doubled, x3)
+
+
+@pytest.mark.parametrize("function", [np.exp, np.sum, np.matmul, np.sort])
+def test_the_librarys_own_rules_pass(function: Any) -> None:
+    extend.check(function, *([np.eye(2) + 0.1] * (2 if function is np.matmul else 1)))
+
+
+def test_misuse() -> None:
+    f = softsign()
+    with pytest.raises(OperandError, match="pass the function itself"):
+        extend.elementwise(3.0, lambda g: g)
+    with pytest.raises(OperandError, match="exp has a rule already"):
+        extend.elementwise(np.exp, lambda g, ans: g * ans)
+    with pytest.raises(OperandError, match=r"a map of softsign has parameters \['g', 'w'\]"):
+        extend.elementwise(f, lambda g, w: g * w)
+    with pytest.raises(OperandError, match="2 maps for softsign, which takes 1 arguments"):
+        extend.elementwise(f, lambda g: g, lambda g: g)
+    assert extend.rule_of(f) is None
