@@ -165,7 +165,7 @@ class ReadCase(Case):
         if isinstance(g, Box) or type(g) is Batched or type(saved[0]) is Spec:
             if isinstance(g, Box) and type(g._array) is np.ndarray and type(saved[0]) is not Spec:
                 (shape, dtype), (key,), _ = saved
-                if g.dtype == dtype and self.rule.function is getitem:
+                if g._array.dtype == dtype and self.rule.function is getitem:
                     return (scatter_add(g, key, shape),)  # the same, sooner
             known = self.residuals(saved)
             spec = Spec(*known["sx"])

@@ -104,7 +104,7 @@ class _InvalidFlag:
     def __init__(self, seeds: Iterable[Any]) -> None:
         further = [getattr(g, "_array", g) for g in seeds if type(g) is not float64 and type(g) is not ndarray]
         arrays = [a.whole if type(a) is Batched else a for a in further]
-        self.initial = self.raised = not all([isinstance(a, (ndarray, np.generic)) for a in arrays])
+        self.initial = self.raised = bool([a for a in arrays if not isinstance(a, (ndarray, np.generic))])
 
     def __call__(self, kind: str, flag: int) -> None:
         self.raised = True
@@ -262,11 +262,10 @@ def walk_forward(
     try:
         with np.errstate(all="ignore", invalid="call", call=flag):
             for n in order:
-                parents = n.parents
-                ts = tuple(map(tangents.get, parents))
-                if all([t is None for t in ts]):
+                ts = tuple(map(tangents.get, n.parents))
+                if not [t for t in ts if t is not None]:
                     continue
-                for p in parents:
+                for p in n.parents:
                     if last[p] is n:
                         tangents.pop(p, None)
                 case = n.case
