@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .box import Box
+from .context import LEVELS
 from .errors import BatchError
 
 __all__ = [
@@ -104,7 +105,13 @@ class Batched:
 
     @property
     def flags(self) -> Any:
-        return self.whole.flags
+        return self.example.flags
+
+    @property
+    def example(self) -> Any:
+        """The first example: all of them have its memory layout. The whole if there is none."""
+        filled = all(level.size for level in self.levels)
+        return self.whole[(*(0,) * len(self.levels), ...)] if filled else self.whole
 
     @property
     def device(self) -> Any:
@@ -165,31 +172,31 @@ class Batched:
     # -- what would need one answer for all examples
 
     def __bool__(self) -> bool:
-        raise _refusal("a truth value, as `if` and `while` need it", "select with np.where(condition, x, y)")
+        raise _refusal(self, "a truth value, as `if` and `while` need it", "select with np.where(condition, x, y)")
 
     def __int__(self) -> int:
-        raise _refusal("int()", "use np.floor or .astype(int), and index with the result")
+        raise _refusal(self, "int()", "use np.floor or .astype(int), and index with the result")
 
     def __float__(self) -> float:
-        raise _refusal("float()", "use np functions in place of math functions")
+        raise _refusal(self, "float()", "use np functions in place of math functions")
 
     def __complex__(self) -> complex:
-        raise _refusal("complex()", "use .astype(complex)")
+        raise _refusal(self, "complex()", "use .astype(complex)")
 
     def __index__(self) -> int:
-        raise _refusal("an index of a list or range", "index an array with it")
+        raise _refusal(self, "an index of a list or range", "index an array with it")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        raise _refusal("a plain array", "use functions of numpy or autodiff, which take batches as they are")
+        raise _refusal(self, "a plain array", "use functions of numpy or autodiff, which take batches as they are")
 
     def item(self, *index: Any) -> Any:
-        raise _refusal(".item()", "keep the array")
+        raise _refusal(self, ".item()", "keep the array")
 
     def tolist(self) -> Any:
-        raise _refusal(".tolist()", "keep the array")
+        raise _refusal(self, ".tolist()", "keep the array")
 
     def tobytes(self, order: Any = "C") -> Any:
-        raise _refusal(".tobytes()", "keep the array")
+        raise _refusal(self, ".tobytes()", "keep the array")
 
     # -- methods that rules use most; the others are the functions of the same name
 
@@ -299,7 +306,13 @@ for _name in f"{OPERATORS} {COMPARISONS}".split():
         setattr(Batched, f"__r{_plain}__", _binary(_op, True))
 
 
-def _refusal(target: str, way_out: str) -> BatchError:
+def _refusal(x: Batched, target: str, way_out: str) -> BatchError:
+    active = LEVELS.get()
+    if any(level not in active for level in x.levels):
+        return BatchError(
+            f"this Value is from inside a vmap that has ended, and cannot become {target}: it stands for all examples; "
+            "return it from the function that is mapped, instead of storing it elsewhere"
+        )
     return BatchError(
         f"under vmap this array stands for a batch of examples, and cannot become {target}: {way_out}; "
         "ad.vmap(f, loop=True) runs f for one example after the other, where everything is allowed"

@@ -70,8 +70,8 @@ def _record_unary(rule: Rule, box: Box, rest: tuple[Any, ...], kwargs: dict[str,
     view = place and rule.kind == "linear" and is_view(ans, x, box, step)
     if type(ans) is np.ndarray and not ans.ndim:
         ans = ans[()]
-    else:
-        place = False  # that is for arrays of no axes; scalars have none
+    else:  # that is for arrays of no axes; scalars have none
+        place = type(ans) is Batched and not ans.ndim and rule.function is np.copy
     dtype = ans.dtype
     node = None
     recording = RECORDING.get()

@@ -83,12 +83,13 @@ def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
 
 
 def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None = -1) -> None:
-    indices = np.asarray(_plain(indices))
+    indices = _plain(indices)
+    indices = indices if hasattr(indices, "dtype") else np.asarray(indices)
     shape, size = np.shape(arr), np.size(arr)
     if axis is None:
         if np.any((indices < -size) | (indices >= size)):
             raise IndexError(f"np.put_along_axis: an index is out of bounds for an array of {size} elements")
-        arr[_places(arr, np.asarray(indices) % max(size, 1))] = values
+        arr[_places(arr, indices % max(size, 1))] = values
         return
     axis = normalize_axis_index(axis, len(shape))
     if np.ndim(indices) != len(shape):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .arguments import boxes, data_of
+from .batched import Batched
 from .box import Box
 from .convert import full_name, is_array
 from .errors import MissingRuleError, OperandError
@@ -15,6 +16,8 @@ from .tree import tree_map
 from .views import make_place
 
 __all__ = ["run"]
+
+LIKE: frozenset[Any] = frozenset((np.empty_like, np.ones_like, np.zeros_like))
 
 
 def run(
@@ -42,6 +45,10 @@ def run(
     def wrap(leaf: Any) -> Any:
         if type(leaf) is np.ndarray and not leaf.ndim:
             made = box._wrap(leaf[()])
+            make_place(made)
+            return made
+        if type(leaf) is Batched and not leaf.ndim and function in LIKE:
+            made = box._wrap(leaf)
             make_place(made)
             return made
         return box._wrap(leaf) if is_array(leaf) else leaf

@@ -19,7 +19,7 @@ ROOT = Path(autodiff.__file__).parent
 # From the ground up: a module imports only from above it in this list. It knows arrays first, then rules, then the
 # graph, then Values, then what is built with them.
 LAYERS = [
-    "errors box batched spec tree codegen context",
+    "errors box context batched spec tree codegen",
     "arrays case regions many rule convert nested",
     "rules.special rules.elementwise rules.scimath rules.activations rules.reduce rules.sort",
     "rules.statistics rules.nan rules.shape rules.join rules.index rules.pad rules.einsum rules.contract",

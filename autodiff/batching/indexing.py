@@ -82,8 +82,8 @@ def indexed(x: Any, key: Any) -> Place:
     if not any(_is_array(k) or _is_mask(k) for k in entries):
         return Place(((whole,) * h + tuple(entries)), None, own)
     levels = union((own, *(k.levels for k in entries if type(k) is Batched)))
-    if any(_is_mask(k) and np.ndim(k) for k in entries):
-        entries = [part for k in entries for part in (np.nonzero(k) if _is_mask(k) and np.ndim(k) else [k])]
+    if any(type(k) is Batched for k in entries):
+        entries = _without_masks(entries, np.shape(x))
     chosen = [i for i, k in enumerate(entries) if isinstance(k, int) or _is_array(k)]
     joined = chosen == list(range(chosen[0], chosen[-1] + 1))
     first = sum(k is None or isinstance(k, slice) for k in entries[: chosen[0]]) if joined else 0
@@ -123,6 +123,24 @@ def indexed(x: Any, key: Any) -> Place:
 def _with_levels(k: Batched, levels: tuple[Level, ...], count: int) -> Any:
     hidden = tuple(level.size if level in k.levels else 1 for level in levels)
     return k.whole.reshape(hidden + (1,) * (count - k.ndim) + k.shape)
+
+
+def _without_masks(entries: list[Any], shape: tuple[int, ...]) -> list[Any]:
+    """Masks as integer arrays, one for each of their axes."""
+    found: list[Any] = []
+    axis = 0
+    for k in entries:
+        n = np.ndim(k) if _is_mask(k) else k is not None
+        if _is_mask(k) and n:
+            if np.shape(k) != shape[axis : axis + n]:
+                raise IndexError(
+                    f"a boolean index of shape {np.shape(k)} does not fit axes of {shape[axis : axis + n]}"
+                )
+            found += np.nonzero(k)
+        else:
+            found.append(k)
+        axis += n
+    return found
 
 
 # -- reading

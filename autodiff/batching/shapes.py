@@ -37,6 +37,9 @@ def _reshape(a: Batched, /, shape: Any = None, order: Any = "C", *, copy: Any = 
 
 @batch(np.ravel)
 def _ravel(a: Batched, order: Any = "C") -> Any:
+    flags = a.flags
+    if not (flags.f_contiguous if order == "F" else flags.c_contiguous):
+        a = a.copy()  # as NumPy does, even where no copy is needed
     return _reshape(a, (a.size,), "F" if order == "F" else "C")
 
 
