@@ -102,6 +102,9 @@ def {name}(a, b):
 """
 
 
+NEGATIVE = RULES[np.negative].case((0,), False)
+
+
 def _unrecorded(function: Callable[..., Any], x: Any, y: Any, ans: Any) -> Any:
     """The result where nothing is recorded; or where more than usual is, as in debug_nans."""
     if RECORDING.get() and any(isinstance(a, Box) and a._node is not None for a in (x, y)):
@@ -180,6 +183,14 @@ class Binary(Operators):
     """The binary operators. The arithmetic ones compile themselves when they are first called."""
 
     __slots__ = ()
+
+    def __neg__(self) -> Self:
+        x, parent = self._array, self._node
+        if parent is None or RECORDING.get() is not True or type(x) not in (np.ndarray, np.float64):
+            return super().__neg__()
+        n = Node()
+        n.parents, n.case, n.saved, n.number = (parent,), NEGATIVE, None, number()
+        return self._wrap(-x, n)
 
     def __add__(self, other: Any) -> Self:
         return _compile_and_call("__add__", self, other)
