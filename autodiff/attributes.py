@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from .batched import Batched
 from .binary import Binary
 from .dispatch import apply
 from .flat import Flat
@@ -158,7 +159,10 @@ class Attributes(Binary):
 
     def __repr__(self) -> str:
         data, node, name = self._array, self._node, getattr(self, "_name", None)
-        text = np.array2string(self.numpy(), separator=", ", prefix="Value(") if data.ndim else repr(data.item())
+        if type(data) is Batched:
+            text = repr(data)
+        else:
+            text = np.array2string(self.numpy(), separator=", ", prefix="Value(") if data.ndim else repr(data.item())
         facts = [f"dtype={data.dtype}"]
         if name is not None:
             facts.append(f"name={name!r}")

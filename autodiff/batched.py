@@ -189,6 +189,11 @@ class Batched:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         raise _refusal(self, "a plain array", "use functions of numpy or autodiff, which take batches as they are")
 
+    def __format__(self, spec: str) -> str:
+        if spec:
+            raise _refusal(self, "text in a format", "leave out the format")
+        return repr(self)
+
     def item(self, *index: Any) -> Any:
         raise _refusal(self, ".item()", "keep the array")
 

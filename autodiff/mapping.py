@@ -86,7 +86,8 @@ def _axes_of(f: Function, args: tuple[Any, ...], in_axes: Any) -> Iterator[Any]:
             "arguments; give one for each, None for what is the same for all examples"
         )
     for i, (x, axes) in enumerate(zip(args, in_axes, strict=True)):
-        yield from _matched(f"vmap: in_axes of argument {i}", x, axes)
+        if next(leaves((x,)), None) is not None:  # not a text or the like, which no batch is made of
+            yield from _matched(f"vmap: in_axes of argument {i}", x, axes)
 
 
 def _matched(what: str, tree: Any, axes: Any) -> Iterator[Any]:

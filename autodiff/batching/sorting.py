@@ -40,7 +40,7 @@ def _searchsorted(a: Any, v: Any, side: Any = "left", sorter: Any = None) -> Any
     return hide(np.searchsorted(a, v.whole, side, sorter), v.levels)
 
 
-for _function in (np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges):
+for _function in (np.bincount, np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges):
     batch(_function)(functools.partial(call_each, _function))
 
 
