@@ -258,7 +258,7 @@ def _exclusive(root: Any) -> Any:
         return np.array(array)
     if isinstance(array, np.ndarray) and not array.flags.writeable:
         raise ValueError("assignment destination is read-only")
-    array = array.copy(order="K") if isinstance(array, np.ndarray) else array.copy()
+    array = array.copy(order="K") if isinstance(array, (np.ndarray, Batched)) else array.copy()
     root._array = array
     if type(root) is root._plain:
         root.__class__ = root._owner
