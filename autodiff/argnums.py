@@ -71,17 +71,17 @@ class Argnums:
     @staticmethod
     def take(args: Sequence[Any], kwargs: dict[str, Any], keys: Sequence[Any]) -> list[Any]:
         """The arguments at `keys`."""
-        return [kwargs[key] if isinstance(key, str) else args[key] for key in keys]
+        return [kwargs[key] if type(key) is str else args[key] for key in keys]
 
     @staticmethod
     def put(
         args: Sequence[Any], kwargs: dict[str, Any], keys: Sequence[Any], new: Sequence[Any]
     ) -> tuple[list[Any], dict[str, Any]]:
         """The arguments of a call with others at `keys`."""
-        args, kwargs = list(args), kwargs.copy()
+        args = [*args]
         for key, value in zip(keys, new, strict=True):
-            if isinstance(key, str):
-                kwargs[key] = value
+            if type(key) is str:
+                kwargs = {**kwargs, key: value}
             else:
                 args[key] = value
         return args, kwargs

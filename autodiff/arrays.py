@@ -54,6 +54,7 @@ NARROW = 16  # elements of a row, up to which a loop over columns is the fastest
 BLOCK = 16384  # elements that are added at a time, so that their indices stay in the cache
 BOOL = np.dtype(bool)
 PLAIN = frozenset((np.ndarray, np.float64, np.float32))
+HOOKLESS = PLAIN | {slice, int, float, bool, str, tuple, type(None)}  # for sure: asking takes longer
 PAIRS = {np.dtype("f4"): np.dtype("c8"), np.dtype("f8"): np.dtype("c16")}
 
 
@@ -66,9 +67,9 @@ def dispatchable(function: F) -> F:
     @functools.wraps(function)
     def door(*args: Any, **kwargs: Any) -> Any:
         for a in (*args, *kwargs.values()) if kwargs else args:
-            handler = getattr(type(a), HOOK, None)
-            if handler is not None:
-                return handler(a, door, args, kwargs)
+            kind = type(a)
+            if kind not in HOOKLESS and hasattr(kind, HOOK):
+                return getattr(kind, HOOK)(a, door, args, kwargs)
         if args and type(args[0]) in (list, tuple):
             args = (np.asarray(args[0]), *args[1:])
         return function(*args, **kwargs)
@@ -141,11 +142,9 @@ def expand(x: Any, shape: tuple[int, ...]) -> Any:
 
 
 def keepaxes(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    """Give `g`, of the shape of `x` reduced over `axis`, its reduced axes back with length 1."""
-    if keepdims or not x.ndim:
-        return g
-    if axis is None:
-        return g.reshape((1,) * x.ndim)
+    """Give `g`, of the shape of `x` reduced over `axis`, its reduced axes back with length 1, if it has others."""
+    if keepdims or not x.ndim or axis is None:
+        return g  # without axes it broadcasts as it is
     axes = {a % x.ndim for a in (axis if isinstance(axis, tuple) else (axis,))}
     return g.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
 

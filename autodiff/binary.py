@@ -86,7 +86,8 @@ def {name}(a, b):
         ans = x {sign} y
         if node_a is None or recording() is not True:
             return unrecorded(function, {operands}, ans)
-        n = Node(); n.parents = (node_a,); n.case = {case_number}; n.saved = {save_number}
+        n = Node(); n.parents = (node_a,)
+        n.case, n.saved = {number}
     elif kind is ndarray and {a}.shape == b.shape and {a}.dtype is b.dtype and node_a and recording() is True:
         {b} = b
         ans = x {sign} y
@@ -99,6 +100,9 @@ def {name}(a, b):
     v = new(Value); v._array = ans; v._node = n
     return v
 """
+
+
+NEGATIVE = RULES[np.negative].case((0,), False)
 
 
 def _unrecorded(function: Callable[..., Any], x: Any, y: Any, ans: Any) -> Any:
@@ -124,7 +128,7 @@ def _binary_method(cls: type, name: str) -> Callable[[Any, Any], Any]:
     """Compile the operator `name`, such as `__radd__`, for the class `cls`."""
     swapped = name.strip("_") not in BINARY
     sign, function = BINARY[name.strip("_")[swapped:]]
-    cheaper = function is np.power and not swapped  # x ** number has a cheaper rule, except for x ** 0
+    cheaper = function is np.power and not swapped  # x ** number has a cheaper rule, x ** 2 another, x ** 0 none
     a, b = ("y", "x") if swapped else ("x", "y")
     first, second = ((1,), (0,)) if swapped else ((0,), (1,))
     rule = RULES[power if function is np.power else function]
@@ -136,6 +140,7 @@ def _binary_method(cls: type, name: str) -> Callable[[Any, Any], Any]:
         "ab": rule.case((0, 1), False),
         "ab_restored": rule.case((0, 1), True),
         "number": RULES[scalar_power].case((0,), False) if cheaper else rule.case(first, False),
+        "square": RULES[np.square].case((0,), False),
     }
     saves_constant = b in cases["a"].fields
     source = TEMPLATE.format(
@@ -146,6 +151,7 @@ def _binary_method(cls: type, name: str) -> Callable[[Any, Any], Any]:
         operands="b, a" if swapped else "a, b",
         nodes="node_b, node_a" if swapped else "node_a, node_b",
         special="b == 0" if cheaper else "False",
+        number=("(case_square, x) if b == 2 else " if cheaper else "") + f"(case_number, {cases['number'].packing()})",
         keep=f"{b} = b.copy() if b.nbytes <= {COPY_LIMIT} else keep(n, b)" if saves_constant else "",
         **{f"case_{k}": f"case_{k}" for k in cases},
         **{f"save_{k}": case.packing() for k, case in cases.items()},
@@ -177,6 +183,14 @@ class Binary(Operators):
     """The binary operators. The arithmetic ones compile themselves when they are first called."""
 
     __slots__ = ()
+
+    def __neg__(self) -> Self:
+        x, parent = self._array, self._node
+        if parent is None or RECORDING.get() is not True or type(x) not in (np.ndarray, np.float64):
+            return super().__neg__()
+        n = Node()
+        n.parents, n.case, n.saved, n.number = (parent,), NEGATIVE, None, number()
+        return self._wrap(-x, n)
 
     def __add__(self, other: Any) -> Self:
         return _compile_and_call("__add__", self, other)

@@ -125,8 +125,9 @@ class _Swaps:
 
     def _groups_of(self, names: Namespace) -> list[_Group]:
         """The groups of a function with these globals; watched ones first, as they outlast the others."""
-        if id(names) in self.homes:
-            return self.homes[id(names)][1]
+        found = self.homes.get(id(names))
+        if found is not None:
+            return found[1]
         groups = [self._group(w, functools.partial(_is_part, w)) for w in {*self.watched}]
         home = _home(names)
         if home:

@@ -31,6 +31,7 @@ SIGNS = {
     "divide": "÷",
     "power": "**",
     "scalar_power": "**",
+    "square": "** 2",
     "floor_divide": "//",
     "remainder": "%",
     "cast": "astype",

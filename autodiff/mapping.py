@@ -7,6 +7,7 @@ further; see batched.py, and `arrays.restore` for whether a gradient is summed o
 
 import functools
 import operator
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,6 +28,8 @@ from .value import Value
 __all__ = ["vmap"]
 
 Function = Callable[..., Any]
+
+getrefcount = getattr(sys, "getrefcount", lambda _: 0)  # PyPy has none
 
 
 @transform
@@ -60,8 +63,10 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, *, loop: bool = False
         try:
             with watching(f):
                 result = f(*inside, **options)
-            it = iter(_matched("vmap: out_axes", result, out_axes))
-            return tree_map(lambda y: _left(f, y, level, next(it)), result)
+            it = iter([*_matched("vmap: out_axes", result, out_axes)])
+            outputs = [*leaves(result)][::-1]
+            result = tree_map(lambda _: 0, result)  # the containers, so that `outputs` alone holds what is in them
+            return tree_map(lambda _: _left(f, outputs, level, next(it)), result)
         finally:
             LEVELS.reset(token)
 
@@ -144,8 +149,10 @@ def _entered(x: Any, level: Level, axis: int | None) -> Any:
     return Value._wrap(enter(x.copy(), level, axis))
 
 
-def _left(f: Function, y: Any, level: Level, axis: int | None) -> Any:
-    """A result as the caller sees it: an array, unless an outer derivative or an outer vmap needs a Value."""
+def _left(f: Function, outputs: list[Any], level: Level, axis: int | None) -> Any:
+    """The last of `outputs` as the caller sees it: an array, unless an outer derivative or vmap needs a Value."""
+    is_ours = _is_ours(outputs)
+    y = outputs.pop()
     if not isinstance(y, (Value, int, float, complex)) and not is_array(y):
         raise OperandError(f"vmap: {name_of(f)} must return arrays, it returned {describe(y)}")
     shown = y if isinstance(y, Value) else Value._wrap(np.asarray(y) if isinstance(y, (int, float, complex)) else y)
@@ -160,7 +167,25 @@ def _left(f: Function, y: Any, level: Level, axis: int | None) -> Any:
         shown = apply(leave, (shown, level, axis), {})
     if shown._node is not None or type(shown._array) is Batched:
         return shown
-    return shown._array.copy() if isinstance(shown._array, np.ndarray) else shown._array
+    array = shown._array
+    if not isinstance(array, np.ndarray) or (is_ours and array.flags.c_contiguous):
+        return array
+    return array.copy()
+
+
+def _is_ours(outputs: list[Any]) -> bool:
+    """Whether nobody else knows the array of the last output, which then need not be copied.
+
+    So say the reference counts: one is that of the list, of the Value, or of the batch, the other one that of the call.
+    """
+    return (
+        type(outputs[-1]) is Value
+        and type(outputs[-1]._array) is Batched
+        and getrefcount(outputs[-1]) == 2
+        and getrefcount(outputs[-1]._array) == 2
+        and getrefcount(outputs[-1]._array.whole) == 2
+        and getattr(outputs[-1]._array.whole, "base", outputs) is None
+    )
 
 
 def _looped(f: Function, given: Any, axes: list[Any], size: int, out_axes: Any) -> Any:

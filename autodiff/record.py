@@ -70,13 +70,14 @@ def input_node(outer: Node | None, shared: int) -> Node:
 class Record:
     """One run of a function on Values of its own, ready to be walked."""
 
+    nested = False  # an argument is tracked in its own right
+    large = False  # an argument is an array for which it matters how soon the graph is freed
+    lifted = False  # a walk has run on Values
+    ties = False  # an input is in several places
+
     def __init__(self, transform: str, arguments: Sequence[Any], labels: Sequence[Any] | None = None) -> None:
         self.transform = transform
         self.outer = RECORDING.get()  # under no_grad a transform gives plain arrays
-        self.nested = False  # an argument is tracked in its own right
-        self.large = False  # an argument is an array for which it matters how soon the graph is freed
-        self.lifted = False  # a walk has run on Values
-        self.ties = False  # an input is in several places
         self.number = number()  # of all inputs: what another thread makes in between is not taken for one
         running = FILLED.get()
         if running is not None:
@@ -100,8 +101,11 @@ class Record:
 
     def _input(self, x: Any, like: Value | None = None) -> int:
         """Make an input of the leaf `x` of an argument; its number."""
-        if type(x) is float:
+        kind = type(x)
+        if kind is float or kind is np.float64:
             return self._add(np.float64(x), None, None)
+        if kind is np.ndarray and x.ndim and x.dtype.kind in "fc":
+            return self._add(x.copy(order="K"), None, None)
         data = x._array if isinstance(x, Value) else x
         if isinstance(data, (float, complex, np.memmap)):
             data = np.asarray(data)
@@ -117,14 +121,15 @@ class Record:
         return index
 
     def _add(self, data: Any, outer: Node | None, like: Value | None) -> int:
-        self.nested = self.nested or outer is not None
-        self.large = self.large or data.size > LARGE
+        if outer is not None:
+            self.nested = True
+        if data.size > LARGE:
+            self.large = True
         node = input_node(outer, self.number)
-        value = (
-            Value._wrap(data, node)
-            if like is None
-            else rebuild(type(like), data, node, like.name, getattr(like, "__dict__", {}))
-        )
+        if like is None:
+            value = Value._wrap(data, node)
+        else:
+            value = rebuild(type(like), data, node, like.name, getattr(like, "__dict__", {}))
         self.values.append(value)
         self.inputs.append((node, data))
         return len(self.inputs) - 1
@@ -206,11 +211,11 @@ class Record:
                 free = []  # until it is known that no outer node is met
             elif free:
                 lifted = self._meets_outer([n for n, _ in pairs])
-        bounds: dict[str, Any] = {"floor": self.number, "top": self.number}
+        floor = self.number
         if not lifted:  # a tracked cotangent records by itself; what the nodes saved are constants
             try:
                 given = pairs if outer else [(n, _lower(g)) for n, g in pairs]
-                ends = walk_back(_conjugated(given), **bounds, free=free, prune=not outer)
+                ends = walk_back(_conjugated(given), floor=floor, top=floor, free=free, prune=not outer)
                 if type(free) is list:
                     for n in free:
                         n.case, n.saved = n.case.spent, None
@@ -218,7 +223,8 @@ class Record:
                 lifted = True
         self.lifted = lifted
         if lifted:
-            ends = walk_back(_conjugated([(n, _lift(g)) for n, g in pairs]), **bounds, wrap=Value._wrap)
+            given = _conjugated([(n, _lift(g)) for n, g in pairs])
+            ends = walk_back(given, floor=floor, top=floor, wrap=Value._wrap)
         gradients: list[Any] = []
         for node, data in self.inputs:
             g = ends.cotangents.get(node)
@@ -240,23 +246,24 @@ class Record:
             by_input.setdefault(i, t)
         return [*by_input.values()]
 
-    def forward(self, result: Any, ts: Sequence[Any]) -> tuple[Any, Any]:
-        """The outputs and their tangents, in the result's containers."""
+    def forward(self, result: Any, ts: Sequence[Any]) -> Any:
+        """The tangents of the outputs, in the result's containers."""
+        if type(result) is Value:
+            return self.push([result], ts)[0]
         pushed = iter(self.push([*leaves(result, result=True)], ts))
-        return self.release(result), tree_map(lambda _: next(pushed), result, result=True)
+        return tree_map(lambda _: next(pushed), result, result=True)
 
     def push(self, outputs: Sequence[Any], ts: Sequence[Any]) -> list[Any]:
         """The tangents of the outputs, given those of the inputs."""
         nodes: list[Any] = [y._node for y in outputs if isinstance(y, Value) and y._node is not None]
-        lifted = self.outer and self.nested
-        bounds: dict[str, Any] = {"floor": self.number, "top": self.number, "wrap": Value._wrap}
+        floor, lifted = self.number, self.outer and self.nested
 
         def walk(lifted: bool) -> list[Any]:
-            tangents: dict[Any, Any] = {
-                node: _lift(t) if lifted else t if self.outer else _lower(t)
-                for (node, _), t in zip(self.inputs, ts, strict=True)
-            }
-            return walk_forward(nodes, tangents, **bounds, lifted=lifted, prune=not self.outer)
+            given = [_lift(t) if lifted else t if self.outer else _lower(t) for t in ts]
+            tangents = {node: t for (node, _), t in zip(self.inputs, given, strict=True)}
+            return walk_forward(
+                nodes, tangents, floor=floor, top=floor, wrap=Value._wrap, lifted=lifted, prune=not self.outer
+            )
 
         try:
             pushed = walk(lifted)
@@ -329,7 +336,10 @@ def _conjugated(pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
 
 def fitted_all(what: str, tree: Any, given: Any, targets: Sequence[Any], *, result: bool = False) -> list[Any]:
     """What `given` has in the places of the leaves of `tree`, each fitted to one of the `targets`."""
-    parts = [*leaves_like(tree, given, what, result=result)]
+    if type(tree) is Value and type(given) in PLAIN:
+        parts = [given]
+    else:
+        parts = [*leaves_like(tree, given, what, result=result)]
     kept: list[Any] = []
     for g, y in zip(parts, targets, strict=True):
         try:
@@ -342,6 +352,9 @@ def fitted_all(what: str, tree: Any, given: Any, targets: Sequence[Any], *, resu
 
 def fitted(what: str, g: Any, y: Any) -> Any:
     """`g` as a cotangent or tangent of `y`: of its shape, cast to its dtype."""
+    like = getattr(y, "_array", y)
+    if type(g) is np.ndarray is type(like) and g.shape == like.shape and g.dtype is like.dtype and g.ndim:
+        return g  # as most are
     kept = g if isinstance(g, Value) or is_array(g) else np.asarray(g)
     shape, dtype = np.shape(y), y.dtype if hasattr(y, "dtype") else np.result_type(y)
     if kept.shape != shape:

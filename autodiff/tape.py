@@ -102,9 +102,9 @@ class _InvalidFlag:
     __slots__ = ("initial", "raised")
 
     def __init__(self, seeds: Iterable[Any]) -> None:
-        arrays = [getattr(g, "_array", g) for g in seeds if type(g) is not float64]
-        known = [isinstance(a.whole if type(a) is Batched else a, (ndarray, np.generic)) for a in arrays]
-        self.initial = self.raised = not all(known)
+        further = [getattr(g, "_array", g) for g in seeds if type(g) is not float64 and type(g) is not ndarray]
+        arrays = [a.whole if type(a) is Batched else a for a in further]
+        self.initial = self.raised = bool([a for a in arrays if not isinstance(a, (ndarray, np.generic))])
 
     def __call__(self, kind: str, flag: int) -> None:
         self.raised = True
@@ -263,11 +263,11 @@ def walk_forward(
         with np.errstate(all="ignore", invalid="call", call=flag):
             for n in order:
                 ts = tuple(map(tangents.get, n.parents))
+                if not [t for t in ts if t is not None]:
+                    continue
                 for p in n.parents:
                     if last[p] is n:
                         tangents.pop(p, None)
-                if all(t is None for t in ts):
-                    continue
                 case = n.case
                 saved = case.lift(n.saved, n, wrap) if lifted else n.saved
                 flag.raised = flag.initial

@@ -46,13 +46,7 @@ def grad(f: Function, argnums: Positions = 0, *, has_aux: bool = False) -> Funct
     Raises GraphError if `f` is not scalar-valued, OperandError for integer arguments and for argnums that `f`
     does not have.
     """
-    with_value = _value_and_grad("grad", f, argnums, has_aux)
-
-    def gradient(*args: Any, **kwargs: Any) -> Any:
-        value, g = with_value(*args, **kwargs)
-        return (g, value[1]) if has_aux else g
-
-    return gradient
+    return _gradient("grad", f, argnums, has_aux, with_value=False)
 
 
 @transform
@@ -63,14 +57,13 @@ def value_and_grad(f: Function, argnums: Positions = 0, *, has_aux: bool = False
     >>> print(value, g)
     9.0 6.0
     """
+    return _gradient("value_and_grad", f, argnums, has_aux, with_value=True)
 
-    return _value_and_grad("value_and_grad", f, argnums, has_aux)
 
-
-def _value_and_grad(name: str, f: Function, argnums: Positions, has_aux: bool) -> Function:
+def _gradient(name: str, f: Function, argnums: Positions, has_aux: bool, *, with_value: bool) -> Function:
     chosen = Argnums(name, f, argnums)
 
-    def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
+    def gradient(*args: Any, **kwargs: Any) -> Any:
         keys = chosen.keys(args, kwargs)
         record = Record(name, chosen.take(args, kwargs, keys), chosen.labels(keys))
         result = record.run(f, *chosen.put(args, kwargs, keys, record.arguments))
@@ -80,20 +73,20 @@ def _value_and_grad(name: str, f: Function, argnums: Positions, has_aux: bool) -
         else:
             _check_scalar(name, f, value)
             seed = np.ones_like(value._array) if isinstance(value, Value) else None
-        gradients = record.back([value], [seed], last=True, aux=aux)
-        released = record.release(value, known=True)
-        if has_aux:
-            released = released, record.release(aux)
-        record.forget(released)
-        return released, chosen.pack(gradients)
+        gradients = chosen.pack(record.back([value], [seed], last=True, aux=aux))
+        released = record.release(value, known=True) if with_value else None
+        aux = record.release(aux) if has_aux else None
+        record.forget((released, aux))
+        if not with_value:
+            return (gradients, aux) if has_aux else gradients
+        return ((released, aux) if has_aux else released), gradients
 
-    return value_and_gradient
+    return gradient
 
 
 def gradient_in(name: str, f: Function, argnums: Positions) -> Function:
     """The gradient as a part of the transform `name`, which messages are to name."""
-    with_value = _value_and_grad(name, f, argnums, False)
-    return lambda *args, **kwargs: with_value(*args, **kwargs)[1]
+    return _gradient(name, f, argnums, False, with_value=False)
 
 
 def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
@@ -136,8 +129,9 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     result = record.run(f, record.arguments, {})
     _check_numbers("jvp", f, leaves(result, result=True))
     pushed = record.forward(result, ts)
-    record.forget(pushed)
-    return pushed
+    released = record.release(result)
+    record.forget((released, pushed))
+    return released, pushed
 
 
 def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
@@ -157,7 +151,7 @@ def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
     result = tree_map(lambda y: Value._wrap(y._array, y._node) if isinstance(y, Value) else y, result, result=True)
 
     def push(*tangents: Any) -> Any:
-        return record.forward(result, record.directions(primals, tangents))[1]
+        return record.forward(result, record.directions(primals, tangents))
 
     released = record.release(result)
     record.forget(released)
@@ -184,7 +178,7 @@ def hvp(f: Function, argnums: Positions = 0) -> Function:
         record = Record("hvp", given, keys)
         ts = record.directions(given, [v] if chosen.single else v)
         result = record.run(gradient, *chosen.put(args, kwargs, keys, record.arguments))
-        pushed = record.forward(result, ts)[1]
+        pushed = record.forward(result, ts)
         record.forget(pushed)
         return pushed
 

@@ -96,6 +96,8 @@ def is_view(ans: Any, x: Any, of: Box, step: Any) -> bool:
 
     A view that was derived from an Owner has its elements in a memory order of its own, so there its root is asked.
     """
+    if type(ans) is ndarray and ans.base is None and ans is not x and not has_place(of):
+        return False
     if getattr(x, "base", None) is None and has_place(of):
         root, path = origin(of)
         if path:

@@ -8,7 +8,19 @@ from pathlib import Path
 
 from . import machine
 
-NAMES = ("chains", "functions", "writing", "sparse", "programs", "moons", "mlp", "memory", "loops", "import")
+NAMES = (
+    "chains",
+    "functions",
+    "writing",
+    "transforms",
+    "sparse",
+    "programs",
+    "moons",
+    "mlp",
+    "memory",
+    "loops",
+    "import",
+)
 
 
 def arguments() -> argparse.Namespace:
@@ -28,13 +40,14 @@ def main() -> None:
     options = arguments()
     machine.set_threads(options.threads)
     # Only now, since NumPy's and the peers' thread pools are made when they are imported.
-    from . import chains, functions, memory, mlp, moons, mutation, programs, report, sparse, startup
+    from . import chains, functions, memory, mlp, moons, mutation, programs, report, sparse, startup, transforms
     from .harness import Row, Settings
 
     workloads = {
         "chains": (chains.rows, chains.COLUMNS),
         "functions": (functions.rows, functions.COLUMNS),
         "writing": (mutation.rows, mutation.COLUMNS),
+        "transforms": (transforms.rows, transforms.COLUMNS),
         "sparse": (sparse.rows, sparse.COLUMNS),
         "programs": (programs.rows, programs.COLUMNS),
         "moons": (moons.rows, moons.COLUMNS),

@@ -49,6 +49,9 @@ One function each, on about 1,000 numbers or a 32 x 32 matrix, forward and backw
     "writing": """\
 ### Writing in place
 """,
+    "transforms": """\
+### Transforms
+""",
     "sparse": """\
 ### Sparse Jacobians and Hessians
 """,
@@ -98,6 +101,9 @@ METHOD = """\
   transform; autograd has it twice: with its own functions, and with NumPy's (`on np`), which autodiff is given.
 * Writing: `1,000 entries`, `read-only` and `after a write` are not peers but autodiff itself: a shorter buffer, a
   batch that nobody can write to, and a chain on a Value that was written to twice.
+* Transforms: a function goes through the transform of the same name in each library; `torch` is torch.func without its
+  compiler, with one thread; JAX compiles. A Hessian times a vector is forward over reverse, but in autograd, which has
+  `hessian_vector_product`. Examples: float32; everywhere vmap of grad, with respect to all four arrays of the network.
 * Sparse: `pattern` and `colours` are not peers but two of the three steps of autodiff: which elements depend on which,
   and which columns go together. `jvp` is autodiff too, column by column; autograd and JAX make the whole dense matrix,
   JAX compiled.

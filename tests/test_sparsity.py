@@ -44,7 +44,7 @@ def pushed_jacobian(f: Callable[..., Any], x: Any) -> Array:
     run = Record("test", [x])
     y = run.run(f, run.arguments, {})
     units = np.eye(np.size(x), dtype=np.asarray(x).dtype).reshape(np.size(x), *np.shape(x))
-    columns = [np.asarray(run.forward(y, [e])[1]).reshape(-1) for e in units]
+    columns = [np.asarray(run.forward(y, [e])).reshape(-1) for e in units]
     run.forget(())
     return np.array(columns).T.reshape(y.size, np.size(x))
 

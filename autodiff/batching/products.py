@@ -37,6 +37,13 @@ def _matmul(x: Any, y: Any, **kwargs: Any) -> Any:
     return hide(ans[..., 0] if vectors[1] else ans, levels)
 
 
+@batch(np.outer)
+def _outer(a: Any, b: Any) -> Any:
+    """By einsum, which is twice as fast as np.multiply of many small columns and rows."""
+    (a, b), levels = aligned([np.reshape(x, -1) for x in (a, b)])
+    return hide(np.einsum("...i,...j->...ij", a, b), levels)
+
+
 @batch(np.dot)
 def _dot(a: Any, b: Any, out: Any = None) -> Any:
     a, b = [x if hasattr(x, "ndim") else np.asarray(x) for x in (a, b)]

@@ -20,7 +20,7 @@ __all__ = ["cross_product"]
 def matmul_lhs(g, x, y):
     """`x` is a Spec: what of g = x @ y belongs to x, before broadcasting is undone."""
     if y.ndim == 1:
-        return g[..., None] * y
+        return np.outer(g, y) if g.ndim == 1 else g[..., None] * y
     if x.ndim == 1:
         g = g[..., None, :]
         return (g @ y.swapaxes(-1, -2))[..., 0, :]
@@ -30,7 +30,7 @@ def matmul_lhs(g, x, y):
 def matmul_rhs(g, x, y):
     """`y` is a Spec."""
     if x.ndim == 1:
-        return x[:, None] * g[..., None, :] if y.ndim > 1 else x * g
+        return np.outer(x, g) if g.ndim == 1 else x[:, None] * g[..., None, :] if g.ndim else x * g
     if y.ndim == 1:
         return (x.swapaxes(-1, -2) @ g[..., None])[..., 0]
     return x.swapaxes(-1, -2) @ g

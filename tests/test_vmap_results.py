@@ -1,0 +1,120 @@
+"""What vmap hands out belongs to the caller; and gradients of reads of which only the cotangents are batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+
+X = np.arange(6.0).reshape(3, 2)
+
+
+def test_a_result_that_f_has_kept_is_copied() -> None:
+    kept: list[Any] = []
+
+    def f(x: Any) -> Any:
+        kept.append(x * 2)
+        return kept[-1]
+
+    result = ad.vmap(f)(X)
+    result[:] = 0
+    np.testing.assert_array_equal(kept[0].data.whole, 2 * X)
+
+
+def test_a_graph_that_f_has_kept_is_not_written_to() -> None:
+    pulls: list[Any] = []
+
+    def f(x: Any) -> Any:
+        y = x * 2
+        pulls.append(ad.vjp(lambda z: z * y, x)[1])
+        return y
+
+    result = ad.vmap(f)(X)
+    result[:] = 0
+    np.testing.assert_array_equal(pulls[0](np.ones(2))[0].data.whole, 2 * X)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: (x * 2,) * 2,
+        lambda x: (y := x * 2, y.reshape(2, 1)),
+        lambda x: (y := x * 2, y[::-1], y.T),
+        lambda x: {"a": x, "b": [x]},
+        lambda x: [x.copy(), x],
+    ],
+)
+def test_results_share_no_memory(f: Callable[[Any], Any]) -> None:
+    results = [*_arrays(ad.vmap(f)(X))]
+    for i, a in enumerate(results):
+        assert not np.shares_memory(a, X)
+        assert a.flags.writeable
+        assert not any(np.shares_memory(a, b) for b in results[:i])
+
+
+def _arrays(tree: Any) -> Any:
+    if isinstance(tree, np.ndarray):
+        yield tree
+    else:
+        for item in tree.values() if isinstance(tree, dict) else tree:
+            yield from _arrays(item)
+
+
+def test_an_untracked_value_that_goes_in_and_out_is_copied() -> None:
+    v = ad.Value(X, requires_grad=False)
+    result = ad.vmap(lambda x: x)(v)
+    result[:] = -1
+    np.testing.assert_array_equal(v.data, np.arange(6.0).reshape(3, 2))
+
+
+def test_a_result_that_is_given_back_twice_is_right() -> None:
+    a, b = ad.vmap(lambda x: (y := x * 2, y))(X)
+    a[:] = 0
+    np.testing.assert_array_equal(b, 2 * X)
+
+
+@pytest.mark.parametrize("key", [slice(1, None), 1, np.array([2, 0, 2]), np.array([True, False, True])])
+def test_a_read_of_what_all_examples_share(key: Any) -> None:
+    """The cotangent of the read is a batch, what is read from is not: it is summed over the examples, at two orders."""
+    w, v = np.array([0.5, -1.5, 2.0]), np.array([1.0, 2.0, 3.0, 4.0])
+
+    def loss(w: Any) -> Any:
+        return ad.vmap(lambda c: (c * w[key] ** 3).sum())(v).sum()
+
+    counts = np.zeros(3)
+    np.add.at(counts, key, 1)
+    np.testing.assert_allclose(ad.grad(loss)(w), 10 * counts * 3 * w**2)
+    np.testing.assert_allclose(ad.hessian(loss)(w), np.diag(10 * counts * 6 * w))
+    inner = ad.vmap(lambda c: ad.grad(lambda w: (c * w[key] ** 3).sum())(w))(v)
+    np.testing.assert_allclose(inner, v[:, None] * counts * 3 * w**2)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c16"])
+@pytest.mark.parametrize("two", [2, 2.0])
+def test_a_square_to_the_third_order(dtype: str, two: Any) -> None:
+    x = np.array([0.5, -2.0, 0.0], dtype)
+    first, third = ad.elementwise_grad(lambda x: x**two), lambda x: x**two * x
+    np.testing.assert_array_equal(first(x), 2 * x)
+    assert first(x).dtype == x.dtype
+    np.testing.assert_array_equal(ad.elementwise_grad(first)(x), np.full_like(x, 2))
+    np.testing.assert_array_equal(ad.elementwise_grad(ad.elementwise_grad(first))(x), np.zeros_like(x))
+    np.testing.assert_allclose(
+        ad.elementwise_grad(ad.elementwise_grad(ad.elementwise_grad(third)))(x), np.full_like(x, 6)
+    )
+
+
+def test_one_gradient_per_example_of_a_vector_times_a_matrix() -> None:
+    """An outer product for each example."""
+    rng = np.random.default_rng(0)
+    w, x, g = rng.normal(size=(3, 4)), rng.normal(size=(5, 3)), rng.normal(size=(5, 4))
+    gradients = ad.vmap(ad.grad(lambda w, x, g: ((x @ w) * g).sum()), in_axes=(None, 0, 0))(w, x, g)
+    np.testing.assert_allclose(gradients, x[:, :, None] * g[:, None, :])
+    gradients = ad.vmap(ad.grad(lambda w, x, g: ((w @ g) * x).sum()), in_axes=(None, 0, 0))(w, x, g)
+    np.testing.assert_allclose(gradients, x[:, :, None] * g[:, None, :])
+    second = ad.vmap(ad.hessian(lambda w, x: ((x @ w) ** 3).sum()), in_axes=(None, 0))(w, x)
+    expected = np.einsum("ni,nk,jl,nj->nijkl", x, x, np.eye(4), 6 * (x @ w))
+    np.testing.assert_allclose(second, expected, atol=1e-12)
