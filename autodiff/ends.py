@@ -14,9 +14,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from .batched import Batched
+from .arrays import sum_levels
+from .batched import Batched, levels_of
 from .box import Box
 from .case import StandIn
+from .context import LEVELS
 from .convert import to_data
 from .errors import DetachError, GraphError, OperandError
 from .tape import LEAF, Node, walk_back
@@ -123,12 +125,24 @@ def add_gradients(v: Box, g: Any, free: bool, wrap: Callable[[Any, Node | None],
         KEPT.reset(token)
     for node, total in ends.cotangents.items():
         gradient = own(total, node in ends.owned)
+        if LEVELS.get().levels or type(gradient) is Batched:
+            gradient = _of_all_examples(v, node, gradient)
         for hook in getattr(node, "hooks", ()):
             gradient = hook(gradient)
         kept.append((node, gradient))
     with GRADS:
         for node, gradient in kept:
             node.grad = gradient if node.grad is None else node.grad + gradient
+
+
+def _of_all_examples(v: Box, node: Node, g: Any) -> Any:
+    """The gradient of a variable from a backward() under vmap: one that was there before is every example's."""
+    data = getattr(g, "_array", g)
+    for level in {*levels_of(data), *LEVELS.get().levels}:
+        if node.number == LEAF and node.saved < level.number:
+            g = sum_levels(g, (level,)) if level in levels_of(data) else g * level.size
+            data = getattr(g, "_array", g)
+    return v._wrap(g) if type(g) is Batched else g
 
 
 def own(g: Any, owned: bool) -> Any:

@@ -191,9 +191,6 @@ def store(target: Any, result: Any, name: str, casting: Any = "same_kind", *, ex
     """
     whole = peek(target)[0]
     data, source = _source(result)
-    if any(level not in levels_of(data) for level in levels_of(whole)):
-        write(target, ..., result)  # the result is the same for every example, and its target is not
-        return target
     if not np.can_cast(data.dtype, whole.dtype, casting):
         raise TypeError(
             f"{name}: a result of dtype {data.dtype} cannot be written to a Value of dtype {whole.dtype} with "
@@ -202,7 +199,8 @@ def store(target: Any, result: Any, name: str, casting: Any = "same_kind", *, ex
     if data.shape != whole.shape and (exact or np.broadcast_shapes(data.shape, whole.shape) != whole.shape):
         raise ValueError(f"{name}: a result of shape {data.shape} does not fit the output of shape {whole.shape}")
     root, path = origin(target)
-    if path or data.shape != whole.shape or data.dtype != whole.dtype:
+    same = all(level in levels_of(data) for level in levels_of(whole))  # else it is the same for every example
+    if path or data.shape != whole.shape or data.dtype != whole.dtype or not same:
         write(target, ..., result)
         return target
     old = _writeable(root)
@@ -258,7 +256,7 @@ def _exclusive(root: Any) -> Any:
         return np.array(array)
     if isinstance(array, np.ndarray) and not array.flags.writeable:
         raise ValueError("assignment destination is read-only")
-    array = array.copy(order="K") if isinstance(array, np.ndarray) else array.copy()
+    array = array.copy(order="K") if isinstance(array, (np.ndarray, Batched)) else array.copy()
     root._array = array
     if type(root) is root._plain:
         root.__class__ = root._owner

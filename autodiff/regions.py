@@ -122,7 +122,7 @@ def place(x: Any, path: Path, *, force: bool = False) -> tuple[Any, Any]:
     frozen = not getattr(getattr(part, "flags", None), "writeable", True)
     if frozen and not force:
         raise ValueError("assignment destination is read-only")
-    if not frozen and (shares(part, x) or not hasattr(part, "base")):
+    if not frozen and (shares(part, x) or not hasattr(_memory(part), "base")):
         return part, key
     # x is laid out so that a reshape copies: number its elements (complex: their parts too), and see which come.
     count = np.arange(x.size).reshape(x.shape)

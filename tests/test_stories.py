@@ -3,8 +3,11 @@
 import concurrent.futures as cf
 import functools
 import math
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -370,3 +373,51 @@ def test_kinks_written_in_place(f):
 def test_float32_stays_float32_in_a_buffer_of_float64():
     assert ad.grad(fill)(X.astype(np.float32)).dtype == np.float32
     assert ad.grad(in_place)(X.astype(np.float32)).dtype == np.float32
+
+
+# -- 6: Hessians are cheap
+
+
+def test_hessians_are_cheap():
+    r = lambda x: np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+    x, v = np.ones(50), np.arange(50.0)
+    H = ad.hessian(r)(x)
+    np.testing.assert_allclose(np.diag(H)[1:-1], 1002.0)
+    np.testing.assert_allclose(ad.hvp(r)(x, v), H @ v)
+
+
+# -- 12: per-example gradients of a dict of parameters
+
+
+def test_per_example_gradients_of_a_dict():
+    X, t = np.random.default_rng(0).normal(size=(5, 3)), np.arange(5.0)
+    p = {"w": np.ones(3), "b": np.array(0.5)}
+    loss = lambda p, x, t: (x @ p["w"] + p["b"] - t) ** 2
+    G = ad.vmap(ad.grad(loss), in_axes=(None, 0, 0))(p, X, t)
+    np.testing.assert_allclose(G["w"], 2 * (X.sum(1) + 0.5 - t)[:, None] * X)
+    np.testing.assert_allclose(G["b"], 2 * (X.sum(1) + 0.5 - t))
+
+
+# -- 13: the sparse Jacobian of a PDE
+
+
+def test_the_sparse_jacobian_of_a_pde():
+    F = lambda u: np.concatenate([u[:1], u[:-2] - 2 * u[1:-1] + u[2:] - u[1:-1] ** 3, u[-1:]])
+    u = np.linspace(0.1, 1.0, 200)
+    J = ad.sparse_jacobian(F)(u)
+    assert J.format == "csr" and J.nnz == 2 + 3 * 198
+    np.testing.assert_allclose(J.toarray(), ad.jacobian(F)(u))
+
+
+# -- 15: small, picklable, parallel
+
+
+def test_small_picklable_parallel():
+    program = """
+import autodiff as ad, numpy as np
+import pickle, concurrent.futures as cf, sys
+g = pickle.loads(pickle.dumps(ad.grad(np.linalg.norm)))
+assert list(cf.ThreadPoolExecutor(4).map(lambda i: round(float(g(np.array([3., 4.]))[0]), 6), range(8))) == [.6]*8
+assert not {"torch", "jax", "numba", "scipy"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(ad.__file__).parents[1])

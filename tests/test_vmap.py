@@ -138,6 +138,29 @@ def test_tracked_values_give_tracked_values() -> None:
         assert type(ad.vmap(lambda x: (m @ x).sum())(A)) is np.ndarray
 
 
+def test_backward_inside() -> None:
+    """A variable made inside is one of each example's; one from outside gets what all of them add."""
+
+    def inside(x: Any) -> Any:
+        v = Value(x)
+        (v**3).sum().backward()
+        return v.grad
+
+    np.testing.assert_allclose(ad.vmap(inside)(A), 3 * A**2)
+    m = Value(M)
+
+    def outside(x: Any) -> Any:
+        ((m @ x) ** 2).sum().backward()
+        (m * 2.0).sum().backward()  # the same for every example, and added by each
+        return x
+
+    ad.vmap(outside)(A)
+    batch, m = m.grad, Value(M)
+    ad.vmap(outside, loop=True)(A)
+    assert type(batch) is np.ndarray
+    np.testing.assert_allclose(batch, m.grad)
+
+
 def test_per_example_gradients_of_a_module() -> None:
     model = nn.Sequential(nn.Linear(3, 4, rng=0), nn.Tanh(), nn.Linear(4, 1, rng=1))
     loss = lambda model, x: (model(x) ** 2).sum()
