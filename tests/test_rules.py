@@ -29,7 +29,7 @@ from checks import (
 from domains import ROWS, Case, Row
 
 import autodiff as ad
-from autodiff import Value, inplace
+from autodiff import Value, arrays, batching, inplace
 from autodiff.rule import RULES
 from autodiff.rules import activations, elementwise, special
 
@@ -88,8 +88,10 @@ LIKE = {np.array, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortrana
 
 
 def test_every_rule_has_a_row() -> None:
-    """But those that write to their first argument, for which there is tests/test_mutation.py."""
+    """But those that write to their first argument, for which there is tests/test_mutation.py, and the four ways into
+    and out of a batch, for which there is tests/test_vmap_rules.py."""
     known = {*(row.function for row in ROWS), *(getattr(np, name) for name in inplace.__all__ if name != "at"), *LIKE}
+    known |= {batching.enter, batching.leave, arrays.sum_levels, arrays.repeat_levels}
     missing = sorted(rule.name for function, rule in REGISTERED.items() if function not in known)
     assert not missing, f"rules without a row in tests/domains.py: {missing}"
 
