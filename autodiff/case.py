@@ -119,6 +119,8 @@ class Case:
 
     def lift_source(self) -> str:
         """What was saved, with its differentiable arrays wrapped around their nodes again, for `create_graph`."""
+        if KNOWN.isdisjoint({*self.fields} - {"aux"}):
+            return "def lift(saved, node, wrap):\n    return saved\n"
         owners = {OPERANDS[i]: f"node.parents[{k}]" for k, i in enumerate(self.argnums)} | {"ans": "node"}
         lifted = [
             f"wrap({f}, {owners.get(f)}) if hasattr({f}, 'dtype') else {f}" if f in KNOWN and f != "aux" else f

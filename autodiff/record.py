@@ -20,7 +20,7 @@ from .copies import rebuild
 from .ends import own
 from .errors import OperandError
 from .rule import Rule
-from .tape import RECORDING, Node, OuterGraphError, number, walk_back, walk_forward
+from .tape import RECORDING, Node, OuterGraphError, number, reachable, walk_back, walk_forward
 from .tree import Place, leaves, leaves_like, places, tree_map
 from .value import Value
 from .views import has_place, make_place, stale
@@ -188,11 +188,22 @@ class Record:
 
     def back(self, outputs: Sequence[Any], seeds: Sequence[Any], *, last: bool = False, aux: Any = None) -> list[Any]:
         """Cotangents of the arguments, in their containers, given cotangents of the outputs."""
-        gradients = self.pull(outputs, seeds, last=last, aux=aux)
-        return [gradients[s] if type(s) is int else tree_map(gradients.__getitem__, s) for s in self.skeletons]
+        return self.packed(self.pull(outputs, seeds, last=last, aux=aux))
 
-    def pull(self, outputs: Sequence[Any], seeds: Sequence[Any], *, last: bool = False, aux: Any = None) -> list[Any]:
-        """Cotangents of the inputs.
+    def packed(self, parts: Sequence[Any]) -> list[Any]:
+        """What there is for each input, in the containers of the arguments."""
+        return [parts[s] if type(s) is int else tree_map(parts.__getitem__, s) for s in self.skeletons]
+
+    def pull(
+        self,
+        outputs: Sequence[Any],
+        seeds: Sequence[Any],
+        *,
+        last: bool = False,
+        aux: Any = None,
+        recorded: bool = False,
+    ) -> list[Any]:
+        """Cotangents of the inputs; `recorded`: as functions of the inputs.
 
         `last`: no other walk will need the graph, so it is freed, on the way if that matters. But an outer derivative
         may, which comes by way of `outputs` or of `aux`, what else f has returned, or an inner vjp.
@@ -201,7 +212,7 @@ class Record:
             (y._node, g) for y, g in zip(outputs, seeds, strict=True) if isinstance(y, Value) and y._node is not None
         ]
         outer = self.outer and RECORDING.get()
-        lifted = outer and self.nested
+        lifted = recorded or (outer and self.nested)
         free: Any = last and not (self.filled and self._may_walk_again())
         if free and outer and not lifted:
             free = aux is None or not self._meets_outer(
@@ -236,6 +247,8 @@ class Record:
     def directions(self, primals: Any, tangents: Any) -> list[Any]:
         """The tangents of the inputs, given those of the arguments."""
         what = "jvp: tangents"
+        if len(primals) == len(tangents) == len(self.values) and all(map(_fits, tangents, self.values)):
+            return [*tangents]  # as they are most of the time
         if not self.ties:
             return fitted_all(what, tuple(primals), tuple(tangents), self.values)
         given = fitted_all(what, tuple(primals), tuple(tangents), [*leaves(self.arguments)])
@@ -253,10 +266,10 @@ class Record:
         pushed = iter(self.push([*leaves(result, result=True)], ts))
         return tree_map(lambda _: next(pushed), result, result=True)
 
-    def push(self, outputs: Sequence[Any], ts: Sequence[Any]) -> list[Any]:
-        """The tangents of the outputs, given those of the inputs."""
+    def push(self, outputs: Sequence[Any], ts: Sequence[Any], *, recorded: bool = False) -> list[Any]:
+        """The tangents of the outputs, given those of the inputs; `recorded`: as functions of the inputs."""
         nodes: list[Any] = [y._node for y in outputs if isinstance(y, Value) and y._node is not None]
-        floor, lifted = self.number, self.outer and self.nested
+        floor, lifted = self.number, recorded or (self.outer and self.nested)
 
         def walk(lifted: bool) -> list[Any]:
             given = [_lift(t) if lifted else t if self.outer else _lower(t) for t in ts]
@@ -295,6 +308,13 @@ class Record:
 
         return leave(result) if type(result) is Value else tree_map(leave, result, result=True)
 
+    def pushes(self, y: Any) -> bool:
+        """Whether each rule behind `y` pushes tangents by itself: to transpose a pull twice is what costs the most."""
+        if not isinstance(y, Value) or y._node is None:
+            return True
+        rules = [n.case.rule for n in reachable([y._node], self.number, self.number, True)]
+        return all(rule.kind != "general" or rule.push for rule in rules)
+
     def _may_walk_again(self) -> bool:
         """Whether an inner vjp, which records into the same graph, has left its pullback behind."""
         return any(isinstance(reference(), Record) for reference in self.filled)
@@ -312,6 +332,12 @@ class Record:
             elif number < top and (number or n.saved) < top:  # of a leaf, `saved` is the moment of its creation
                 return True
         return False
+
+
+def _fits(t: Any, y: Value) -> bool:
+    """Whether `t` is a tangent of `y` as it is."""
+    like = y._array
+    return type(t) is np.ndarray is type(like) and t.shape == like.shape and t.dtype is like.dtype and t.ndim > 0
 
 
 def _result(x: Any) -> Any:
@@ -352,9 +378,8 @@ def fitted_all(what: str, tree: Any, given: Any, targets: Sequence[Any], *, resu
 
 def fitted(what: str, g: Any, y: Any) -> Any:
     """`g` as a cotangent or tangent of `y`: of its shape, cast to its dtype."""
-    like = getattr(y, "_array", y)
-    if type(g) is np.ndarray is type(like) and g.shape == like.shape and g.dtype is like.dtype and g.ndim:
-        return g  # as most are
+    if isinstance(y, Value) and _fits(g, y):
+        return g
     kept = g if isinstance(g, Value) or is_array(g) else np.asarray(g)
     shape, dtype = np.shape(y), y.dtype if hasattr(y, "dtype") else np.result_type(y)
     if kept.shape != shape:

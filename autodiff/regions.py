@@ -177,8 +177,13 @@ class ReadCase(Case):
         (shape, dtype), (where,), _ = saved
         (parent,) = node.parents
         total = sums.get(parent)
-        if total is not None and parent in owned and type(where) is int:
-            total[where] += g
+        if type(where) is int or type(where) is slice:  # the commonest, at a fifth of the cost
+            if total is not None and parent in owned:
+                total[where] += g
+            else:
+                total = zeros(g, shape)
+                total[where] = g
+                collect(parent, total, True)
             return
         path = where if self.rule.function is follow else (step_to(where),)
         if not shape or narrows(dtype, g.dtype):

@@ -68,11 +68,7 @@ def _gradient(name: str, f: Function, argnums: Positions, has_aux: bool, *, with
         record = Record(name, chosen.take(args, kwargs, keys), chosen.labels(keys))
         result = record.run(f, *chosen.put(args, kwargs, keys, record.arguments))
         value, aux = _split_aux(name, f, result) if has_aux else (result, None)
-        if type(value) is Value and type(value._array) is np.float64:  # most are
-            seed: Any = ONE
-        else:
-            _check_scalar(name, f, value)
-            seed = np.ones_like(value._array) if isinstance(value, Value) else None
+        seed = _seed(name, f, value)
         gradients = chosen.pack(record.back([value], [seed], last=True, aux=aux))
         released = record.release(value, known=True) if with_value else None
         aux = record.release(aux) if has_aux else None
@@ -162,25 +158,31 @@ def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
 def hvp(f: Function, argnums: Positions = 0) -> Function:
     """The Hessian of a scalar-valued `f`, times a vector: `hvp(f)(*args, v)`, where v is like the argument.
 
-    Forward over reverse: the cost is that of a few gradients, whatever the size of the argument.
+    Reverse over forward, the gradient of the derivative along v, or the other way round, whichever is cheaper for the
+    functions in `f`. The cost is that of a few gradients, whatever the size of the argument.
 
     >>> hvp(lambda x: (x**3).sum())(np.array([1.0, 2.0]), np.array([1.0, 10.0]))
     array([  6., 120.])
 
     Raises GraphError if `f` is not scalar-valued, OperandError for integer arguments.
     """
-    chosen, gradient = Argnums("hvp", f, argnums), gradient_in("hvp", f, argnums)
+    chosen = Argnums("hvp", f, argnums)
 
     def product(*args: Any, **kwargs: Any) -> Any:
         args, v = _with_vector("hvp", f, args)
         keys = chosen.keys(args, kwargs)
         given = chosen.take(args, kwargs, keys)
-        record = Record("hvp", given, keys)
+        record = Record("hvp", given, chosen.labels(keys))
         ts = record.directions(given, [v] if chosen.single else v)
-        result = record.run(gradient, *chosen.put(args, kwargs, keys, record.arguments))
-        pushed = record.forward(result, ts)
-        record.forget(pushed)
-        return pushed
+        value = record.run(f, *chosen.put(args, kwargs, keys, record.arguments))
+        seed = _seed("hvp", f, value)
+        if record.pushes(value):
+            products = record.pull(record.push([value], ts, recorded=True), [seed], last=True)
+        else:
+            products = record.push(record.pull([value], [seed], recorded=True), ts)
+        packed = record.packed(products)
+        record.forget(packed)
+        return chosen.pack(packed)
 
     return product
 
@@ -258,7 +260,10 @@ def _split_aux(name: str, f: Function, result: Any) -> tuple[Any, Any]:
     return result
 
 
-def _check_scalar(name: str, f: Function, value: Any) -> None:
+def _seed(name: str, f: Function, value: Any) -> Any:
+    """The cotangent to start from, of what f has returned, which is to be a real number."""
+    if type(value) is Value and type(value._array) is np.float64:
+        return ONE  # as most are
     data = value._array if isinstance(value, Value) else value
     if not isinstance(data, (int, float, complex)) and not is_array(data):
         raise GraphError(f"{name}: {name_of(f)} must return a scalar, it returned {type(value).__name__}")
@@ -268,6 +273,7 @@ def _check_scalar(name: str, f: Function, value: Any) -> None:
         )
     if np.iscomplexobj(data):
         raise GraphError(f"{name}: {name_of(f)} returned a complex number; take .real or abs() of it, or use vjp")
+    return np.ones_like(data) if isinstance(value, Value) else ONE
 
 
 def _check_numbers(name: str, f: Function, outputs: Iterable[Any]) -> None:

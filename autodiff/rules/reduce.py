@@ -60,7 +60,7 @@ def sum_map(g, x, axis=None, dtype=None, out=None, keepdims=False, initial=0, wh
 
 def sum_push(t, *args, initial=0, **kwargs):
     """Without `initial`, which is a constant."""
-    return np.sum(t, *args, **kwargs)
+    return t.sum(*args, **kwargs)
 
 
 def mean_map(g, x, axis=None, dtype=None, out=None, keepdims=False, where=True):

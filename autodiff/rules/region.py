@@ -1,12 +1,19 @@
 """Regions of an array: an index, or a chain of views. All linear; each is another's transpose."""
 
 from ..arrays import getitem, scatter_add
+from ..batched import levels_of
 from ..regions import ReadCase, embed, follow, punch
 from ..rule import linear
 
 __all__: list[str] = []  # its rules are in the registry
 
-linear(getitem,     lambda g, x, key: scatter_add(g, key, x.shape), case=ReadCase)
+
+def part(t, key):
+    """`getitem`, sooner."""
+    return getitem(t, key) if levels_of(key) else t[key]
+
+
+linear(getitem,     lambda g, x, key: scatter_add(g, key, x.shape), push=part, case=ReadCase)
 linear(scatter_add, lambda g, x, key, shape: getitem(g, key))
 linear(follow,      lambda g, x, path: embed(g, path, x.shape, x.dtype), case=ReadCase)
 linear(embed,       lambda g, x, path, shape, dtype: follow(g, path))
