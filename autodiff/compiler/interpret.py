@@ -1,0 +1,139 @@
+"""Runs a recorded program with NumPy, one value after the other: the oracle, and the executor without llvmlite."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from .graph import REDUCTIONS, Graph, Node
+
+__all__ = ["Hole", "Interpreted", "Mismatch", "evaluate", "filled"]
+
+
+class Mismatch(Exception):
+    """A guard of the program, the one at `position`, has another value than was recorded."""
+
+    def __init__(self, position: int, value: Any) -> None:
+        super().__init__(position, value)
+        self.position, self.value = position, value
+
+
+class Hole:
+    """The place of an array in the arguments of a call: the input of that index."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def __repr__(self) -> str:
+        return f"#{self.index}"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Hole and other.index == self.index
+
+    def __hash__(self) -> int:
+        return hash((Hole, self.index))
+
+
+def filled(template: Any, arrays: Sequence[Any]) -> Any:
+    """Nested arguments with arrays in the holes."""
+    kind = type(template)
+    if kind is Hole:
+        return arrays[template.index]
+    if kind is tuple or kind is list:
+        return kind(filled(part, arrays) for part in template)
+    if kind is dict:
+        return {key: filled(part, arrays) for key, part in template.items()}
+    if kind is slice:
+        return slice(*(filled(part, arrays) for part in (template.start, template.stop, template.step)))
+    return template
+
+
+def strided(x: Any, offset: int, strides: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+    """The elements that a `view` names, which share the memory of the contiguous array `x`."""
+    flat = x.reshape(-1)
+    if 0 in shape:
+        return np.empty(shape, x.dtype)
+    return as_strided(flat[offset:], shape, tuple([s * x.itemsize for s in strides]))
+
+
+def evaluate(node: Node, arrays: Sequence[Any]) -> Any:
+    """The value of a node, given those of its inputs: an array of its own but for `view`; a tuple for some calls."""
+    op, params = node.op, node.params
+    if op == "call":
+        function, template = params
+        args, kwargs = filled(template.value, arrays)
+        return function(*args, **kwargs)
+    if op == "item":
+        return arrays[0][params[0]]
+    if op == "view":
+        return strided(arrays[0], params[0], params[1], node.shape)
+    if op == "put":
+        out, (offset, strides, shape) = arrays[0].copy(), params
+        strided(out, offset, strides, shape)[...] = arrays[1]
+        return out
+    if op == "matmul":
+        return np.matmul(*arrays)
+    if op == "where":
+        return np.where(*arrays)
+    if op == "cast":
+        return arrays[0].astype(node.dtype)
+    if op == "copy":
+        return np.array(arrays[0], order="C")
+    if op in REDUCTIONS:
+        return _REDUCE[op](arrays[0], axis=params[0], **({"dtype": node.dtype} if op in ("sum", "prod") else {}))
+    if op in ("argmax", "argmin"):
+        return getattr(np, op)(arrays[0], axis=params[0])
+    ufunc = getattr(np, op)
+    loop = ufunc.resolve_dtypes((*[a.dtype for a in arrays], node.dtype))
+    return ufunc(*arrays, signature=loop)
+
+
+_REDUCE: dict[str, Callable[..., Any]] = {
+    "sum": np.sum,
+    "prod": np.prod,
+    "max": np.max,
+    "min": np.min,
+    "any": np.any,
+    "all": np.all,
+}
+
+
+class Interpreted:
+    """A program that NumPy runs. Called with the arrays of the inputs, it returns those of the outputs."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.nodes = [n for n in graph.live() if n.op != "input"]
+        last = {p.number: n.number for n in self.nodes for p in n.inputs}
+        kept = {n.number for n in (*graph.outputs, *graph.inputs)} | {n.number for n, _ in graph.guards}
+        self.free: dict[int, list[int]] = {}
+        for number, by in last.items():
+            if number not in kept:
+                self.free.setdefault(by, []).append(number)
+        self.guards: dict[int, list[tuple[int, Any]]] = {}
+        for position, (node, value) in enumerate(graph.guards):
+            self.guards.setdefault(node.number, []).append((position, value))
+
+    def __call__(self, arrays: Sequence[Any]) -> list[Any]:
+        """Raises Mismatch where a guard has another value than recorded."""
+        values: dict[int, Any] = {n.number: a for n, a in zip(self.graph.inputs, arrays, strict=True)}
+        for node in self.graph.inputs:
+            self._check(node, values)
+        for node in self.nodes:
+            if node.op == "constant":
+                values[node.number] = node.params[0]
+            else:
+                values[node.number] = evaluate(node, [values[p.number] for p in node.inputs])
+            self._check(node, values)
+            for number in self.free.get(node.number, ()):
+                del values[number]
+        return [np.asarray(values[n.number]) for n in self.graph.outputs]
+
+    def _check(self, node: Node, values: dict[int, Any]) -> None:
+        for position, expected in self.guards.get(node.number, ()):
+            value = values[node.number].item()
+            if value != expected and not (value != value and expected != expected):
+                raise Mismatch(position, value)
