@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .box import Box
+from .box import Box, Inner
 from .context import LEVELS
 from .errors import BatchError
 
@@ -56,7 +56,7 @@ class Level(NamedTuple):
 Levels = tuple[Level, ...]
 
 
-class Batched:
+class Batched(Inner):
     """The array `whole`, whose first axes belong to `levels`, in ascending order, and are hidden."""
 
     __slots__ = ("__weakref__", "levels", "whole")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["Box"]
+__all__ = ["Box", "Inner"]
 
 
 class Box:
@@ -20,3 +20,9 @@ class Box:
     @staticmethod
     def _wrap(data: Any, node: Any = None) -> Any:
         raise NotImplementedError
+
+
+class Inner:
+    """An array that is only ever seen inside of a Value: a batch, or one that is recorded."""
+
+    __slots__ = ()

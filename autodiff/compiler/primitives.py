@@ -1,0 +1,229 @@
+"""NumPy's functions in terms of a graph's operations: what the recorder does not leave to a call.
+
+Each takes the recorder and the function's own arguments. It returns NotImplemented for what it does not cover.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+__all__ = ["CALLED", "PRIMITIVES", "STATIC"]
+
+PRIMITIVES: dict[Any, Callable[..., Any]] = {}
+FLOATS = frozenset("fd")
+
+# answered by shapes and dtypes
+STATIC = frozenset(
+    (np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj, np.may_share_memory)
+    + (np.shares_memory, np.min_scalar_type, np.common_type)
+)
+
+# functions of ours that are computed as they are
+CALLED = frozenset(("erf", "erfc", "erfinv", "gammaln", "insertion", "choice"))
+
+
+def primitive(*functions: Any) -> Callable[[Any], Any]:
+    def declare(body: Any) -> Any:
+        for function in functions:
+            PRIMITIVES[function] = body
+        return body
+
+    return declare
+
+
+# -- reductions
+
+
+def _reduction(op: str, function: Any) -> None:
+    def body(
+        recorder: Any,
+        a: Any,
+        axis: Any = None,
+        dtype: Any = None,
+        out: Any = None,
+        keepdims: Any = False,
+        initial: Any = None,
+        where: Any = True,
+    ) -> Any:
+        if out is not None or initial not in (None, np._NoValue) or where is not True and where is not np._NoValue:
+            return NotImplemented
+        if not hasattr(a, "buffer"):
+            return NotImplemented
+        keepdims = keepdims is not np._NoValue and bool(keepdims)
+        axes = tuple(range(a.ndim)) if axis is None else tuple(sorted(normalize_axis_tuple(axis, a.ndim)))
+        options = {"dtype": dtype} if dtype is not None else {}
+        data = np.asarray(function(a.data, axis=axes, **options))
+        if data.dtype.char not in "?ilqfd" or a.dtype.char not in "?ilqfd":
+            return NotImplemented
+        made = recorder.add(op, [recorder.node(a, data.dtype)], (axes,), data)
+        return _kept(recorder, a, made, axes) if keepdims else made
+
+    def extremum(recorder: Any, a: Any, axis: Any = None, out: Any = None, *args: Any, **kwargs: Any) -> Any:
+        return body(recorder, a, axis, None, out, *args, **kwargs)
+
+    PRIMITIVES[function] = body if op in ("sum", "prod") else extremum
+
+
+def _kept(recorder: Any, a: Any, made: Any, axes: tuple[int, ...]) -> Any:
+    shape = tuple([1 if i in axes else n for i, n in enumerate(a.shape)])
+    return recorder.view(made, made.data.reshape(shape))
+
+
+for _op, _function in {"sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min, "any": np.any, "all": np.all}.items():
+    _reduction(_op, _function)
+
+
+@primitive(np.mean)
+def mean(recorder: Any, a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **more: Any) -> Any:
+    if out is not None or dtype is not None or more.get("where", True) is not True or a.dtype.char not in FLOATS:
+        return NotImplemented
+    total = recorder.record(np.sum, (a,), {"axis": axis, "keepdims": keepdims})
+    return total / (a.size // max(total.size, 1)) if total.size else NotImplemented
+
+
+@primitive(np.var)
+def var(
+    recorder: Any, a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False, **more: Any
+) -> Any:
+    if out is not None or dtype is not None or more or a.dtype.char not in FLOATS:
+        return NotImplemented
+    centred = a - mean(recorder, a, axis, keepdims=True)
+    total = recorder.record(np.sum, (centred * centred,), {"axis": axis, "keepdims": keepdims})
+    count = a.size // max(total.size, 1)
+    return total / max(count - ddof, 0) if total.size else NotImplemented
+
+
+def _arg(op: str, function: Any) -> None:
+    def body(recorder: Any, a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
+        if out is not None or not a.ndim:
+            return NotImplemented
+        x = a if axis is not None else recorder.record(np.reshape, (a, -1), {})
+        at = 0 if axis is None else axis % x.ndim
+        data = np.asarray(function(x.data, axis=at))
+        made = recorder.add(op, [recorder.node(x)], (at,), data)
+        if keepdims is True:
+            return _kept(recorder, a, made, tuple(range(a.ndim)) if axis is None else (at,))
+        return made
+
+    PRIMITIVES[function] = body
+
+
+_arg("argmax", np.argmax)
+_arg("argmin", np.argmin)
+
+
+# -- products
+
+
+@primitive(np.matmul, np.dot)
+def matmul(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
+    if options or not (hasattr(a, "shape") and hasattr(b, "shape")):
+        return NotImplemented
+    x, y = recorder.lifted(a), recorder.lifted(b)
+    if not (hasattr(x, "buffer") and hasattr(y, "buffer")) or not x.ndim or not y.ndim:
+        return NotImplemented
+    dtype = np.result_type(x.dtype, y.dtype)
+    if dtype.char not in FLOATS:
+        return NotImplemented
+    data = np.asarray(np.matmul(x.data, y.data))
+    left = x if x.ndim > 1 else recorder.view(x, x.data[None])
+    right = y if y.ndim > 1 else recorder.view(y, y.data[:, None])
+    full = np.matmul(left.data, right.data)
+    made = recorder.add("matmul", [recorder.node(left, dtype), recorder.node(right, dtype)], (), full)
+    return made if full.shape == data.shape else recorder.view(made, made.data.reshape(data.shape))
+
+
+@primitive(np.dot)
+def dot(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
+    if np.ndim(a) > 2 or np.ndim(b) > 2 or options:
+        return NotImplemented
+    if not np.ndim(a) or not np.ndim(b):
+        return a * b
+    return matmul(recorder, a, b)
+
+
+# -- selections
+
+
+@primitive(np.where)
+def where(recorder: Any, condition: Any, *cases: Any) -> Any:
+    if len(cases) != 2:
+        return NotImplemented
+    from .recorder import _kind, _plain
+
+    data = np.asarray(np.where(_plain(condition), *_plain(tuple(cases))))
+    if data.dtype.char not in "?ilqfd" or any(isinstance(c, (list, tuple)) for c in (condition, *cases)):
+        return NotImplemented
+    del _kind
+    nodes = [recorder.node(condition, np.dtype(bool)), *[recorder.node(c, data.dtype) for c in cases]]
+    return recorder.add("where", nodes, (), data)
+
+
+@primitive(np.clip)
+def clip(recorder: Any, a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **more: Any) -> Any:
+    a_min, a_max = more.pop("min", a_min), more.pop("max", a_max)
+    if out is not None or more:
+        return NotImplemented
+    low = a if a_min is None or a_min is np._NoValue else np.maximum(a, a_min)
+    return low if a_max is None or a_max is np._NoValue else np.minimum(low, a_max)
+
+
+# -- arrays that are made
+
+
+def _like(function: Any, value: Any) -> None:
+    def body(
+        recorder: Any, a: Any, dtype: Any = None, order: Any = "K", subok: Any = True, shape: Any = None, **more: Any
+    ) -> Any:
+        dtype = a.dtype if dtype is None else np.dtype(dtype)
+        shape = a.shape if shape is None else shape
+        return recorder.filled(value, tuple(shape) if np.iterable(shape) else (shape,), dtype)
+
+    PRIMITIVES[function] = body
+
+
+_like(np.zeros_like, 0)
+_like(np.ones_like, 1)
+_like(np.empty_like, 0)
+
+
+@primitive(np.full_like)
+def full_like(recorder: Any, a: Any, fill_value: Any, dtype: Any = None, *args: Any, shape: Any = None, **more: Any) -> Any:
+    if hasattr(fill_value, "buffer") or np.ndim(fill_value):
+        return NotImplemented
+    dtype = a.dtype if dtype is None else np.dtype(dtype)
+    return recorder.filled(fill_value, a.shape if shape is None else shape, dtype)
+
+
+@primitive(np.copy)
+def copy(recorder: Any, a: Any, order: Any = "K", subok: Any = False) -> Any:
+    return recorder.copy(a)
+
+
+@primitive(np.astype)
+def astype(recorder: Any, x: Any, dtype: Any, /, *, copy: Any = True, device: Any = None) -> Any:
+    return recorder.cast(x, np.dtype(dtype), copy)
+
+
+def _joined(function: Any, stacked: bool) -> None:
+    def body(recorder: Any, arrays: Any, axis: Any = 0, out: Any = None, **more: Any) -> Any:
+        if out is not None or more or axis is None:
+            return NotImplemented
+        data = function([getattr(x, "data", x) if hasattr(x, "buffer") else x for x in arrays], axis)
+        if data.dtype.char not in "?ilqfd":
+            return NotImplemented
+        made = recorder.filled(0, data.shape, data.dtype)
+        axis, at = axis % data.ndim, 0
+        for x in arrays:
+            n = 1 if stacked else np.shape(x)[axis]
+            made[(slice(None),) * axis + ((at,) if stacked else (slice(at, at + n),))] = x
+            at += n
+        return made
+
+    PRIMITIVES[function] = body
+
+
+_joined(np.concatenate, False)
+_joined(np.stack, True)
