@@ -45,6 +45,7 @@ from .value import Value
 
 if TYPE_CHECKING:
     from . import extend, nn, optim
+    from .compiler.api import jit
     from .custom import custom_rule, numeric
     from .draw import draw_graph
     from .jacobians import hessian, jacfwd, jacobian, jacrev
@@ -80,6 +81,7 @@ __all__ = [
     "jacobian",
     "jacobian_sparsity",
     "jacrev",
+    "jit",
     "jvp",
     "leaky_relu",
     "linearize",
@@ -111,6 +113,7 @@ LATE = {
     **dict.fromkeys(["checkpoint", "checkpoint_scan"], "memory"),
     **dict.fromkeys(["custom_rule", "numeric"], "custom"),
     "draw_graph": "draw",
+    "jit": "compiler.api",
     **dict.fromkeys(["jacobian_sparsity", "sparse_hessian", "sparse_jacobian"], "sparse"),
     "vmap": "mapping",
 }

@@ -104,7 +104,8 @@ class _InvalidFlag:
     def __init__(self, seeds: Iterable[Any]) -> None:
         further = [getattr(g, "_array", g) for g in seeds if type(g) is not float64 and type(g) is not ndarray]
         arrays = [a.whole if type(a) is Batched else a for a in further]
-        self.initial = self.raised = bool([a for a in arrays if not isinstance(a, (ndarray, np.generic))])
+        unsure = [a for a in arrays if not isinstance(a, (ndarray, np.generic))]
+        self.initial = self.raised = bool([a for a in unsure if not getattr(a, "notes_invalid", False)])
 
     def __call__(self, kind: str, flag: int) -> None:
         self.raised = True

@@ -14,7 +14,7 @@ __all__ = ["Hole", "Interpreted", "Mismatch", "evaluate", "filled"]
 class Mismatch(Exception):
     """A guard of the program, the one at `position`, has another value than was recorded."""
 
-    def __init__(self, position: int, value: Any) -> None:
+    def __init__(self, position: int | None, value: Any) -> None:
         super().__init__(position, value)
         self.position, self.value = position, value
 
@@ -117,8 +117,15 @@ class Interpreted:
         for position, (node, value) in enumerate(graph.guards):
             self.guards.setdefault(node.number, []).append((position, value))
 
+    def run(self, arrays: Sequence[Any]) -> tuple[list[Any], bool]:
+        """The outputs, and whether there was an invalid operation such as 0/0."""
+        invalid: list[Any] = []
+        with np.errstate(all="ignore", invalid="call", call=lambda kind, flag: invalid.append(kind)):
+            outputs = self(arrays)
+        return outputs, bool(invalid)
+
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
-        """Raises Mismatch where a guard has another value than recorded."""
+        """The outputs. Raises Mismatch where a guard has another value than recorded, or a call another shape."""
         values: dict[int, Any] = {n.number: a for n, a in zip(self.graph.inputs, arrays, strict=True)}
         for node in self.graph.inputs:
             self._check(node, values)
@@ -126,7 +133,9 @@ class Interpreted:
             if node.op == "constant":
                 values[node.number] = node.params[0]
             else:
-                values[node.number] = evaluate(node, [values[p.number] for p in node.inputs])
+                value = values[node.number] = evaluate(node, [values[p.number] for p in node.inputs])
+                if node.dtype is not None and (np.shape(value) != node.shape or np.asarray(value).dtype != node.dtype):
+                    raise Mismatch(None, np.shape(value))
             self._check(node, values)
             for number in self.free.get(node.number, ()):
                 del values[number]
@@ -134,6 +143,6 @@ class Interpreted:
 
     def _check(self, node: Node, values: dict[int, Any]) -> None:
         for position, expected in self.guards.get(node.number, ()):
-            value = values[node.number].item()
+            value = np.asarray(values[node.number]).item()
             if value != expected and not (value != value and expected != expected):
                 raise Mismatch(position, value)

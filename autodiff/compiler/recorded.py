@@ -85,6 +85,13 @@ class Recorded(Inner):
         return "cpu"
 
     @property
+    def notes_invalid(self) -> bool:
+        """Whether it reports an invalid operation, as NumPy's arrays do: then a walk masks only after one."""
+        recorder = self.buffer.recorder
+        recorder.flagged = True
+        return not recorder.masked
+
+    @property
     def T(self) -> Any:
         return self.transpose()
 
@@ -132,7 +139,9 @@ class Recorded(Inner):
         return self.buffer.recorder.constant(array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        raise self.buffer.recorder.escape("it becomes a plain array")
+        if self.buffer.recorder.closed:
+            return np.array(self.data, dtype)
+        raise self.buffer.recorder.escape("needs a plain array of what depends on its arguments")
 
     # -- what depends on the numbers: noted as guards
 

@@ -54,6 +54,11 @@ class Recorder:
         self.held: dict[int, tuple[Any, Recorded]] = {}  # the plain arrays that were met, by id
         self.sources: list[Any] = []  # the plain arrays that are inputs, in order
         self.captured: dict[int, Any] = {}  # arrays that may change between calls, by id
+        self.captured_values: dict[int, Any] = {}
+        self.results: list[Recorded] = []
+        self.masked = False  # whether derivatives are to mask what may be invalid, in any case
+        self.flagged = False  # whether one has left that out
+        self.closed = False  # the arrays are plain ones from now on
         self.derived = False  # whether there are constants that may have been computed from those
 
     # -- arrays that come in
@@ -139,6 +144,8 @@ class Recorder:
 
     def record(self, function: Any, args: Any, kwargs: Any) -> Any:
         """A function of NumPy."""
+        if self.closed:
+            return function(*_plain(args), **_plain(kwargs))
         primitive = PRIMITIVES.get(function)
         if primitive is not None:
             result = primitive(self, *args, **kwargs)
@@ -157,6 +164,8 @@ class Recorder:
 
     def ufunc(self, ufunc: Any, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """A ufunc or one of its methods."""
+        if self.closed:
+            return getattr(ufunc, method)(*_plain(inputs), **_plain(kwargs))
         out = kwargs.pop("out", None)
         if out is not None:
             result = self.ufunc(ufunc, method, inputs, kwargs)
@@ -219,6 +228,8 @@ class Recorder:
 
     def getitem(self, x: Recorded, key: Any) -> Any:
         """`x[key]`."""
+        if self.closed:
+            return x.data[_plain(key)]
         keys = key if type(key) is tuple else (key,)
         if all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys):
             keys = tuple([_whole_slice(k) if type(k) is slice else k for k in keys])
@@ -333,6 +344,8 @@ class Recorder:
 
     def guard(self, x: Recorded, value: Any) -> Any:
         """Note that the program is for this value of a number."""
+        if self.closed:
+            return value
         node = self.node(x)
         if node.op != "constant":
             self.graph.guards.append((node, x.data.item() if x.size == 1 else value))
@@ -349,6 +362,7 @@ class Recorder:
         """Make `x` an output of the program; its position."""
         node = self.node(x)
         self.graph.outputs.append(node)
+        self.results.append(x)
         return len(self.graph.outputs) - 1
 
     def close(self) -> Graph:

@@ -1,0 +1,255 @@
+"""jit: record a function once, and run the program instead of it.
+
+The first call runs `f` as ever, on arrays that record. From the second call on its program runs, if what the program
+was recorded for still holds: shapes and dtypes, numbers that `f` branches on, what it captures. Else it is recorded
+again; and what cannot be a program runs as it is, after one warning that says why. It never refuses.
+"""
+
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..box import Box, Inner
+from ..buffers import watching
+from ..errors import OperandError
+from ..tape import RECORDING
+from ..transform import name_of, transform
+from ..tree import tree_map
+from ..value import Value
+from .captures import Captures, TooManyError
+from .interpret import Interpreted, Mismatch
+from .recorded import Recorded
+from .recorder import Recorder, Unrecordable
+from .signature import Signature, signature
+
+__all__ = ["jit"]
+
+PATHS = 8  # programs for one signature
+
+
+class JitWarning(UserWarning):
+    """A function, or a part of one, runs without the compiler."""
+
+
+class Out(NamedTuple):
+    """The place of an output in a result."""
+
+    index: int
+
+
+class Program:
+    """What was recorded in one run: a graph, when it holds, and how to make the result."""
+
+    def __init__(self, recorder: Recorder, captures: Captures, result: Any, weak: list[Any]) -> None:
+        self.captures = captures
+        self.result = result
+        self.weak = weak
+        self.graph = recorder.close()
+        self.flagged = recorder.flagged
+        self.slots = [captures.arrays[id(x)][1] for x in recorder.sources]
+        self.fixed = [(x, _mark(x)) for x, _ in captures.arrays.values()] if recorder.derived else []
+        self.runner: Any = None
+        self.lock = threading.Lock()
+
+    def holds(self) -> bool:
+        """Whether what `f` captures is as it was."""
+        return self.captures.holds() and all(_mark(x) == mark for x, mark in self.fixed)
+
+    def run(self, leaves: list[Any]) -> Any:
+        """The result for other numbers. Raises Mismatch, and Invalid."""
+        runner = self.runner
+        if runner is None:
+            with self.lock:
+                runner = self.runner = self.runner or Interpreted(self.graph)
+        arrays = [a if type(a) is np.ndarray and a.flags.c_contiguous else np.asarray(a, order="C") for a in leaves]
+        for slot in self.slots:
+            arrays.append(np.asarray(self.captures.array(slot), order="C"))
+        outputs, invalid = runner.run(arrays)
+        if invalid and self.flagged:
+            raise Invalid
+        return _filled(self.result, outputs)
+
+
+class Invalid(Exception):
+    """0/0 or the like occurred: the derivatives may need the masks that were left out."""
+
+
+class Entry:
+    """The programs for one signature, the last used one first."""
+
+    def __init__(self) -> None:
+        self.programs: list[Program] = []
+        self.eager = ""  # why it runs without a program
+        self.masked = False
+        self.runs = 0
+
+
+@transform
+def jit(f: Callable[..., Any], *, strict: bool = False) -> Callable[..., Any]:
+    """`f`, recorded at its first call and run as a program from then on.
+
+    Arguments and results are arrays, numbers, and containers of these, as for `grad`; plain arrays give plain results.
+    The program is for the shapes and dtypes of the arguments; other ones are recorded anew. `if`, `while` and loops
+    that depend on numbers are recorded for each path that is taken. Python integers, texts and truth values among the
+    arguments are part of the program, floats are not. What `f` captures may change; then it is recorded again.
+
+    >>> step = jit(lambda w, x: w - 0.1 * (w @ x) * x)
+    >>> w = step(np.ones(2), np.array([1.0, 2.0]))
+    >>> step(w, np.array([1.0, 2.0]))
+    array([0.55, 0.1 ])
+
+    What cannot be a program runs as it is, after one warning; with `strict=True` it raises OperandError.
+    """
+    return _Jitted(f, strict)
+
+
+class _Jitted:
+    """The function that `jit` returns, behind its Transform."""
+
+    def __init__(self, f: Callable[..., Any], strict: bool) -> None:
+        self.f, self.strict = f, strict
+        self.entries: dict[Any, Entry] = {}
+        self.lock = threading.RLock()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        given = signature(args, kwargs)
+        if given is None or given.inline or (given.tracked and RECORDING.get()):
+            return self.f(*args, **kwargs)
+        entry = self.entries.get(given.key)
+        if entry is None:
+            with self.lock:
+                entry = self.entries.setdefault(given.key, Entry())
+        if entry.eager:
+            return self._eagerly(args, kwargs)
+        for attempt in _attempts(entry):
+            try:
+                return attempt.run(given.leaves)
+            except Mismatch:
+                continue
+            except Invalid:
+                with self.lock:
+                    entry.masked, entry.programs = True, []
+                break
+        return self._record(entry, given, args, kwargs)
+
+    def _record(self, entry: Entry, given: Signature, args: Any, kwargs: Any) -> Any:
+        if len(entry.programs) >= PATHS:
+            return self._give_up(entry, f"took {PATHS} paths, or was called with as many values of what it captures", args, kwargs)
+        try:
+            captures = Captures([self.f])
+        except TooManyError:
+            return self._give_up(entry, "captures too many objects", args, kwargs)
+        leaks = _leaf_state(captures)
+        if leaks is None:
+            return self._give_up(entry, "captures a Value that requires a gradient", args, kwargs)
+        recorder = Recorder()
+        recorder.masked = entry.masked
+        recorder.captured = {i: x for i, (x, _) in captures.arrays.items()}
+        for v in captures.values:
+            recorder.captured_values[id(v._array)] = v
+        random = np.random.get_state()
+        inputs = iter([recorder.input(x, type(x) if type(x) in (float, complex) else None) for x in given.leaves])
+        new_args, new_kwargs = given.rebuilt(args, kwargs, lambda _: Value._wrap(next(inputs)))
+        try:
+            with watching(self.f):
+                result = self.f(*new_args, **new_kwargs)
+            template = self._template(recorder, result)
+        except Unrecordable:
+            recorder.closed = True
+            return self._give_up(entry, recorder.reason, args, kwargs)
+        except Exception:
+            if not recorder.reason:
+                raise
+            recorder.closed = True
+            return self._give_up(entry, recorder.reason, args, kwargs)
+        reason = ""
+        if not _same_random(random) or any(True for _ in _drawn(captures)):
+            reason = "draws random numbers"
+        elif not captures.unchanged():
+            reason = "changes what it captures"
+        if reason:
+            self._warn(entry, reason)
+        else:
+            program = Program(recorder, captures, template, [])
+            with self.lock:
+                entry.programs.insert(0, program)
+        values = [x.data for x in recorder.results]
+        recorder.closed = True
+        return _filled(template, values)
+
+    def _template(self, recorder: Recorder, result: Any) -> Any:
+        """The result with outputs in the places of its arrays."""
+
+        def place(y: Any) -> Any:
+            data = y._array if isinstance(y, Value) else y
+            if isinstance(y, Value) and y._node is not None and RECORDING.get():
+                raise recorder.escape("returns a tracked Value")
+            if isinstance(data, Recorded):
+                return Out(recorder.result(data))
+            if isinstance(data, Inner):
+                raise recorder.escape("returns a batch")
+            if isinstance(data, (np.ndarray, np.generic)):
+                return Out(recorder.result(recorder.constant(data)))
+            return y
+
+        return tree_map(place, result, result=True)
+
+    def _eagerly(self, args: Any, kwargs: Any) -> Any:
+        return self.f(*args, **kwargs)
+
+    def _give_up(self, entry: Entry, reason: str, args: Any, kwargs: Any) -> Any:
+        self._warn(entry, reason)
+        return self._eagerly(args, kwargs)
+
+    def _warn(self, entry: Entry, reason: str) -> None:
+        text = f"jit: {name_of(self.f)} {reason}"
+        if self.strict:
+            raise OperandError(f"{text}, which cannot be compiled; leave out strict=True to run it as it is")
+        entry.eager = reason
+        warnings.warn(f"{text}; it runs without the compiler for these arguments", JitWarning, stacklevel=4)
+
+
+def _attempts(entry: Entry) -> Iterator[Program]:
+    """The programs that may be the right one."""
+    for i, program in enumerate([*entry.programs]):
+        if program.holds():
+            yield program
+            if i:
+                continue
+
+
+def _filled(template: Any, outputs: list[Any]) -> Any:
+    kind = type(template)
+    if kind is Out:
+        y = outputs[template.index]
+        return y if y.ndim else y[()]
+    if kind is tuple or kind is list:
+        return kind([_filled(item, outputs) for item in template])
+    if kind is dict:
+        return {key: _filled(item, outputs) for key, item in template.items()}
+    return tree_map(lambda y: _filled(y, outputs) if type(y) is Out else y, template, result=True)
+
+
+def _mark(x: Any) -> Any:
+    """The contents of an array, or of a large one a sample."""
+    step = max(x.size // 1024, 1) | 1 if x.nbytes > 65536 else 1
+    return hash(bytes(x.flat[::step])) if step > 1 else hash(x.tobytes())
+
+
+def _leaf_state(captures: Captures) -> Any:
+    return None if any(v._node is not None for v in captures.values) else ()
+
+
+def _same_random(before: Any) -> bool:
+    after = np.random.get_state()
+    return bool(before[2] == after[2] and np.array_equal(before[1], after[1]))
+
+
+def _drawn(captures: Captures) -> Iterator[Any]:
+    return iter(())
+
+
+_ = Box
