@@ -162,6 +162,52 @@ def test_vmap_runs_pure_code_once() -> None:
     assert len(calls) == 1
 
 
+def python_sin(kind: str) -> Any:
+    """Rules that cannot be batched."""
+    rules = {"vjp": lambda g, x: g * math.cos(x), "jvp": lambda t, x: t * math.cos(x)}
+    return ad.custom_rule(lambda x: math.sin(x), **{kind: rules[kind]})
+
+
+@pytest.mark.parametrize("kind", ["vjp", "jvp"])
+def test_the_derived_mode_of_a_rule_for_one_example(kind: str) -> None:
+    f = python_sin(kind)
+    np.testing.assert_allclose(ad.jacrev(ad.vmap(f))(x3), np.diag(np.cos(x3)))
+    np.testing.assert_allclose(ad.jacfwd(ad.vmap(f))(x3), np.diag(np.cos(x3)))
+    np.testing.assert_allclose(ad.vmap(ad.grad(f))(x3), np.cos(x3))
+    np.testing.assert_allclose(ad.vmap(lambda x: ad.jvp(f, x, 2.0)[1])(x3), 2 * np.cos(x3))
+    xs = np.stack([x3, 2 * x3])
+    np.testing.assert_allclose(ad.vmap(ad.vmap(ad.grad(f)))(xs), np.cos(xs))
+    step = ad.custom_rule(lambda x: np.maximum(x, 0), vjp=lambda g, x: g * (1.0 if x > 0 else 0.0))
+    np.testing.assert_allclose(ad.jacobian(ad.vmap(step))(-x3 + 0.6), np.diag([1.0, 0.0, 0.0]))
+    np.testing.assert_allclose(ad.vmap(ad.grad(ad.grad(step)))(x3), np.zeros(3))
+
+
+def test_the_derived_mode_for_examples_with_a_shared_argument() -> None:
+    @ad.custom_rule
+    def f(x: Any, y: Any) -> Any:
+        return math.sin(x) * y, np.full(2, y * math.cos(x))
+
+    @f.jvp
+    def _(t: Any, x: Any, y: Any) -> Any:
+        second = t[1] * math.cos(x) - t[0] * y * math.sin(x)
+        return t[0] * math.cos(x) * y + math.sin(x) * t[1], np.stack([second, second])
+
+    def total(x: Any, y: Any) -> Any:
+        first, second = f(x, y)
+        return first + second.sum()
+
+    plain = lambda x, y: np.sin(x) * y + 2 * y * np.cos(x)
+    over = lambda f: ad.vmap(f, (0, None))
+    for i in (0, 1):
+        for derivative in (
+            lambda f, i=i: over(ad.grad(f, i)),
+            lambda f, i=i: ad.grad(lambda x, y: over(f)(x, y).sum(), i),
+            lambda f, i=i: ad.jacfwd(over(f), i),
+            lambda f, i=i: ad.jacrev(over(f), i),
+        ):
+            np.testing.assert_allclose(derivative(total)(x3, 2.0), derivative(plain)(x3, 2.0), atol=1e-14)
+
+
 def test_containers() -> None:
     @ad.custom_rule
     def scaled(params: Any, x: Any, power: int) -> Any:
@@ -275,6 +321,24 @@ def test_closures_over_tracked_values() -> None:
         ad.grad(f)(1.0)
 
 
+@pytest.mark.parametrize("of", [lambda w: w, lambda w: w * 1.0])
+def test_closures_of_a_rule_that_is_transposed(of: Any) -> None:
+    def pushed(w: Any) -> Any:
+        c = of(w)
+        return ad.jvp(ad.custom_rule(lambda x: x * x, vjp=lambda g: g * c), 2.0, 1.0)[1]
+
+    def pulled(w: Any) -> Any:
+        c = of(w)
+        return ad.grad(ad.custom_rule(lambda x: x * x, jvp=lambda t: t * c))(2.0)
+
+    for f, rule in ((pushed, "vjp"), (pulled, "jvp")):
+        with pytest.raises(GraphError, match=f"its {rule} closes over a tracked Value"):
+            ad.grad(f)(3.0)
+    c = of(Value(3.0))
+    with pytest.raises(GraphError, match="its jvp closes over a tracked Value"):
+        ad.custom_rule(lambda x: x * x, jvp=lambda t: t * c)(Value(2.0)).backward()
+
+
 def test_a_rule_may_fill_a_buffer_and_call_the_function() -> None:
     """Also where it runs on Values, for higher orders."""
 
@@ -308,6 +372,29 @@ def test_the_function_gets_plain_arrays_and_cannot_write_to_them() -> None:
     assert seen == [np.ndarray]
     g = ad.custom_rule(lambda x: np.zeros(3), vjp=lambda g: g)
     assert ad.grad(lambda x: g(x).sum())(x3).tolist() == [1.0] * 3
+
+
+def test_a_rule_cannot_write_to_what_others_need() -> None:
+    @ad.custom_rule
+    def f(x: Any) -> Any:
+        return x * x
+
+    @f.vjp
+    def _(g: Any, x: Any) -> Any:
+        g *= 2 * x
+        return g
+
+    h = ad.custom_rule(lambda x: x * x, vjp=lambda g, x: np.multiply(x, 2 * g, out=x))
+    for rule in (f, h):
+        with pytest.raises(ValueError, match="read-only"):
+            ad.grad(lambda x, rule=rule: (rule(x) + x).sum())(x3)
+    np.testing.assert_allclose(ad.hessian(lambda x: (f(x) + x).sum())(x3), np.diag([2.0] * 3))
+    np.testing.assert_allclose(ad.vmap(ad.grad(lambda x: (f(x) + x).sum()))(np.stack([x3])), [2 * x3 + 1])
+    p = ad.custom_rule(lambda x: x * x, jvp=lambda t, x: np.multiply(t, 2 * x, out=t))
+    with pytest.raises(ValueError, match="read-only"):
+        ad.jvp(lambda x: p(x) + x, x3, x3)
+    same = ad.custom_rule(lambda x: x * 1.0, vjp=lambda g: g, jvp=lambda t: t)
+    assert ad.jvp(same, x3, x3)[1].flags.writeable and ad.grad(lambda x: same(x).sum())(x3).flags.writeable
 
 
 def test_a_constant_that_is_written_to_later() -> None:
