@@ -143,6 +143,11 @@ def test_under_vmap(f: Any) -> None:
     np.testing.assert_allclose(ad.grad(lambda xs: ad.vmap(f)(xs).sum())(xs), each(ad.grad(f)))
 
 
+def test_an_option_that_is_a_text() -> None:
+    pushed = ad.jvp(lambda x: product(x, 3.0, mode="plain")["product"], x3, x3)[1]
+    np.testing.assert_allclose(pushed, 3 * x3)
+
+
 def test_a_shared_argument_gets_the_sum() -> None:
     f, plain, xs = reduced(product), reduced(plain_product), np.stack([x3, 2 * x3])
     total = lambda f: ad.grad(lambda y: ad.vmap(lambda x: f(x, y))(xs).sum())(x3)

@@ -96,9 +96,11 @@ class Call:
         return {p.name: p.default for p in parameters if p.default is not p.empty} | arguments
 
     def call(self, rule: tuple[Function, list[str]], **more: Any) -> Any:
-        """Call a rule with what it names."""
+        """Call a rule with what it names, or, if it has no names, with the dict of all that is known."""
 
         def named(known: dict[str, Any]) -> Any:
+            if not rule[1]:
+                return rule[0](known)
             full = self.with_defaults(known.pop("arguments")) | known
             return rule[0](**{name: full[name] for name in rule[1]})
 
@@ -166,7 +168,8 @@ class Call:
                 by_leaf[i] = np.zeros_like(like)[()]
         for i, t in zip(self.tracked, tangents, strict=True):
             by_leaf[i] = by_leaf[i] if t is None else t
-        by_name = {name: tree_map(by_leaf.__getitem__, part) for name, part in self.skeleton.items()}
+        filled = tree_map(by_leaf.__getitem__, self.skeleton)
+        by_name = {name: filled[name] for name, part in self.skeleton.items() if _indices(part)}
         parts = tuple(map(by_name.get, self.custom._signature.parameters))
         returned = self.call(self.custom._pushes, t=parts[0] if len(parts) == 1 else parts)
         what = f"{self.name}: the tangent from its jvp"

@@ -60,18 +60,17 @@ def computed(function: Function, tree: Any, own: Function) -> Any:
 
 def _each_recorded(function: Function, tree: Any, own: Function) -> Any:
     """One example after the other, where some arrays are tracked: taking them apart and together is recorded too."""
-    door = importlib.import_module("autodiff.batching.levels")
+    door: Any = importlib.import_module("autodiff.batching.levels")
     levels = union(levels_of(array_of(x)) for x in leaves(tree))
-
-    is_batch = lambda x: isinstance(x, (Value, Batched))
+    batches = (Value, Batched)
 
     def shown(x: Any) -> Any:
-        for level in reversed(levels if is_batch(x) else ()):
+        for level in reversed(levels if isinstance(x, batches) else ()):
             x = door.leave(x, level, 0)  # also of what is the same for all: each example has a derivative of its own
         return x
 
     items, rebuild = flatten(tree)
-    pairs = [(is_batch(x), shown(x)) for x in items]
+    pairs = [(isinstance(x, batches), shown(x)) for x in items]
     examples = itertools.product(*(range(level.size) for level in levels))
     results = [computed(function, rebuild([x[at] if batched else x for batched, x in pairs]), own) for at in examples]
     if not results:
