@@ -316,6 +316,15 @@ def test_a_rule_outside_of_numpy_says_what_it_cannot() -> None:
             call()
 
 
+def test_a_rule_that_leaves_numpy_through_scipy() -> None:
+    special = pytest.importorskip("scipy.special")
+    f = ad.custom_rule(lambda x: special.gammaln(x), vjp=lambda g, x: g * special.digamma(x))
+    np.testing.assert_allclose(ad.grad(f)(2.3), special.digamma(2.3))
+    message = r"its vjp uses something else than NumPy's functions \(psi has no derivative rule.*declare both"
+    with pytest.raises(DetachError, match=message):
+        ad.grad(ad.grad(f))(2.3)
+
+
 def test_closures_over_tracked_values() -> None:
     w = Value(2.0)
     f = ad.custom_rule(lambda x: x * w, vjp=lambda g: g)
@@ -475,6 +484,10 @@ def test_misuse() -> None:
         ad.custom_rule(named_f, vjp=lambda g, y: g)
     with pytest.raises(OperandError, match="it needs t"):
         ad.custom_rule(named_f, jvp=lambda g: g)
+    with pytest.raises(OperandError, match=r"parameters of the vjp of f, max; wrap it: lambda g: max\(g\)"):
+        ad.custom_rule(named_f, vjp=max)
+    with pytest.raises(OperandError, match="the vjp of f takes g, x by position only"):
+        ad.custom_rule(named_f, vjp=lambda g, x, /: g)
     bare = ad.custom_rule(named_f)
     assert bare(Value(2.0)).item() == 4.0
     for call in (lambda: ad.grad(bare)(2.0), lambda: ad.jvp(bare, 2.0, 1.0)):

@@ -11,7 +11,7 @@ import numpy as np
 from ..batched import Batched, levels_of, union
 from ..buffers import watching
 from ..context import CHECKS, LEVELS, Active
-from ..errors import BatchError, DetachError, GraphError
+from ..errors import BatchError, DetachError, GraphError, MissingRuleError
 from ..stand_ins import RUNNING
 from ..tape import RECORDING, number
 from ..transform import name_of
@@ -116,7 +116,7 @@ class explained:
         pass
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        if self.more and isinstance(error, (DetachError, BatchError)):
+        if self.more and isinstance(error, (DetachError, BatchError, MissingRuleError)):
             raise DetachError(
                 f"{self.call.name}: its {self.rule} uses something else than NumPy's functions ({error}). So neither "
                 "the other mode nor a higher order can be derived from it; declare both vjp and jvp for the first "
