@@ -192,3 +192,14 @@ def test_defaults_of_a_map() -> None:
     np.testing.assert_array_equal(ad.grad(lambda x: q(x, k=3.0).sum())(x3), 3.0)
     with pytest.raises(OperandError, match="dispatchable: the argument is a int; pass a function"):
         extend.dispatchable(3)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("of", [lambda w: w, lambda w: w * 1.0])
+def test_a_map_that_closes_over_a_tracked_value(of: Any) -> None:
+    """Also where it is transposed, for the jvp of a general rule."""
+
+    def pushed(w: Any) -> Any:
+        c = of(w)
+        return ad.jvp(declared("general", lambda x: 3 * x, None, lambda g: g * c), 2.0, 1.0)[1]
+
+    assert ad.grad(pushed)(3.0) == 1.0
