@@ -20,6 +20,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from .batched import Batched, Level, hide, levels_of, run, widened
 from .box import Box
 from .context import LEVELS
+from .errors import OperandError
 from .spec import Spec
 
 __all__ = [
@@ -63,6 +64,8 @@ def dispatchable(function: F) -> F:
 
     This is `__array_function__` for functions that are not NumPy's own; CuPy, say, would refuse them.
     """
+    if not callable(function):
+        raise OperandError(f"dispatchable: the argument is a {type(function).__name__}; pass a function")
 
     @functools.wraps(function)
     def door(*args: Any, **kwargs: Any) -> Any:

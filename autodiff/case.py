@@ -134,7 +134,7 @@ class Case:
         rule = self.rule
         namespace: dict[str, Any] = {f"map{i}": m for i, m in enumerate(rule.maps)}
         namespace.update(np=np, Spec=Spec, Batched=Batched, restore=restore, fit=_fit, function=rule.function)
-        namespace.update(linear=rule.push or rule.function, push_masked=self.push_masked)
+        namespace.update(linear=rule.push or rule.function, push_masked=self.push_masked, case=self)
         namespace["__name__"] = f"autodiff {rule.name}"
         function = compile_function(name, self.source(name), namespace)
         setattr(self, name, function)

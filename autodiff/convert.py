@@ -66,7 +66,8 @@ def to_data(data: Any, dtype: Any, variable: bool, copy: bool, argument: str = "
             raise OperandError(f"{argument}: the nested lists are ragged; make all rows equally long") from error
         copy = False
     if not is_array(data) or (dtype is not None and np.dtype(dtype).kind not in "biufc"):
-        raise OperandError(f"{argument}: got {describe(given)}" if dtype is None else f"{argument}: dtype {dtype}")
+        wrong = dtype is None or np.dtype(dtype).kind in "biufc"
+        raise OperandError(f"{argument}: got {describe(given)}" if wrong else f"{argument}: dtype {dtype}")
     if isinstance(data, np.memmap):
         data = np.asarray(data)
     if variable and isinstance(data, np.ndarray) and not data.dtype.isnative:
@@ -95,6 +96,8 @@ def mismatch(name: str, error: ValueError) -> ValueError:
 
 
 def full_name(function: Callable[..., Any]) -> str:
-    """A function's name with its module, for error messages."""
-    module = getattr(function, "__module__", None) or "numpy"
-    return f"{module}.{getattr(function, '__name__', function)}"
+    """A function's name with its module, for error messages; ufuncs of other packages do not know theirs."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__name__", function)
+    if not module and isinstance(function, np.ufunc) and getattr(np, function.__name__, None) is not function:
+        return str(name)
+    return f"{module or 'numpy'}.{name}"

@@ -97,7 +97,7 @@ def _as_gradient(new: Any, like: Any, what: str) -> Any:
         if array.dtype != like._array.dtype:
             raise OperandError(f"{what} is tracked and of dtype {array.dtype}, expected {like._array.dtype}; cast it")
     else:
-        array, node = to_data(untracked(new), like.dtype, False, copy=True, argument=what), None
+        array, node = to_data(untracked(new, what), like.dtype, False, copy=True, argument=what), None
     if array.shape != like.shape:
         raise ValueError(f"{what} has shape {array.shape}, expected {like.shape}")
     return like._wrap(array, node) if is_box else array
@@ -187,10 +187,14 @@ def seed(v: Box, gradient: Any, create_graph: bool) -> Any:
     return v._wrap(g) if create_graph and not isinstance(g, Box) else g
 
 
-def untracked(data: Any) -> Any:
-    """The array of an untracked Value, anything else as it is."""
+def untracked(data: Any, what: str = "") -> Any:
+    """The array of an untracked Value, anything else as it is. Raises DetachError, about `what`, for a tracked one."""
     if not isinstance(data, Box):
         return data
     if data._node is not None:
-        raise DetachError("a tracked Value would be detached; pass v.detach() or v.data")
+        raise DetachError(
+            f"{what} is a tracked Value, which would be detached; return v.detach() or v.data"
+            if what
+            else "a tracked Value would be detached; pass v.detach() or v.data"
+        )
     return data._array

@@ -39,6 +39,7 @@ from .arrays import (
 from .batched import Batched, aligned, axes_of, batch, hide
 from .case import KNOWN
 from .checking import check_grads
+from .declared import check_defaults, checked, paired
 from .errors import GradientMismatchError, OperandError
 from .mapping import vmap
 from .rule import RULES, Rule, nondiff
@@ -107,7 +108,12 @@ def _checked(declare: F) -> F:
                         f"{name}: a map of {called} has parameters {names}; the first is the cotangent, the others are "
                         f"of x, y, z, ans, aux, or of the further arguments {', '.join(own)}"
                     )
-        return declare(function, *maps, **options)
+                check_defaults(name, called, function, m)
+            if declare.__name__ == "general" and maps and maps[0] is not None:
+                maps = paired(called, maps[0]), *maps[1:]
+            if options.get("forward") is not None:
+                options["forward"] = paired(called, options["forward"])
+        return checked(declare(function, *maps, **options))
 
     return declarator  # type: ignore[return-value]
 

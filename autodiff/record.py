@@ -89,7 +89,7 @@ class Record:
         self.skeletons: list[Any] = []
         self.arguments: list[Any] = []
         for self._label, self._argument in zip(labels or range(len(arguments)), arguments, strict=True):
-            if type(self._argument) in PLAIN:
+            if type(self._argument) in PLAIN or self._argument is None:  # which raises
                 self.skeletons.append(self._input(self._argument))
                 self.arguments.append(self.values[-1])
                 continue

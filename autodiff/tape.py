@@ -323,7 +323,7 @@ def _push_general(case: Any, saved: Any, ts: tuple[Any, ...], wrap: Any, lifted:
         for t, v in zip(ts, (pulled,) if case.count == 1 else pulled, strict=True):
             if t is None or not hasattr(v, "_node") or v._node is None:
                 continue
-            ends = walk_back([(v._node, t)], floor=u._node.saved, wrap=wrap if lifted else None)
+            ends = walk_back([(v._node, t)], floor=u._node.saved, top=u._node.saved, wrap=wrap if lifted else None)
             d: Any = ends.cotangents.get(u._node)
             if d is not None:
                 totals[k] = d if totals[k] is None else totals[k] + d

@@ -14,7 +14,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from .arguments import boxes, data_of
 from .arrays import cast
-from .convert import as_operand
+from .convert import as_operand, full_name
 from .dispatch import apply
 from .errors import MissingRuleError
 from .inplace import at
@@ -59,7 +59,7 @@ def apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: d
     if all(b._node is None for b in given) or (rule is not None and rule.kind == "nondiff"):
         return given[0]._wrap(getattr(ufunc, method)(*data_of(inputs), **data_of(kwargs)))
     if rule is None:
-        raise MissingRuleError(f"np.{ufunc.__name__} has no derivative rule; pass v.detach() if no gradient is wanted")
+        raise MissingRuleError(f"{full_name(ufunc)} has no derivative rule; pass v.detach() if no gradient is wanted")
     if "dtype" in kwargs:
         inputs = (apply(cast, (inputs[0], np.dtype(kwargs.pop("dtype"))), {}), *inputs[1:])
     kwargs.setdefault("axis", 0)

@@ -746,6 +746,21 @@ def test_other_numbers() -> None:
         ad.checkpoint(lambda x: x * np.random.default_rng().random())(x).sum().backward(create_graph=True)
 
 
+@pytest.mark.parametrize("shape", [(3,), (7, 8), (100,)])
+def test_every_element_of_a_small_result_is_compared(shape: tuple[int, ...]) -> None:
+    w, x = np.ones(shape), Value(np.ones(shape))
+    for index in (*np.ndindex(shape),)[1::31]:
+        w[...] = 1.0
+        y = ad.checkpoint(lambda a: a * w)(x).sum()
+        w[index] = 9.0
+        with pytest.raises(GraphError, match=r"checkpoint.*other numbers"):
+            y.backward()
+        y = ad.checkpoint_scan(lambda a, i: (a * w).T.reshape(shape), x, 3).sum()
+        w[index] = 1.0
+        with pytest.raises(GraphError, match=r"checkpoint_scan.*other numbers"):
+            y.backward()
+
+
 def test_another_shape_and_more_results() -> None:
     sizes = iter([3, 2, 3])
     with pytest.raises(GraphError, match=r"returned float64\[2\], before float64\[3\]"):

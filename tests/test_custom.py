@@ -143,6 +143,11 @@ def test_under_vmap(f: Any) -> None:
     np.testing.assert_allclose(ad.grad(lambda xs: ad.vmap(f)(xs).sum())(xs), each(ad.grad(f)))
 
 
+def test_an_option_that_is_a_text() -> None:
+    pushed = ad.jvp(lambda x: product(x, 3.0, mode="plain")["product"], x3, x3)[1]
+    np.testing.assert_allclose(pushed, 3 * x3)
+
+
 def test_a_shared_argument_gets_the_sum() -> None:
     f, plain, xs = reduced(product), reduced(plain_product), np.stack([x3, 2 * x3])
     total = lambda f: ad.grad(lambda y: ad.vmap(lambda x: f(x, y))(xs).sum())(x3)
@@ -160,6 +165,52 @@ def test_vmap_runs_pure_code_once() -> None:
     tripled.vjp(lambda g: 3 * g)
     ad.vmap(tripled)(np.ones((5, 2)))
     assert len(calls) == 1
+
+
+def python_sin(kind: str) -> Any:
+    """Rules that cannot be batched."""
+    rules = {"vjp": lambda g, x: g * math.cos(x), "jvp": lambda t, x: t * math.cos(x)}
+    return ad.custom_rule(lambda x: math.sin(x), **{kind: rules[kind]})
+
+
+@pytest.mark.parametrize("kind", ["vjp", "jvp"])
+def test_the_derived_mode_of_a_rule_for_one_example(kind: str) -> None:
+    f = python_sin(kind)
+    np.testing.assert_allclose(ad.jacrev(ad.vmap(f))(x3), np.diag(np.cos(x3)))
+    np.testing.assert_allclose(ad.jacfwd(ad.vmap(f))(x3), np.diag(np.cos(x3)))
+    np.testing.assert_allclose(ad.vmap(ad.grad(f))(x3), np.cos(x3))
+    np.testing.assert_allclose(ad.vmap(lambda x: ad.jvp(f, x, 2.0)[1])(x3), 2 * np.cos(x3))
+    xs = np.stack([x3, 2 * x3])
+    np.testing.assert_allclose(ad.vmap(ad.vmap(ad.grad(f)))(xs), np.cos(xs))
+    step = ad.custom_rule(lambda x: np.maximum(x, 0), vjp=lambda g, x: g * (1.0 if x > 0 else 0.0))
+    np.testing.assert_allclose(ad.jacobian(ad.vmap(step))(-x3 + 0.6), np.diag([1.0, 0.0, 0.0]))
+    np.testing.assert_allclose(ad.vmap(ad.grad(ad.grad(step)))(x3), np.zeros(3))
+
+
+def test_the_derived_mode_for_examples_with_a_shared_argument() -> None:
+    @ad.custom_rule
+    def f(x: Any, y: Any) -> Any:
+        return math.sin(x) * y, np.full(2, y * math.cos(x))
+
+    @f.jvp
+    def _(t: Any, x: Any, y: Any) -> Any:
+        second = t[1] * math.cos(x) - t[0] * y * math.sin(x)
+        return t[0] * math.cos(x) * y + math.sin(x) * t[1], np.stack([second, second])
+
+    def total(x: Any, y: Any) -> Any:
+        first, second = f(x, y)
+        return first + second.sum()
+
+    plain = lambda x, y: np.sin(x) * y + 2 * y * np.cos(x)
+    over = lambda f: ad.vmap(f, (0, None))
+    for i in (0, 1):
+        for derivative in (
+            lambda f, i=i: over(ad.grad(f, i)),
+            lambda f, i=i: ad.grad(lambda x, y: over(f)(x, y).sum(), i),
+            lambda f, i=i: ad.jacfwd(over(f), i),
+            lambda f, i=i: ad.jacrev(over(f), i),
+        ):
+            np.testing.assert_allclose(derivative(total)(x3, 2.0), derivative(plain)(x3, 2.0), atol=1e-14)
 
 
 def test_containers() -> None:
@@ -265,6 +316,15 @@ def test_a_rule_outside_of_numpy_says_what_it_cannot() -> None:
             call()
 
 
+def test_a_rule_that_leaves_numpy_through_scipy() -> None:
+    special = pytest.importorskip("scipy.special")
+    f = ad.custom_rule(lambda x: special.gammaln(x), vjp=lambda g, x: g * special.digamma(x))
+    np.testing.assert_allclose(ad.grad(f)(2.3), special.digamma(2.3))
+    message = r"its vjp uses something else than NumPy's functions \(psi has no derivative rule.*declare both"
+    with pytest.raises(DetachError, match=message):
+        ad.grad(ad.grad(f))(2.3)
+
+
 def test_closures_over_tracked_values() -> None:
     w = Value(2.0)
     f = ad.custom_rule(lambda x: x * w, vjp=lambda g: g)
@@ -273,6 +333,24 @@ def test_closures_over_tracked_values() -> None:
     f = ad.custom_rule(lambda x: x * 2.0, vjp=lambda g: g * w)
     with pytest.raises(GraphError, match="its vjp closes over a tracked Value"):
         ad.grad(f)(1.0)
+
+
+@pytest.mark.parametrize("of", [lambda w: w, lambda w: w * 1.0])
+def test_closures_of_a_rule_that_is_transposed(of: Any) -> None:
+    def pushed(w: Any) -> Any:
+        c = of(w)
+        return ad.jvp(ad.custom_rule(lambda x: x * x, vjp=lambda g: g * c), 2.0, 1.0)[1]
+
+    def pulled(w: Any) -> Any:
+        c = of(w)
+        return ad.grad(ad.custom_rule(lambda x: x * x, jvp=lambda t: t * c))(2.0)
+
+    for f, rule in ((pushed, "vjp"), (pulled, "jvp")):
+        with pytest.raises(GraphError, match=f"its {rule} closes over a tracked Value"):
+            ad.grad(f)(3.0)
+    c = of(Value(3.0))
+    with pytest.raises(GraphError, match="its jvp closes over a tracked Value"):
+        ad.custom_rule(lambda x: x * x, jvp=lambda t: t * c)(Value(2.0)).backward()
 
 
 def test_a_rule_may_fill_a_buffer_and_call_the_function() -> None:
@@ -308,6 +386,29 @@ def test_the_function_gets_plain_arrays_and_cannot_write_to_them() -> None:
     assert seen == [np.ndarray]
     g = ad.custom_rule(lambda x: np.zeros(3), vjp=lambda g: g)
     assert ad.grad(lambda x: g(x).sum())(x3).tolist() == [1.0] * 3
+
+
+def test_a_rule_cannot_write_to_what_others_need() -> None:
+    @ad.custom_rule
+    def f(x: Any) -> Any:
+        return x * x
+
+    @f.vjp
+    def _(g: Any, x: Any) -> Any:
+        g *= 2 * x
+        return g
+
+    h = ad.custom_rule(lambda x: x * x, vjp=lambda g, x: np.multiply(x, 2 * g, out=x))
+    for rule in (f, h):
+        with pytest.raises(ValueError, match="read-only"):
+            ad.grad(lambda x, rule=rule: (rule(x) + x).sum())(x3)
+    np.testing.assert_allclose(ad.hessian(lambda x: (f(x) + x).sum())(x3), np.diag([2.0] * 3))
+    np.testing.assert_allclose(ad.vmap(ad.grad(lambda x: (f(x) + x).sum()))(np.stack([x3])), [2 * x3 + 1])
+    p = ad.custom_rule(lambda x: x * x, jvp=lambda t, x: np.multiply(t, 2 * x, out=t))
+    with pytest.raises(ValueError, match="read-only"):
+        ad.jvp(lambda x: p(x) + x, x3, x3)
+    same = ad.custom_rule(lambda x: x * 1.0, vjp=lambda g: g, jvp=lambda t: t)
+    assert ad.jvp(same, x3, x3)[1].flags.writeable and ad.grad(lambda x: same(x).sum())(x3).flags.writeable
 
 
 def test_a_constant_that_is_written_to_later() -> None:
@@ -383,6 +484,10 @@ def test_misuse() -> None:
         ad.custom_rule(named_f, vjp=lambda g, y: g)
     with pytest.raises(OperandError, match="it needs t"):
         ad.custom_rule(named_f, jvp=lambda g: g)
+    with pytest.raises(OperandError, match=r"parameters of the vjp of f, max; wrap it: lambda g: max\(g\)"):
+        ad.custom_rule(named_f, vjp=max)
+    with pytest.raises(OperandError, match="the vjp of f takes g, x by position only"):
+        ad.custom_rule(named_f, vjp=lambda g, x, /: g)
     bare = ad.custom_rule(named_f)
     assert bare(Value(2.0)).item() == 4.0
     for call in (lambda: ad.grad(bare)(2.0), lambda: ad.jvp(bare, 2.0, 1.0)):

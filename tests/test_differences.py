@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import pickle
 from typing import Any
@@ -66,6 +67,75 @@ def test_eps_and_dtypes() -> None:
     np.testing.assert_allclose(single, 2 * x3, rtol=1e-2)
 
 
+def test_small_and_large_elements_have_steps_of_their_own() -> None:
+    f = ad.numeric(lambda x, y: x + np.sin(y))
+    for tangents in ((0.0, 1.0), (1.0, 1.0)):
+        np.testing.assert_allclose(ad.jvp(f, (1e6, 1.0), tangents)[1], tangents[0] + math.cos(1.0), rtol=1e-4)
+    xs = np.array([1e6, 1.0, -30.0])
+    for mode in (ad.jacfwd, ad.jacrev):
+        np.testing.assert_allclose(np.diag(mode(ad.numeric(lambda x: np.sin(x)))(xs))[1:], np.cos(xs[1:]), rtol=1e-8)
+    np.testing.assert_allclose(
+        ad.jvp(ad.numeric(lambda x: np.sin(x)), xs, np.ones(3))[1][1:], np.cos(xs[1:]), rtol=1e-8
+    )
+    same = ad.numeric(lambda x: x * 1.0)
+    assert abs(ad.jvp(same, np.array([np.inf, 2.0]), np.array([0.0, 1.0]))[1][1] - 1) < 1e-8
+
+
+def square(x: Any) -> Any:
+    return x * x
+
+
+def test_a_step_that_is_lost_is_an_error() -> None:
+    for mode in (ad.jacfwd, ad.jacrev):
+        for eps, x in ((1e-20, 1.0), (1e-10, np.float32(1.0)), (1e-50, np.ones(2, np.float32))):
+            with pytest.raises(OperandError, match=rf"numeric\(square\): eps={eps} is too small for float"):
+                mode(ad.numeric(square, eps=eps))(x)
+
+
+class Model:
+    factor = 3.0
+
+    @ad.numeric
+    def scaled(self, x: Any) -> Any:
+        return self.factor * x
+
+
+@pytest.mark.parametrize(
+    ("f", "args", "kwargs", "expected"),
+    [
+        (lambda x, n=2.0: x**n, (3.0,), {}, 6.0),
+        (lambda x, n=2.0: x**n, (3.0,), {"n": 3}, 27.0),
+        (lambda *a: a[0] * a[1], (2.0, 3.0), {}, 3.0),
+        (lambda x, **a: x * a["p"], (2.0,), {"p": 3.0}, 3.0),
+        (lambda x, /, y, *c, k, **d: x * y * c[0] * k * d["z"], (2.0, 2.0, 3.0), {"k": 5.0, "z": 7.0}, 210.0),
+        (lambda x, f=None: f(x), (2.0,), {"f": math.sin}, math.cos(2.0)),
+        (lambda x, known, g, t, arguments: x * known * g * t * arguments, (2.0, 3.0, 1.0, 1.0, 1.0), {}, 3.0),
+        (lambda p: p["a"] * p["b"][1][0], ({"a": 2.0, "b": [True, np.full(1, 3.0)], "s": "s"},), {}, 3.0),
+        (math.sin, (2.0,), {}, math.cos(2.0)),
+        (functools.partial(lambda x, b: x * b, b=3.0), (2.0,), {}, 3.0),
+    ],
+)
+def test_any_signature(f: Any, args: Any, kwargs: Any, expected: float) -> None:
+    black = ad.numeric(f)
+    g = ad.grad(lambda x, *rest: black(x, *rest, **kwargs))(*args)
+    np.testing.assert_allclose(g["a"] if isinstance(g, dict) else g, expected, rtol=1e-8)
+    first = args[0]["a"] if isinstance(args[0], dict) else args[0]
+    whole = lambda x: {**args[0], "a": x} if isinstance(args[0], dict) else x
+    pushed = ad.jvp(lambda x: black(whole(x), *args[1:], **kwargs), first, 2.0)[1]
+    np.testing.assert_allclose(pushed, 2 * expected, rtol=1e-8)
+
+
+def test_a_container_with_an_integer() -> None:
+    f = ad.numeric(lambda p: p["a"] * p["n"][0])
+    assert abs(ad.jvp(lambda x: f({"n": [3, np.arange(2)], "a": x}), 3.0, 1.0)[1] - 3.0) < 1e-8
+    assert abs(ad.grad(lambda x: f({"n": [3, None], "a": x}))(3.0) - 3.0) < 1e-8
+
+
+def test_methods_and_batches() -> None:
+    assert abs(ad.grad(Model().scaled)(2.0) - 3.0) < 1e-8 and abs(ad.jvp(Model().scaled, 2.0, 1.0)[1] - 3.0) < 1e-8
+    np.testing.assert_allclose(ad.jvp(ad.vmap(ad.numeric(math.sin)), x3, x3)[1], x3 * np.cos(x3), rtol=1e-8)
+
+
 def test_under_vmap() -> None:
     xs = np.stack([x3, 2 * x3])
     np.testing.assert_allclose(ad.vmap(black_box)(xs), xs**2)
@@ -94,8 +164,9 @@ def test_misuse() -> None:
     for bad in (3.0, "text"):
         with pytest.raises(OperandError, match="pass a function"):
             ad.numeric(bad)  # type: ignore[arg-type]
-    with pytest.raises(OperandError, match="eps=0"):
-        ad.numeric(np.sin, eps=0)
+    for eps in (0, -1.0, math.inf, math.nan, "a", 1j):
+        with pytest.raises(OperandError, match=r"eps=.*; it is a positive number"):
+            ad.numeric(np.sin, eps=eps)  # type: ignore[arg-type]
     f = ad.numeric(lambda z: z * 2)
     with pytest.raises(OperandError, match="complex"):
         ad.grad(lambda z: abs(f(z)))(1 + 1j)

@@ -130,3 +130,76 @@ def test_misuse() -> None:
     with pytest.raises(OperandError, match="2 maps for softsign, which takes 1 arguments"):
         extend.elementwise(f, lambda g: g, lambda g: g)
     assert extend.rule_of(f) is None
+
+
+def declared(kind: str, f: Any, *maps: Any, **options: Any) -> Any:
+    function = extend.dispatchable(f)
+    getattr(extend, kind)(function, *maps, **options)
+    return function
+
+
+@pytest.mark.parametrize(
+    ("kind", "f", "maps", "options", "message"),
+    [
+        ("linear", lambda x: x[::2], (lambda g, x: g,), {}, r"operand x returned shape \(2,\), expected \(3,\)"),
+        ("linear", lambda x: 3 * x, (lambda g: 3.0,), {}, r"operand x returned shape \(\), expected \(3,\)"),
+        ("linear", lambda x: 3 * x, (lambda g: None,), {}, "operand x returned a NoneType"),
+        ("general", lambda x: x[:2], (None, lambda g: g), {}, r"operand x returned shape \(2,\), expected \(3,\)"),
+        ("elementwise", lambda x: x * x, (lambda g, x: (g * x).sum(),), {}, r"operand x returned shape \(\)"),
+        (
+            "bilinear",
+            lambda x, y: x * y,
+            (lambda g, y: g * y, lambda g, x: g[:2]),
+            {},
+            r"operand y returned shape \(2,",
+        ),
+        ("general", lambda x: (x, x), (None, lambda g: g[0][:2]), {"outputs": 2}, r"operand x returned shape \(2,"),
+        (
+            "general",
+            lambda x: x,
+            (lambda x: x, lambda g: g),
+            {},
+            r"forward of its rule returned a ndarray; return \(ans",
+        ),
+    ],
+)
+def test_what_maps_return_is_checked(kind: str, f: Any, maps: Any, options: Any, message: str) -> None:
+    q = declared(kind, f, *maps, **options)
+    two = kind == "bilinear"
+    first = lambda y: y[0] if options else y
+    with pytest.raises(OperandError, match=message):
+        ad.grad(lambda x: first(q(x, x) if two else q(x)).sum())(x3)
+    if kind == "elementwise":
+        with pytest.raises(OperandError, match=r"shape \(\) for a tangent of shape \(3,\)"):
+            ad.jvp(q, x3, x3)
+
+
+def test_broadcasting_is_still_undone() -> None:
+    q = declared("elementwise", lambda x, y: x * y, lambda g, y: g * y, lambda g, x: g * x)
+    extend.check(q, x3, np.ones((2, 1)))
+    extend.check(q, x3, 2.0)
+    y, single = np.ones((2, 1)), x3.astype(np.float32)
+    assert ad.grad(lambda x: q(x, y).sum())(single).dtype == np.float32
+
+
+def test_defaults_of_a_map() -> None:
+    scaled = lambda x, k=2.0: x * k
+    for m, said in ((lambda g, x, k: g * k, "without a default"), (lambda g, x, k=3.0: g * k, "the default 3.0")):
+        with pytest.raises(OperandError, match=f"parameter k .*{said}, the function has 2.0; give it the same"):
+            declared("elementwise", scaled, m)
+    q = declared("elementwise", scaled, lambda g, x, k=2.0: g * k)
+    np.testing.assert_array_equal(ad.grad(lambda x: q(x).sum())(x3), 2.0)
+    np.testing.assert_array_equal(ad.grad(lambda x: q(x, k=3.0).sum())(x3), 3.0)
+    with pytest.raises(OperandError, match="dispatchable: the argument is a int; pass a function"):
+        extend.dispatchable(3)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("of", [lambda w: w, lambda w: w * 1.0])
+def test_a_map_that_closes_over_a_tracked_value(of: Any) -> None:
+    """Also where it is transposed, for the jvp of a general rule."""
+
+    def pushed(w: Any) -> Any:
+        c = of(w)
+        return ad.jvp(declared("general", lambda x: 3 * x, None, lambda g: g * c), 2.0, 1.0)[1]
+
+    assert ad.grad(pushed)(3.0) == 1.0

@@ -30,7 +30,7 @@ LAYERS = [
     "batching.loop batching.axes batching.bodies batching.creation batching.indexing batching.levels batching.linalg",
     "batching.products batching.shapes batching.sorting batching",
     "record modes nans transform argnums transforms mapping jacobians checking supported",
-    "custom.running custom.call custom.case custom.declaring custom.differences custom extend",
+    "custom.running custom.call custom.case custom.declaring custom.differences custom declared extend",
     "sparse.patterns sparse.kinds sparse.products sparse.special sparse.structures sparse.sparsity sparse.colouring",
     "sparse.matrices sparse",
     "memory.surroundings memory.replay memory.schedule memory.checkpointing memory.scan memory",

@@ -432,8 +432,18 @@ def test_with_other_transforms(name: str) -> None:
 
 
 def test_no_steps() -> None:
-    carry = {"a": X, "b": Value(W)}
-    assert ad.checkpoint_scan(lambda c, i: 1 / 0, carry, 0) is carry
+    """The carry as it was, but as after a step nothing of it is the caller's own."""
+    x, w, items = X.copy(), Value(W), [1]
+    last = ad.checkpoint_scan(lambda c, i: 1 / 0, {"a": x, "b": w, "c": items, "d": 2.0, "e": "text"}, 0)
+    assert type(last["a"]) is np.ndarray and last["c"] == [1] and last["d"] == 2.0 and last["e"] == "text"
+    np.testing.assert_array_equal(last["a"], X)
+    last["b"].sum().backward()
+    np.testing.assert_array_equal(w.grad, np.ones_like(W))
+    with ad.no_grad():
+        last["b"] *= 0.0
+    last["a"][:] = 0.0
+    last["c"].append(2)
+    assert x.all() and w.data.all() and items == [1]
 
 
 def test_plain_arrays_stay_plain() -> None:

@@ -422,6 +422,15 @@ def test_sparsity_of_the_wrong_kind(given: Any) -> None:
         run(np.ones(3))
 
 
+@pytest.mark.parametrize(
+    ("given", "message"), [([[1], [1, 0]], "sparsity is ragged"), (ad.Value(np.eye(3)), "sparsity is a Value")]
+)
+def test_sparsity_that_is_no_array(given: Any, message: str) -> None:
+    for transform in (ad.sparse_jacobian, ad.sparse_hessian):
+        with pytest.raises(ad.OperandError, match=f"{transform.__name__}: {message}"):
+            transform(lambda x: (x**2).sum(), sparsity=given)(np.ones(3))
+
+
 # -- refusals
 
 

@@ -108,7 +108,6 @@ CONTAINERS: dict[str, Any] = {
     "ordered dict": OrderedDict(b=2.0, a=x3),
     "default dict": defaultdict(list, a=2.0, b=x3),
     "nested": {"layers": [(2.0, None), [x3]], "rest": {}},
-    "None alone": None,
 }
 
 

@@ -351,12 +351,28 @@ def test_keys_of_any_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    "tree", [[], (), {}, None, [[]], {"a": {}}, [None], OrderedDict(), Params({}, [])], ids=lambda t: type(t).__name__
+    "tree", [[], (), {}, [[]], {"a": {}}, [None], OrderedDict(), Params({}, [])], ids=lambda t: type(t).__name__
 )
 def test_empty_containers(tree: Any) -> None:
     assert ad.grad(lambda p: 1.0)(tree) == tree and type(ad.grad(lambda p: 1.0)(tree)) is type(tree)
     assert ad.vjp(lambda x: tree, 1.0)[1](tree) == (0.0,)
     assert ad.jvp(lambda x: tree, (1.0,), (1.0,)) == (tree, tree)
+
+
+def test_none_alone() -> None:
+    """It describes what is next to it; as a whole argument it is as wrong as a text. A result may be None."""
+    for call in (
+        lambda: ad.grad(lambda p: 1.0)(None),
+        lambda: ad.jacobian(lambda p: np.ones(2))(None),
+        lambda: ad.vjp(lambda p: 1.0, None),
+        lambda: ad.jvp(lambda p: 1.0, (None,), (None,)),
+    ):
+        with pytest.raises(OperandError, match="argument 0 is a NoneType; pass a number or an array"):
+            call()
+    with pytest.raises(OperandError, match="argument q is a NoneType"):
+        ad.grad(lambda p, q: p, ("p", "q"))(1.0, None)
+    assert ad.vjp(lambda x: None, 1.0)[1](None) == (0.0,)
+    assert ad.jvp(lambda x: None, (1.0,), (1.0,)) == (None, None)
 
 
 def nested(depth: int, wrap: Callable[[Any], Any]) -> Any:

@@ -14,10 +14,10 @@ from ..errors import DetachError, OperandError
 from ..many import Pick
 from ..rule import Rule
 from ..spec import Spec
-from ..tape import RECORDING, Node, leaf, operation, walk_back
+from ..tape import RECORDING, Ends, Node, OuterGraphError, leaf, operation, walk_back
 from ..tree import leaves, leaves_like, tree_map
 from ..value import Value
-from .running import array_of, computed, frozen, is_inexact, plain
+from .running import array_of, closes_over, computed, frozen, is_inexact, plain
 
 __all__ = ["Call"]
 
@@ -96,13 +96,16 @@ class Call:
         return {p.name: p.default for p in parameters if p.default is not p.empty} | arguments
 
     def call(self, rule: tuple[Function, list[str]], **more: Any) -> Any:
-        """Call a rule with what it names."""
+        """Call a rule with what it names, or, if it has no names, with the dict of all that is known."""
 
         def named(known: dict[str, Any]) -> Any:
+            if not rule[1]:
+                return rule[0](known)
             full = self.with_defaults(known.pop("arguments")) | known
             return rule[0](**{name: full[name] for name in rule[1]})
 
-        return computed(named, {"arguments": self.arguments(), "ans": self.answer(), **more}, rule[0])
+        known = {"arguments": self.arguments(), "ans": self.answer(), **more}
+        return computed(named, tree_map(frozen, known), rule[0])
 
     def inexact(self) -> list[str]:
         """The arguments that have a derivative: those with floats in them."""
@@ -165,7 +168,8 @@ class Call:
                 by_leaf[i] = np.zeros_like(like)[()]
         for i, t in zip(self.tracked, tangents, strict=True):
             by_leaf[i] = by_leaf[i] if t is None else t
-        by_name = {name: tree_map(by_leaf.__getitem__, part) for name, part in self.skeleton.items()}
+        filled = tree_map(by_leaf.__getitem__, self.skeleton)
+        by_name = {name: filled[name] for name, part in self.skeleton.items() if _indices(part)}
         parts = tuple(map(by_name.get, self.custom._signature.parameters))
         returned = self.call(self.custom._pushes, t=parts[0] if len(parts) == 1 else parts)
         what = f"{self.name}: the tangent from its jvp"
@@ -197,6 +201,13 @@ class Call:
 
     # -- the other mode, by transposing
 
+    def walked(self, seeds: list[tuple[Node, Any]], first: Node, lifted: bool, rule: str) -> Ends:
+        """What a walk back through what a rule has recorded brings, up to its inputs, of which `first` is one."""
+        try:
+            return walk_back(seeds, floor=first.saved, top=first.saved, wrap=Value._wrap if lifted else None)
+        except OuterGraphError:
+            raise closes_over(self, rule) from None
+
     def transposed_push(self, cotangents: list[Any], lifted: bool) -> list[Any]:
         """The vjp from the jvp: it is linear in the tangents, so walk back from what it makes of zeros."""
         inputs = [Value._wrap(np.zeros_like(array_of(self.data[i]))[()], leaf()) for i in self.tracked]
@@ -206,8 +217,7 @@ class Call:
             for y, g in zip(outputs, cotangents, strict=True)
             if g is not None and isinstance(y, Value) and y._node is not None
         ]
-        floor = inputs[0]._node.saved
-        ends = walk_back(seeds, floor=floor, wrap=Value._wrap if lifted else None) if seeds else None
+        ends = self.walked(seeds, inputs[0]._node, lifted, "jvp") if seeds else None
         found = [ends.cotangents.get(x._node) if ends else None for x in inputs]
         return [np.zeros_like(x._array)[()] if d is None else d for d, x in zip(found, inputs, strict=True)]
 
@@ -227,8 +237,7 @@ class Call:
                 for v, t in zip(cotangents, tangents, strict=True)
                 if t is not None and isinstance(v, Value) and v._node is not None
             ]
-            floor = u._node.saved
-            ends = walk_back(pairs, floor=floor, wrap=Value._wrap if lifted else None) if pairs else None
+            ends = self.walked(pairs, u._node, lifted, "vjp") if pairs else None
             d = ends.cotangents.get(u._node) if ends else None
             found.append(np.zeros_like(data)[()] if d is None else d)
         return found

@@ -109,7 +109,20 @@ class CustomRule:
         known = [given, "ans", *self._signature.parameters]
         if not callable(rule):
             raise OperandError(f"custom_rule: the {kind} of {self._rule.name} is a {type(rule).__name__}, no function")
-        names = [p.name for p in inspect.signature(rule).parameters.values() if p.default is p.empty]
+        try:
+            parameters = inspect.signature(rule).parameters.values()
+        except (TypeError, ValueError):
+            raise OperandError(
+                f"custom_rule: Python does not know the parameters of the {kind} of {self._rule.name}, "
+                f"{name_of(rule)}; wrap it: lambda {given}: {name_of(rule)}({given})"
+            ) from None
+        names = [p.name for p in parameters if p.default is p.empty]
+        unnamed = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY and p.default is p.empty]
+        if unnamed:
+            raise OperandError(
+                f"custom_rule: the {kind} of {self._rule.name} takes {', '.join(unnamed)} by position only, but is "
+                "called with names; leave out the / in its parameters"
+            )
         wrong = [name for name in names if name not in known]
         if wrong or given not in names:
             raise OperandError(

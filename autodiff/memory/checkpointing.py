@@ -41,9 +41,9 @@ def checkpoint(f: Function) -> Function:
     >>> print(grad(checkpoint(lambda x: x**3))(2.0))
     12.0
 
-    Raises GraphError if `f` writes to a Value from outside, or gives another result when it runs again. The idea:
-    A. Griewank, Achieving logarithmic growth of temporal and spatial complexity in reverse automatic differentiation,
-    Optimization Methods and Software 1 (1992) 35-54.
+    Raises GraphError if `f` writes to a Value from outside, or gives another result when it runs again; of a result
+    above 64 KiB a sample is compared. The idea: A. Griewank, Achieving logarithmic growth of temporal and spatial
+    complexity in reverse automatic differentiation, Optimization Methods and Software 1 (1992) 35-54.
     """
 
     def call(*args: Any, **kwargs: Any) -> Any:

@@ -203,7 +203,10 @@ def assemble(result: Any, parents: Iterable[Node], case: Any, saved: Any, rule: 
 
 
 class Print:
-    """What is kept of results, to see whether a second run gives the same: shapes, dtypes and a sample of elements."""
+    """What is kept of results, to see whether a second run gives the same: shapes, dtypes and elements.
+
+    Of large arrays it is a sample of the elements; a difference that misses all of these goes unseen.
+    """
 
     __slots__ = ("marks",)
 
@@ -237,7 +240,9 @@ def _mark(y: Any) -> tuple[Any, Any]:
     if not hasattr(y, "dtype") or not hasattr(y, "shape"):
         return (type(y), y if isinstance(y, str) else None), None
     known = isinstance(y, (np.ndarray, np.generic)) and y.dtype != object
-    return (y.shape, y.dtype), sample(np.asarray(y)) if known else None
+    if not known:
+        return (y.shape, y.dtype), None
+    return (y.shape, y.dtype), y.tobytes() if y.nbytes <= COPY_LIMIT else sample(y)
 
 
 def _said(what: Any) -> str:

@@ -17,11 +17,12 @@ import numpy as np
 
 from ..buffers import watching
 from ..context import CHECKS
+from ..convert import is_array
 from ..errors import GraphError, OperandError
 from ..record import input_node
 from ..rule import Rule
 from ..tape import RECORDING, Node, number, operation, walk_back, walk_forward
-from ..tree import leaves, leaves_like
+from ..tree import leaves, leaves_like, tree_map
 from ..value import Value
 from ..views import peek
 from .replay import Aside, Item, Print, assemble, boundary, changed, distribute, quietly, run
@@ -59,7 +60,7 @@ def checkpoint_scan(step: Function, carry: Any, n: int, *, slots: int | None = N
     if slots < 1:
         raise ValueError(f"{NAME}: slots={slots}; the first carry at least has to be stored")
     if not n:
-        return carry
+        return tree_map(lambda x: x.copy() if isinstance(x, Value) or is_array(x) else x, carry)
     scan = _Scan(step, carry, n, slots)
     plain = not any(item.is_value for item in scan.first.aside.items)
     with watching(step):

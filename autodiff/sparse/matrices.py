@@ -207,7 +207,12 @@ class _Run:
             except OuterGraphError:
                 raise self.outer() from None
         stored = self.sparse.issparse(sparsity)
-        entries = sparsity if stored else np.asarray(sparsity)
+        if isinstance(sparsity, Value):
+            raise OperandError(f"{self.name}: sparsity is a Value; a pattern is no number, pass v.data != 0")
+        try:
+            entries = sparsity if stored else np.asarray(sparsity)
+        except ValueError as error:
+            raise OperandError(f"{self.name}: sparsity is ragged; make all rows equally long") from error
         if entries.shape != self.shape or entries.dtype.kind not in "biufc":
             raise OperandError(
                 f"{self.name}: sparsity has shape {entries.shape} and dtype {entries.dtype}; a SciPy matrix or an "
