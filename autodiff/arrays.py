@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from .batched import Batched, Level, hide, levels_of, run, widened
-from .box import Box
+from .box import Box, Inner
 from .context import LEVELS
 from .errors import OperandError
 from .spec import Spec
@@ -34,6 +34,7 @@ __all__ = [
     "expand",
     "eye_like",
     "getitem",
+    "inner_of",
     "is_unique",
     "keepaxes",
     "overlap_add",
@@ -155,8 +156,9 @@ def keepaxes(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
 @dispatchable
 def getitem(x: Any, key: Any) -> Any:
     """`x[key]`: basic slices, integer arrays, boolean masks."""
-    if type(key) is tuple and levels_of(key):
-        return run(getitem, (x, key), {})
+    inner = inner_of(key)
+    if inner is not None and inner is not key:
+        return inner.__autodiff_apply__(getitem, (x, key), {})
     if type(key) is np.ndarray and key.dtype.kind == "i" and type(x) is np.ndarray and x.flags.c_contiguous:
         return x.take(key, 0)  # the same, faster
     return x[key]
@@ -165,14 +167,23 @@ def getitem(x: Any, key: Any) -> Any:
 @dispatchable
 def scatter_add(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
     """The transpose of `getitem`: zeros of `shape` with `g` added at `key`, repeated indices included."""
-    if type(key) is tuple and levels_of(key):
-        return run(scatter_add, (g, key, shape), {})
+    inner = inner_of(key)
+    if inner is not None and inner is not key:
+        return inner.__autodiff_apply__(scatter_add, (g, key, shape), {})
     out = zeros(g, shape)
     if is_unique(key):
         out[key] = g
     else:
         add_at(out, key, g)
     return out
+
+
+def inner_of(key: Any) -> Any:
+    """The batch, or else the array that is recorded, that an index is or has among its parts."""
+    if type(key) is not tuple:
+        return key if isinstance(key, Inner) else None
+    inner = [k for k in key if isinstance(k, Inner)]
+    return next((k for k in inner if type(k) is Batched), inner[0]) if inner else None
 
 
 def add_at(out: Any, key: Any, g: Any) -> None:

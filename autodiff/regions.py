@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import add_at, dispatchable, getitem, restore, scatter_add, zeros
+from .arrays import add_at, dispatchable, getitem, inner_of, restore, scatter_add, zeros
 from .batched import Batched, levels_of, run, union, widened
 from .box import Box
 from .case import Case
@@ -40,7 +40,10 @@ Path = tuple[Step, ...]
 
 def at(x: Any, key: Any) -> Any:
     """`x[key]` on a plain array: a step of a path."""
-    return x[key] if not levels_of(key) else run(operator.getitem, (x, key), {})
+    inner = inner_of(key)
+    if inner is None:
+        return x[key]
+    return run(operator.getitem, (x, key), {}) if levels_of(key) else getitem(x, key)
 
 
 def levels_on(path: Path) -> Any:

@@ -118,8 +118,8 @@ class Graph:
         return node
 
     def constant(self, array: Any) -> Node:
-        """An array that the program owns; small equal ones are one node."""
-        array = np.asarray(array, order="C")
+        """An array that the program owns, a copy of this one; small equal ones are one node."""
+        array = np.array(array, order="C")
         if array.size > 64:
             return self.fresh("constant", (), (array,), array.shape, array.dtype)
         key = ("constant", array.tobytes(), array.shape, array.dtype)

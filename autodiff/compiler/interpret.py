@@ -53,7 +53,7 @@ def filled(template: Any, arrays: Sequence[Any]) -> Any:
 
 def strided(x: Any, offset: int, strides: tuple[int, ...], shape: tuple[int, ...]) -> Any:
     """The elements that a `view` names, which share the memory of the contiguous array `x`."""
-    flat = x.reshape(-1)
+    flat = np.asarray(x, order="C").reshape(-1)
     if 0 in shape:
         return np.empty(shape, x.dtype)
     return as_strided(flat[offset:], shape, tuple([s * x.itemsize for s in strides]))
@@ -65,9 +65,10 @@ def evaluate(node: Node, arrays: Sequence[Any]) -> Any:
     if op == "call":
         function, template = params
         args, kwargs = filled(template.value, arrays)
-        return function(*args, **kwargs)
+        result = function(*args, **kwargs)
+        return result if node.dtype is None else np.asarray(result, order="C")
     if op == "item":
-        return arrays[0][params[0]]
+        return np.asarray(arrays[0][params[0]], order="C")
     if op == "view":
         return strided(arrays[0], params[0], params[1], node.shape)
     if op == "put":

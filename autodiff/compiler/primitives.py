@@ -17,7 +17,7 @@ FLOATS = frozenset("fd")
 # answered by shapes and dtypes
 STATIC = frozenset(
     (np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj, np.may_share_memory)
-    + (np.shares_memory, np.min_scalar_type, np.common_type)
+    + (np.shares_memory, np.min_scalar_type, np.common_type, np.einsum_path)
 )
 
 # functions of ours that are computed as they are
@@ -52,7 +52,7 @@ def _reduction(op: str, function: Any) -> None:
         if not hasattr(a, "buffer"):
             return NotImplemented
         keepdims = keepdims is not np._NoValue and bool(keepdims)
-        axes = tuple(range(a.ndim)) if axis is None else tuple(sorted(normalize_axis_tuple(axis, a.ndim)))
+        axes = _axes(a, axis)
         options = {"dtype": dtype} if dtype is not None else {}
         data = np.asarray(function(a.data, axis=axes, **options))
         if data.dtype.char not in "?ilqfd" or a.dtype.char not in "?ilqfd":
@@ -64,6 +64,13 @@ def _reduction(op: str, function: Any) -> None:
         return body(recorder, a, axis, None, out, *args, **kwargs)
 
     PRIMITIVES[function] = body if op in ("sum", "prod") else extremum
+
+
+def _axes(a: Any, axis: Any) -> tuple[int, ...]:
+    """The axes that are reduced; NumPy lets an array without axes have one."""
+    if axis is None or not a.ndim:
+        return tuple(range(a.ndim))
+    return tuple(sorted(normalize_axis_tuple(axis, a.ndim)))
 
 
 def _kept(recorder: Any, a: Any, made: Any, axes: tuple[int, ...]) -> Any:

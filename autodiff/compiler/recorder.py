@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import getitem, is_unique, scatter_add
+from ..nested import collect
 from .graph import Graph, Node
 from .interpret import Hole, strided
 from .primitives import CALLED, PRIMITIVES, STATIC
@@ -155,6 +157,14 @@ class Recorder:
 
     def own(self, function: Any, args: Any, kwargs: Any) -> Any:
         """A function of ours: as it is written, in terms of NumPy's."""
+        if function is collect:
+            xs, shape = args
+            whole = self.record(np.stack, ([x if isinstance(x, Recorded) else self.constant(np.asarray(x)) for x in xs],), {})
+            return self.record(np.reshape, (whole, (*shape, *whole.shape[1:])), {})
+        if function is getitem:
+            return self.getitem(self.lifted(args[0]), args[1])
+        if function is scatter_add:
+            return self.scatter_add(*args)
         if function.__name__ in CALLED:
             return self.call(inspect.unwrap(function), args, kwargs)
         return inspect.unwrap(function)(*[self.lifted(a) for a in args], **kwargs)
@@ -268,6 +278,15 @@ class Recorder:
             step *= own[i]
         return self.whole(self.graph.view(source, 0, tuple(strides), shape))
 
+    def scatter_add(self, g: Any, key: Any, shape: tuple[int, ...]) -> Recorded:
+        """Zeros of `shape` with `g` added at `key`."""
+        out = self.filled(0, shape, g.dtype)
+        if is_unique(key):
+            self.setitem(out, key, g)
+        else:
+            self.at(np.add, out, key, g)
+        return out
+
     def at(self, ufunc: Any, x: Any, key: Any, value: Any = None) -> None:
         """`ufunc.at(x, key, value)`."""
         if not isinstance(x, Recorded):
@@ -329,7 +348,7 @@ class Recorder:
     def _item(self, call: Node | None, i: int, y: Any, function: Any, nodes: Any = (), template: Any = None) -> Any:
         """A result of a call, or one of several."""
         if not isinstance(y, (np.ndarray, np.generic, *PYTHON)):
-            if isinstance(y, (tuple, list)) or y is None:
+            if isinstance(y, (tuple, list, str)) or y is None:
                 raise self.escape(f"{function.__name__} returns {type(y).__name__}")
             return y
         data = np.asarray(y)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from ..arrays import along_axis, arange_like, as_index, cast, dispatchable, getitem, scatter_add
-from ..batched import levels_of
+from ..box import Inner
 from ..convert import as_operand
 from ..rule import composite, linear, nondiff
 
@@ -30,7 +30,7 @@ def take(x, indices, axis=None, mode="raise"):
     elif mode != "raise":
         raise ValueError(f'take: mode={mode!r}; it is "raise", "wrap" or "clip"')
     key = (whole,) * at + (index,)
-    if levels_of(index):
+    if isinstance(index, Inner):
         return getitem(x.reshape(-1) if flat else x, key), key
     if flat or not isinstance(x, np.ndarray) or x.flags.c_contiguous:
         return x.take(index, axis), key

@@ -1,7 +1,6 @@
 """Regions of an array: an index, or a chain of views. All linear; each is another's transpose."""
 
-from ..arrays import getitem, scatter_add
-from ..batched import levels_of
+from ..arrays import getitem, inner_of, scatter_add
 from ..regions import ReadCase, embed, follow, punch
 from ..rule import linear
 
@@ -10,7 +9,7 @@ __all__: list[str] = []  # its rules are in the registry
 
 def part(t, key):
     """`getitem`, sooner."""
-    return getitem(t, key) if levels_of(key) else t[key]
+    return t[key] if inner_of(key) is None else getitem(t, key)
 
 
 linear(getitem,     lambda g, x, key: scatter_add(g, key, x.shape), push=part, case=ReadCase)
