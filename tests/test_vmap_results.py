@@ -118,3 +118,72 @@ def test_one_gradient_per_example_of_a_vector_times_a_matrix() -> None:
     second = ad.vmap(ad.hessian(lambda w, x: ((x @ w) ** 3).sum()), in_axes=(None, 0))(w, x)
     expected = np.einsum("ni,nk,jl,nj->nijkl", x, x, np.eye(4), 6 * (x @ w))
     np.testing.assert_allclose(second, expected, atol=1e-12)
+
+
+def _doubled(X: Any) -> Any:
+    r = ad.vmap(lambda x: x * 2)(X)
+    r[0] = 0.0
+    return (r * r).sum()
+
+
+def _unchanged(X: Any) -> Any:
+    r = ad.vmap(lambda x: x)(X)
+    r[0] = 0.0
+    return (r * r * X).sum()
+
+
+def _written_inside(X: Any) -> Any:
+    def f(x: Any) -> Any:
+        x[0] = 5.0
+        return x * x
+
+    return (ad.vmap(f)(X) * X).sum()
+
+
+def _written_afterwards(X: Any) -> Any:
+    y = X * 2
+    y[0, 0] = 1.0
+    r = ad.vmap(lambda x: x[::-1])(y)
+    y[1] = 3.0
+    r[2] = 4.0
+    return (r * r * y).sum()
+
+
+def _zeroed(derivative: Any) -> Callable[[Any], Any]:
+    def f(X: Any) -> Any:
+        J = derivative(lambda y: y**3)(X[0])
+        J[0] = 7.0
+        J.reshape(-1)[1:2] = 0.0
+        return (J * J).sum()
+
+    return f
+
+
+def _zeroed_hessian(X: Any) -> Any:
+    H = ad.hessian(lambda y: (y**4).sum())(X[0])
+    H[0] = 7.0
+    return (H * X[1]).sum()
+
+
+WRITES = [
+    *(_doubled, _unchanged, _written_inside, _written_afterwards),
+    *map(_zeroed, (ad.jacobian, ad.jacfwd, ad.jacrev)),
+    _zeroed_hessian,
+]
+
+
+@pytest.mark.parametrize("f", WRITES)
+def test_writing_to_what_has_crossed_the_border_of_a_batch(f: Callable[[Any], Any]) -> None:
+    x = X + 1
+    ad.check_grads(f, x)
+    np.testing.assert_array_equal(x, X + 1)
+    each = np.stack([ad.grad(f)(x), ad.grad(f)(2 * x)])
+    np.testing.assert_allclose(ad.vmap(ad.grad(f))(np.stack([x, 2 * x])), each)
+
+
+def test_what_f_writes_reaches_no_value_outside() -> None:
+    v = ad.Value(X, requires_grad=False)
+    with ad.no_grad():
+        result = ad.vmap(lambda x: (x.__setitem__(0, 9.0), x)[1])(v)
+    result[:] = -1.0
+    np.testing.assert_array_equal(v.data, np.arange(6.0).reshape(3, 2))
