@@ -31,6 +31,7 @@ __all__ = [
     "aligned",
     "axes_of",
     "batch",
+    "check_running",
     "hide",
     "levels_of",
     "run",
@@ -311,11 +312,24 @@ for _name in f"{OPERATORS} {COMPARISONS}".split():
         setattr(Batched, f"__r{_plain}__", _binary(_op, True))
 
 
+ENDED = "from inside a vmap that has ended"
+
+
+def check_running(x: Any, what: str) -> None:
+    """Raise BatchError if the array `x` has a level that is not active; `what` begins the message."""
+    active = LEVELS.get()
+    if any(level not in active for level in levels_of(x)):
+        raise BatchError(
+            f"{what} a Value {ENDED}, which stands for all of its examples; return it from the function that is "
+            "mapped, instead of storing it elsewhere"
+        )
+
+
 def _refusal(x: Batched, target: str, way_out: str) -> BatchError:
     active = LEVELS.get()
     if any(level not in active for level in x.levels):
         return BatchError(
-            f"this Value is from inside a vmap that has ended, and cannot become {target}: it stands for all examples; "
+            f"this Value is {ENDED}, and cannot become {target}: it stands for all examples; "
             "return it from the function that is mapped, instead of storing it elsewhere"
         )
     return BatchError(

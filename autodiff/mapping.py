@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .batched import Batched, Level
+from .batched import Batched, Level, check_running
 from .batching import enter, leave
 from .buffers import watching
 from .context import LEVELS
@@ -156,6 +156,7 @@ def _left(f: Function, outputs: list[Any], level: Level, axis: int | None) -> An
     if not isinstance(y, (Value, int, float, complex)) and not is_array(y):
         raise OperandError(f"vmap: {name_of(f)} must return arrays, it returned {describe(y)}")
     shown = y if isinstance(y, Value) else Value._wrap(np.asarray(y) if isinstance(y, (int, float, complex)) else y)
+    check_running(shown._array, f"vmap: {name_of(f)} returned")
     if axis is None:
         if type(shown._array) is Batched and level in shown._array.levels:
             raise ValueError(
@@ -201,6 +202,8 @@ def _looped(f: Function, given: Any, axes: list[Any], size: int, out_axes: Any) 
 
     def together(_: Any) -> Any:
         column, axis = next(columns), next(places)
+        for y in column:
+            check_running(y._array if isinstance(y, Value) else y, f"vmap: {name_of(f)} returned")
         return column[0] if axis is None else np.stack(column, axis)
 
     return tree_map(together, results[0])
