@@ -188,7 +188,12 @@ class Batched:
         raise _refusal(self, "an index of a list or range", "index an array with it")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        raise _refusal(self, "a plain array", "use functions of numpy or autodiff, which take batches as they are")
+        raise _refusal(
+            self,
+            "a plain array",
+            "use functions of numpy or autodiff, which take batches as they are; in T[i], np.take(T, i) and "
+            "T.dot(x) a plain array T has to be an argument of f, with in_axes=None, or to be made inside f",
+        )
 
     def __format__(self, spec: str) -> str:
         if spec:
