@@ -343,10 +343,8 @@ def average(a, axis=None, weights=None, returned=False, *, keepdims=False):
         ans = np.mean(a, axis=axis, keepdims=keepdims)
         return (ans, np.zeros_like(ans) + np.size(a) / max(np.size(ans), 1)) if returned else ans
     a = as_operand(a, "average")
-    if not hasattr(a, "dtype"):
-        a = np.asarray(a)
-    if a.dtype.kind in "biu":
-        a = a.astype(float)  # so truth values are counted, and small integers do not overflow
+    if isinstance(a, int) or (hasattr(a, "dtype") and a.dtype.kind in "biu"):
+        a = a * 1.0  # so truth values are counted, and small integers do not overflow
     weights = np.broadcast_to(weighted("average", a, weights, axis), np.shape(a))
     products = np.multiply(a, weights)
     total = np.sum(weights, axis=axis, dtype=products.dtype, keepdims=keepdims)
