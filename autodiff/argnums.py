@@ -12,6 +12,8 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from .errors import OperandError
 from .transform import name_of
 
@@ -39,7 +41,7 @@ class Argnums:
         self.transform, self.f, self.given = transform, f, argnums
         self.single = isinstance(argnums, str) or hasattr(argnums, "__index__")
         try:
-            entries = [i if isinstance(i, str) else operator.index(i) for i in ((argnums,) if self.single else argnums)]
+            entries = [i if isinstance(i, str) else _position(i) for i in ((argnums,) if self.single else argnums)]
         except TypeError as error:
             raise OperandError(
                 f"{transform}: argnums={argnums!r}; it is a position, a name, or a tuple of these"
@@ -134,3 +136,9 @@ class Argnums:
 
     def _twice(self) -> OperandError:
         return OperandError(f"{self.transform}: argnums={self.given!r} names an argument twice; name each once")
+
+
+def _position(i: Any) -> int:
+    if isinstance(i, (bool, np.bool_)):
+        raise TypeError("a truth value is no position")
+    return operator.index(i)

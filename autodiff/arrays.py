@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from .batched import Batched, Level, hide, levels_of, run, widened
+from .batched import Batched, Level, hide, levels_of, union, widened
 from .box import Box, Inner
 from .context import LEVELS
 from .errors import OperandError
@@ -29,6 +29,7 @@ __all__ = [
     "arange_like",
     "as_index",
     "cast",
+    "closed_levels",
     "dispatchable",
     "embed_diagonal",
     "expand",
@@ -96,8 +97,7 @@ def restore(g: Any, spec: Spec) -> Any:
     if type(g) not in PLAIN:
         data = g._array if isinstance(g, Box) else g
         if type(data) is Batched:
-            active = LEVELS.get()
-            closed = tuple([level for level in data.levels if level not in levels and level not in active])
+            closed = closed_levels(levels, data)
             g = sum_levels(g, closed) if closed else g
     if g.shape != shape:
         lead = g.ndim - len(shape)
@@ -109,6 +109,15 @@ def restore(g: Any, spec: Spec) -> Any:
     if g.dtype != dtype:
         g = cast(g, dtype)
     return g
+
+
+def closed_levels(kept: tuple[Level, ...], *xs: Any) -> tuple[Level, ...]:
+    """The levels of several arrays over which `restore` sums: those that are neither kept nor active."""
+    levels = union(levels_of(getattr(x, "_array", x)) for x in xs)
+    if not levels:
+        return ()
+    active = LEVELS.get()
+    return tuple([level for level in levels if level not in kept and level not in active])
 
 
 @dispatchable
@@ -165,11 +174,14 @@ def getitem(x: Any, key: Any) -> Any:
 
 
 @dispatchable
-def scatter_add(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
-    """The transpose of `getitem`: zeros of `shape` with `g` added at `key`, repeated indices included."""
+def scatter_add(g: Any, key: Any, shape: tuple[int, ...], summed: tuple[Level, ...] = ()) -> Any:
+    """The transpose of `getitem`: zeros of `shape` with `g` added at `key`, repeated indices included.
+
+    Under vmap the examples of the levels `summed` are added in one array, which saves the memory of one for each.
+    """
     inner = inner_of(key)
     if inner is not None and inner is not key:
-        return inner.__autodiff_apply__(scatter_add, (g, key, shape), {})
+        return inner.__autodiff_apply__(scatter_add, (g, key, shape, summed), {})
     out = zeros(g, shape)
     if is_unique(key):
         out[key] = g

@@ -31,6 +31,7 @@ __all__ = [
     "aligned",
     "axes_of",
     "batch",
+    "check_running",
     "hide",
     "levels_of",
     "run",
@@ -187,7 +188,12 @@ class Batched(Inner):
         raise _refusal(self, "an index of a list or range", "index an array with it")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        raise _refusal(self, "a plain array", "use functions of numpy or autodiff, which take batches as they are")
+        raise _refusal(
+            self,
+            "a plain array",
+            "use functions of numpy or autodiff, which take batches as they are; in T[i], np.take(T, i) and "
+            "T.dot(x) a plain array T has to be an argument of f, with in_axes=None, or to be made inside f",
+        )
 
     def __format__(self, spec: str) -> str:
         if spec:
@@ -311,11 +317,24 @@ for _name in f"{OPERATORS} {COMPARISONS}".split():
         setattr(Batched, f"__r{_plain}__", _binary(_op, True))
 
 
+ENDED = "from inside a vmap that has ended"
+
+
+def check_running(x: Any, what: str) -> None:
+    """Raise BatchError if the array `x` has a level that is not active; `what` begins the message."""
+    active = LEVELS.get()
+    if any(level not in active for level in levels_of(x)):
+        raise BatchError(
+            f"{what} a Value {ENDED}, which stands for all of its examples; return it from the function that is "
+            "mapped, instead of storing it elsewhere"
+        )
+
+
 def _refusal(x: Batched, target: str, way_out: str) -> BatchError:
     active = LEVELS.get()
     if any(level not in active for level in x.levels):
         return BatchError(
-            f"this Value is from inside a vmap that has ended, and cannot become {target}: it stands for all examples; "
+            f"this Value is {ENDED}, and cannot become {target}: it stands for all examples; "
             "return it from the function that is mapped, instead of storing it elsewhere"
         )
     return BatchError(

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from .arrays import sum_levels
-from .batched import Batched, levels_of
+from .batched import Batched, check_running, levels_of
 from .box import Box
 from .case import StandIn
 from .context import LEVELS
@@ -159,6 +159,7 @@ def own(g: Any, owned: bool) -> Any:
 
 def seed(v: Box, gradient: Any, create_graph: bool) -> Any:
     """The cotangent to start from: checked, cast, and conjugated if complex."""
+    check_running(v._array, "backward: this is")
     if gradient is None:
         if v._array.size != 1:
             raise GraphError(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .argnums import Argnums
-from .batched import Batched, Level, hide
+from .batched import Batched, Level, check_running, hide
 from .batching import leave
 from .context import LEVELS
 from .convert import describe, is_array
@@ -110,6 +110,8 @@ def _jacobian(name: str, f: Function, argnums: Positions, mode: str | None) -> F
         for y in outputs:
             if not isinstance(y, (Value, int, float, complex)) and not is_array(y):
                 raise OperandError(f"{name}: {name_of(f)} must return arrays, it returned {describe(y)}")
+            if isinstance(y, Value):
+                check_running(y._array, f"{name}: {name_of(f)} returned")
         ins = {data.dtype.kind for _, data in record.inputs}
         outs = {np.result_type(y).kind if not hasattr(y, "dtype") else y.dtype.kind for y in outputs}
         if "c" in ins and outs - {"c"}:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .batched import Batched, Level
+from .batched import Batched, Level, check_running
 from .batching import enter, leave
 from .buffers import watching
 from .context import LEVELS
@@ -92,7 +92,7 @@ def _axes_of(f: Function, args: tuple[Any, ...], in_axes: Any) -> Iterator[Any]:
 
 def _matched(what: str, tree: Any, axes: Any) -> Iterator[Any]:
     """One axis for each leaf of `tree`; an int or None stands for all leaves of its part."""
-    if axes is None or hasattr(axes, "__index__"):
+    if axes is None or (hasattr(axes, "__index__") and not isinstance(axes, (bool, np.bool_)) and not np.ndim(axes)):
         yield from (axes if axes is None else operator.index(axes) for _ in leaves(tree))
     elif isinstance(tree, dict) and isinstance(axes, dict):
         if tree.keys() != axes.keys():
@@ -146,7 +146,7 @@ def _entered(x: Any, level: Level, axis: int | None) -> Any:
         return Value._wrap(x._array, x._node) if axis is None else apply(enter, (x, level, axis), {})
     if axis is None:
         return Value._wrap(x) if isinstance(x, np.ndarray) and is_array(x) and x.ndim else x
-    return Value._wrap(enter(x.copy(), level, axis))
+    return Value._wrap(enter(x.copy(order="K"), level, axis))
 
 
 def _left(f: Function, outputs: list[Any], level: Level, axis: int | None) -> Any:
@@ -156,14 +156,9 @@ def _left(f: Function, outputs: list[Any], level: Level, axis: int | None) -> An
     if not isinstance(y, (Value, int, float, complex)) and not is_array(y):
         raise OperandError(f"vmap: {name_of(f)} must return arrays, it returned {describe(y)}")
     shown = y if isinstance(y, Value) else Value._wrap(np.asarray(y) if isinstance(y, (int, float, complex)) else y)
-    if axis is None:
-        if type(shown._array) is Batched and level in shown._array.levels:
-            raise ValueError(
-                f"vmap: out_axes is None for a result of {name_of(f)} that differs between the examples; pass an axis"
-            )
-    elif not -np.ndim(shown) - 1 <= axis <= np.ndim(shown):
-        raise ValueError(f"vmap: out_axes has axis {axis} for a result of {name_of(f)} with {np.ndim(shown)} axes")
-    else:
+    check_running(shown._array, f"vmap: {name_of(f)} returned")
+    _check_axis(f, axis, np.ndim(shown), type(shown._array) is Batched and level in shown._array.levels)
+    if axis is not None:
         shown = apply(leave, (shown, level, axis), {})
     if shown._node is not None or type(shown._array) is Batched:
         return shown
@@ -171,6 +166,17 @@ def _left(f: Function, outputs: list[Any], level: Level, axis: int | None) -> An
     if not isinstance(array, np.ndarray) or (is_ours and array.flags.c_contiguous):
         return array
     return array.copy()
+
+
+def _check_axis(f: Function, axis: int | None, ndim: int, differs: bool) -> None:
+    """Raise ValueError if a result of `ndim` axes, which `differs` between the examples or not, has no such axis."""
+    if axis is None:
+        if differs:
+            raise ValueError(
+                f"vmap: out_axes is None for a result of {name_of(f)} that differs between the examples; pass an axis"
+            )
+    elif not -ndim - 1 <= axis <= ndim:
+        raise ValueError(f"vmap: out_axes has axis {axis} for a result of {name_of(f)} with {ndim} axes")
 
 
 def _is_ours(outputs: list[Any]) -> bool:
@@ -199,11 +205,35 @@ def _looped(f: Function, given: Any, axes: list[Any], size: int, out_axes: Any) 
     columns = zip(*(leaves_like(results[0], r, "vmap: results of the examples") for r in results), strict=True)
     places = iter(_matched("vmap: out_axes", results[0], out_axes))
 
-    def together(_: Any) -> Any:
-        column, axis = next(columns), next(places)
-        return column[0] if axis is None else np.stack(column, axis)
+    return tree_map(lambda _: _stacked(f, next(columns), next(places)), results[0])
 
-    return tree_map(together, results[0])
+
+def _stacked(f: Function, column: tuple[Any, ...], axis: int | None) -> Any:
+    """One result of f for all examples: along an axis, or the first one if they are the same."""
+    arrays = [y._array if isinstance(y, Value) else y for y in column]
+    for y in arrays:
+        check_running(y, f"vmap: {name_of(f)} returned")
+    _check_axis(f, axis, np.ndim(arrays[0]), axis is None and not all(_same(arrays[0], y) for y in arrays))
+    if axis is None:
+        return column[0]
+    for i, y in enumerate(arrays):
+        if np.shape(y) != np.shape(arrays[0]):
+            raise ValueError(
+                f"vmap: {name_of(f)} returned shape {np.shape(arrays[0])} for example 0 and {np.shape(y)} for "
+                f"example {i}, which make no one array; pad them, as np.where(mask, x, 0) does, or reduce them inside"
+            )
+    return np.stack(column, axis)
+
+
+def _same(x: Any, y: Any) -> bool:
+    """Whether two results are the same, nan included; of batches, for each example."""
+    if type(x) is Batched and type(y) is Batched:
+        return x.levels == y.levels and _same(x.whole, y.whole)
+    if type(x) is Batched or type(y) is Batched:
+        return False
+    if not is_array(x) or not is_array(y):
+        return x is y or bool(x == y)
+    return np.shape(x) == np.shape(y) and bool(((x == y) | ((x != x) & (y != y))).all())
 
 
 def _example(i: int, axes: Iterator[Any], x: Any) -> Any:

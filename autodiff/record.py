@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .batched import Batched
+from .batched import Batched, check_running
 from .buffers import watching
 from .context import CHECKS, FILLED
 from .convert import describe, is_array
@@ -301,6 +301,8 @@ class Record:
         def leave(y: Any) -> Any:
             if not isinstance(y, Value):
                 return y
+            if type(y._array) is Batched:
+                check_running(y._array, f"{self.transform}: the function returned")
             if self.outer and y._node is not None:
                 if self.nested or (self.lifted if known else self._meets_outer([y._node])):
                     return y

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .argnums import Argnums
+from .batched import check_running
 from .convert import describe, is_array
 from .errors import GraphError, OperandError
 from .record import Record, fitted_all
@@ -267,6 +268,7 @@ def _seed(name: str, f: Function, value: Any) -> Any:
     data = value._array if isinstance(value, Value) else value
     if not isinstance(data, (int, float, complex)) and not is_array(data):
         raise GraphError(f"{name}: {name_of(f)} must return a scalar, it returned {type(value).__name__}")
+    check_running(data, f"{name}: {name_of(f)} returned")
     if np.size(data) != 1:
         raise GraphError(
             f"{name}: {name_of(f)} must return a scalar, it returned shape {np.shape(data)}; use vjp or jvp"
@@ -280,3 +282,5 @@ def _check_numbers(name: str, f: Function, outputs: Iterable[Any]) -> None:
     for y in outputs:
         if not isinstance(y, (Value, int, float, complex)) and not is_array(y):
             raise OperandError(f"{name}: {name_of(f)} must return arrays, it returned {describe(y)}")
+        if isinstance(y, Value):
+            check_running(y._array, f"{name}: {name_of(f)} returned")

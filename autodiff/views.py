@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import getitem
-from .batched import Batched
+from .batched import Batched, levels_of
 from .box import Box
 from .regions import Path, at, follow, shares, step_to, walk
 from .rule import RULES
@@ -95,7 +95,10 @@ def is_view(ans: Any, x: Any, of: Box, step: Any) -> bool:
     """Whether `ans`, computed from the array `x` of `of` by `step`, is a view as NumPy would have it.
 
     A view that was derived from an Owner has its elements in a memory order of its own, so there its root is asked.
+    What has entered or left a vmap is no view: its cotangent could not be cut out of one with other hidden axes.
     """
+    if (type(ans) is Batched or type(x) is Batched) and levels_of(ans) != levels_of(x):
+        return False
     if type(ans) is ndarray and ans.base is None and ans is not x and not has_place(of):
         return False
     if getattr(x, "base", None) is None and has_place(of):

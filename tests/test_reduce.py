@@ -129,6 +129,22 @@ def test_average_with_weights() -> None:
     assert single.dtype == np.average(x[0].astype(np.float32), weights=[1, 2, 3, 4], axis=0).dtype
 
 
+@pytest.mark.parametrize("dtype", ["?", "i1", "u1", "i4", "f2", "f4", "f8", "c8"])
+@pytest.mark.parametrize("of_weights", ["?", "i1", "i8", "f4", "c8"])
+def test_average_of_truth_values_and_integers(dtype: str, of_weights: str) -> None:
+    x = np.array([[1, 1, 0], [1, 100, 1]])
+    w, x = x[::-1].astype(of_weights), x.astype(dtype)
+    untracked = lambda a: Value(a, requires_grad=False)
+    for axis in (None, 1):
+        for a, b in [(untracked(x), w), (x, untracked(w)), (untracked(x), untracked(w))]:
+            found = np.average(a, axis, b, returned=True)
+            for actual, expected in zip(found, np.average(x, axis, w, returned=True), strict=True):
+                assert actual.dtype == expected.dtype
+                np.testing.assert_allclose(
+                    getattr(actual, "_array", actual), expected, rtol=1e-2 if dtype == "f2" else 1e-6
+                )
+
+
 def test_average_on_a_device() -> None:
     x, w = (Value(StrictArray(a)) for a in (STEPS[0], STEPS[1]))
     np.average(x, weights=w, axis=0).sum().backward()

@@ -342,6 +342,18 @@ def test_messages_name_the_way_out() -> None:
             ad.vmap(f)(A)
 
 
+def test_a_constant_array_that_is_indexed_by_a_batch() -> None:
+    i, uses = np.array([0, 2]), [lambda i, T: T[i], lambda i, T: np.take(T, i, axis=0), lambda i, T: T.dot(T[i])]
+    for f in uses:
+        with pytest.raises(
+            BatchError, match=r"T has to be an argument of f, with in_axes=None, or to be made inside f"
+        ):
+            ad.vmap(lambda i, f=f: f(i, M))(i)
+        expected = [f(k, M) for k in i]
+        np.testing.assert_allclose(ad.vmap(f, (0, None))(i, M), expected)
+        np.testing.assert_allclose(ad.vmap(lambda i, f=f: f(i, np.array(M)))(i), expected)
+
+
 def test_misuse() -> None:
     f = lambda x, y: x
     with pytest.raises(ValueError, match=r"different numbers of examples: .*\(5, 3\) has 5.*\(3, 3\) has 3"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -118,3 +119,116 @@ def test_one_gradient_per_example_of_a_vector_times_a_matrix() -> None:
     second = ad.vmap(ad.hessian(lambda w, x: ((x @ w) ** 3).sum()), in_axes=(None, 0))(w, x)
     expected = np.einsum("ni,nk,jl,nj->nijkl", x, x, np.eye(4), 6 * (x @ w))
     np.testing.assert_allclose(second, expected, atol=1e-12)
+
+
+def _doubled(X: Any) -> Any:
+    r = ad.vmap(lambda x: x * 2)(X)
+    r[0] = 0.0
+    return (r * r).sum()
+
+
+def _unchanged(X: Any) -> Any:
+    r = ad.vmap(lambda x: x)(X)
+    r[0] = 0.0
+    return (r * r * X).sum()
+
+
+def _written_inside(X: Any) -> Any:
+    def f(x: Any) -> Any:
+        x[0] = 5.0
+        return x * x
+
+    return (ad.vmap(f)(X) * X).sum()
+
+
+def _written_afterwards(X: Any) -> Any:
+    y = X * 2
+    y[0, 0] = 1.0
+    r = ad.vmap(lambda x: x[::-1])(y)
+    y[1] = 3.0
+    r[2] = 4.0
+    return (r * r * y).sum()
+
+
+def _zeroed(derivative: Any) -> Callable[[Any], Any]:
+    def f(X: Any) -> Any:
+        J = derivative(lambda y: y**3)(X[0])
+        J[0] = 7.0
+        J.reshape(-1)[1:2] = 0.0
+        return (J * J).sum()
+
+    return f
+
+
+def _zeroed_hessian(X: Any) -> Any:
+    H = ad.hessian(lambda y: (y**4).sum())(X[0])
+    H[0] = 7.0
+    return (H * X[1]).sum()
+
+
+WRITES = [
+    *(_doubled, _unchanged, _written_inside, _written_afterwards),
+    *map(_zeroed, (ad.jacobian, ad.jacfwd, ad.jacrev)),
+    _zeroed_hessian,
+]
+
+
+@pytest.mark.parametrize("f", WRITES)
+def test_writing_to_what_has_crossed_the_border_of_a_batch(f: Callable[[Any], Any]) -> None:
+    x = X + 1
+    ad.check_grads(f, x)
+    np.testing.assert_array_equal(x, X + 1)
+    each = np.stack([ad.grad(f)(x), ad.grad(f)(2 * x)])
+    np.testing.assert_allclose(ad.vmap(ad.grad(f))(np.stack([x, 2 * x])), each)
+
+
+def test_what_f_writes_reaches_no_value_outside() -> None:
+    v = ad.Value(X, requires_grad=False)
+    with ad.no_grad():
+        result = ad.vmap(lambda x: (x.__setitem__(0, 9.0), x)[1])(v)
+    result[:] = -1.0
+    np.testing.assert_array_equal(v.data, np.arange(6.0).reshape(3, 2))
+
+
+LOOKUPS: list[Callable[[Any, Any], Any]] = [
+    lambda i, w: w[i] ** 2,
+    lambda i, w: np.take(w, i, axis=0) ** 2,
+    lambda i, w: np.take(w, i) ** 2,
+    lambda i, w: w.T[:, i][::-1] ** 2,
+    lambda i, w: w[i, i % 3] ** 2,
+    lambda i, w: (w[[0, 2, 0]] * w[i]) ** 2,
+    lambda i, w: np.take_along_axis(w, np.stack([i, i, i])[None] % 4, 0) ** 3,
+]
+
+
+@pytest.mark.parametrize("f", LOOKUPS)
+def test_a_table_that_all_examples_read_from(f: Callable[[Any, Any], Any]) -> None:
+    """Its gradient is summed over the examples while they are written, at every order and in nests."""
+    w, ids, u = np.random.default_rng(0).normal(size=(4, 3)), np.array([2, 0, 2, 3, 1]), np.arange(1.0, 3.0)
+    loss = lambda w: (ad.vmap(f, (0, None))(ids, w) * np.cos(w[0, 0])).sum()
+    one_by_one = lambda w: sum((f(i, w) * np.cos(w[0, 0])).sum() for i in ids)
+    ad.check_grads(loss, w)
+    np.testing.assert_allclose(ad.grad(loss)(w), ad.grad(one_by_one)(w))
+    np.testing.assert_allclose(ad.hessian(loss)(w), ad.hessian(one_by_one)(w), atol=1e-12)
+    np.testing.assert_allclose(ad.vhp(loss)(w, w + 1), ad.vhp(one_by_one)(w, w + 1), atol=1e-12)
+    each = ad.vmap(lambda u: ad.grad(lambda w: loss(w * u))(w))(u)
+    np.testing.assert_allclose(each, [ad.grad(lambda w, u=v: one_by_one(w * u))(w) for v in u])
+    inner = ad.vmap(ad.grad(lambda w, i: f(i, w).sum()), (None, 0))(w, ids)
+    np.testing.assert_allclose(inner, [ad.grad(lambda w, i=i: f(i, w).sum())(w) for i in ids])
+    nested = lambda w: ad.vmap(lambda u: ad.vmap(lambda i: (u * f(i, w)).sum())(ids).sum())(u).sum()
+    np.testing.assert_allclose(ad.grad(nested)(w), ad.grad(lambda w: 3 * sum(f(i, w).sum() for i in ids))(w))
+    np.testing.assert_allclose(
+        ad.jacrev(lambda w: ad.vmap(f, (0, None))(ids, w))(w), ad.jacfwd(lambda w: np.stack([f(i, w) for i in ids]))(w)
+    )
+
+
+@pytest.mark.parametrize("f", LOOKUPS[:5])
+def test_a_lookup_takes_no_table_for_each_example(f: Callable[[Any, Any], Any]) -> None:
+    table, ids = np.ones((20000, 8)), np.arange(500)  # 1.3 MB, 640 with one for each example
+    loss = lambda w: ad.vmap(f, (0, None))(ids, w).sum()
+    for derivative in (ad.grad(loss), lambda w: ad.hvp(loss)(w, w), lambda w: ad.vhp(loss)(w, w)):
+        tracemalloc.start()
+        derivative(table)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 20e6

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arrays import add_at, along_axis, as_index, getitem, scatter_add
+from ..arrays import add_at, along_axis, as_index, getitem, scatter_add, sum_levels
 from ..batched import Batched, Level, aligned, batch, hide, levels_of, union, widened
 from ..errors import BatchError
 from ..rule import RULES
@@ -199,12 +199,12 @@ def _setitem(x: Batched, key: Any, value: Any) -> None:
     if isinstance(value, (int, float, complex)) or (isinstance(value, np.ndarray) and not value.ndim):
         x.whole[place.key] = value
     else:
-        x.whole[place.key] = place.arranged(value, _shape_of(x, place))
+        x.whole[place.key] = place.arranged(value, _shape_of(x.whole, place))
 
 
-def _shape_of(x: Batched, place: Place) -> tuple[int, ...]:
-    """The shape of what is at the place, with the hidden axes in front."""
-    shape = np.broadcast_to(0, x.whole.shape)[place.key].shape
+def _shape_of(array: Any, place: Place) -> tuple[int, ...]:
+    """The shape of what is at the place in a whole, with the hidden axes in front."""
+    shape = np.broadcast_to(0, array.shape)[place.key].shape
     return shape if place.order is None else tuple([shape[i] for i in place.order])
 
 
@@ -215,17 +215,21 @@ def _at(ufunc: Any, x: Any, key: Any, *values: Any) -> None:
     place = indexed(x, key)
     if type(x) is not Batched or not {*place.levels, *levels_of(list(values))} <= set(x.levels):
         raise BatchError(f"np.{ufunc.__name__}.at: the array is the same for all examples, and what is added is not")
-    shape = _shape_of(x, place)
+    shape = _shape_of(x.whole, place)
     ufunc.at(x.whole, place.key, *(place.arranged(v, shape) for v in values))
 
 
 @batch(scatter_add)
-def _scatter_add(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
-    levels = union((levels_of(g), levels_of(key)))
-    g = widened(g, levels)
-    out = hide(np.zeros_like(g.whole, shape=tuple(level.size for level in levels) + tuple(shape)), levels)
+def _scatter_add(g: Any, key: Any, shape: tuple[int, ...], summed: tuple[Level, ...] = ()) -> Any:
+    of_key = levels_of(key)
+    early = tuple([level for level in levels_of(g) if level in summed and level not in of_key])
+    g = sum_levels(g, early) if early else g
+    levels = tuple([level for level in union((levels_of(g), of_key)) if level not in summed])
+    array = g.whole if type(g) is Batched else g
+    array = np.zeros_like(array, shape=tuple(level.size for level in levels) + tuple(shape))
+    out = hide(array, levels)
     place = indexed(out, key)
-    add_at(out.whole, place.key, place.arranged(g, _shape_of(out, place)))
+    add_at(array, place.key, place.arranged(g, _shape_of(array, place)))
     return out
 
 

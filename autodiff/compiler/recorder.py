@@ -278,7 +278,7 @@ class Recorder:
             step *= own[i]
         return self.whole(self.graph.view(source, 0, tuple(strides), shape))
 
-    def scatter_add(self, g: Any, key: Any, shape: tuple[int, ...]) -> Recorded:
+    def scatter_add(self, g: Any, key: Any, shape: tuple[int, ...], summed: Any = ()) -> Recorded:
         """Zeros of `shape` with `g` added at `key`."""
         out = self.filled(0, shape, g.dtype)
         if is_unique(key):

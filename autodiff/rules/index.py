@@ -6,7 +6,7 @@ import operator
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..arrays import along_axis, arange_like, as_index, cast, dispatchable, getitem, scatter_add
+from ..arrays import along_axis, arange_like, as_index, cast, closed_levels, dispatchable, getitem, scatter_add
 from ..box import Inner
 from ..convert import as_operand
 from ..rule import composite, linear, nondiff
@@ -49,7 +49,8 @@ def take_map(g, x, aux, indices, axis=None, mode="raise"):
 
 
 def picked_map(g, x, aux, axis):
-    return scatter_add(g, aux, (x.size,)).reshape(x.shape) if axis is None else scatter_add(g, aux, x.shape)
+    closed = closed_levels(x.levels, g, aux)
+    return scatter_add(g, aux, (x.size,), closed).reshape(x.shape) if axis is None else scatter_add(g, aux, x.shape, closed)
 
 
 def delete(x, obj, axis=None):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..arrays import arange_like, cast, dispatchable, expand, keepaxes, safe_divide, scatter_add
+from ..convert import as_operand
 from ..errors import OperandError
 from ..rule import composite, general, linear, nondiff
 from .elementwise import is_complex
@@ -341,6 +342,9 @@ def average(a, axis=None, weights=None, returned=False, *, keepdims=False):
     if weights is None:
         ans = np.mean(a, axis=axis, keepdims=keepdims)
         return (ans, np.zeros_like(ans) + np.size(a) / max(np.size(ans), 1)) if returned else ans
+    a = as_operand(a, "average")
+    if isinstance(a, int) or (hasattr(a, "dtype") and a.dtype.kind in "biu"):
+        a = a * 1.0  # so truth values are counted, and small integers do not overflow
     weights = np.broadcast_to(weighted("average", a, weights, axis), np.shape(a))
     products = np.multiply(a, weights)
     total = np.sum(weights, axis=axis, dtype=products.dtype, keepdims=keepdims)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..batched import Batched, Level, hide
+from ..batched import Batched, Level, check_running, hide
 from ..batching import leave
 from ..context import LEVELS
 from ..convert import describe, is_array
@@ -91,6 +91,7 @@ def sparse_hessian(f: Function, argnums: int = 0, *, sparsity: Any = None) -> Fu
         if not (is_array(data) or isinstance(data, (int, float))) or np.size(data) != 1 or np.iscomplexobj(data):
             what = f"shape {data.shape} and dtype {data.dtype}" if is_array(data) else describe(y)
             raise GraphError(f"sparse_hessian: {name_of(f)} must return a real scalar, it returned {what}")
+        check_running(data, f"sparse_hessian: {name_of(f)} returned")
         return record.back([y], [np.ones_like(data)])[0]
 
     gradient.__name__ = name_of(f)  # for messages
@@ -177,6 +178,7 @@ class _Run:
             raise OperandError(f"{name}: {name_of(f)} must return one array, it returned {describe(y)}")
         self.result = Value._wrap(y._array, y._node) if isinstance(y, Value) else y
         data = self.result._array if isinstance(y, Value) else y
+        check_running(data, f"{name}: {name_of(f)} returned")
         self.dtype, self.x_shape, self.y_shape = x.dtype, x.shape, np.shape(data)
         self.y_dtype = data.dtype if getattr(data, "dtype", x.dtype).kind in "fc" and is_array(data) else x.dtype
         self.shape = math.prod(self.y_shape), math.prod(self.x_shape)
