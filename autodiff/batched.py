@@ -170,6 +170,10 @@ class Batched(Inner):
                 return a.__autodiff_apply__(function, args, kwargs)  # type: ignore[attr-defined]
         return run(function, args, kwargs)
 
+    def __autodiff_adopt__(self, array: Any) -> Any:
+        """An array that is going to be written to with this one: of the kind that the whole is."""
+        return self.whole.__autodiff_adopt__(array) if isinstance(self.whole, Inner) else array
+
     # -- what would need one answer for all examples
 
     def __bool__(self) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .arguments import operand, option
-from .arrays import add_at, arange_like, cast, expand, is_unique, restore
+from .arrays import add_at, arange_like, cast, expand, inner_of, is_unique, restore
 from .batched import Batched, levels_of, widened
 from .box import Box
 from .context import FILLED
@@ -136,8 +136,9 @@ def write(v: Any, key: Any, value: Any, *, adds: bool = False) -> None:
     buffer = _exclusive(root)
     before = buffer
     levels = levels_of((data, key))
-    if levels:
-        buffer = widened(buffer, levels)
+    inner = inner_of((data, *key) if type(key) is tuple else (data, key))
+    if inner is not None:
+        buffer = widened(inner.__autodiff_adopt__(buffer), levels)
         set_array(root, buffer)
     path = (*path, step_to(key))
     target, inside = (buffer, key) if len(path) == 1 else place(buffer, path)
@@ -149,7 +150,7 @@ def write(v: Any, key: Any, value: Any, *, adds: bool = False) -> None:
     if onto and not adds and any(isinstance(k, np.ndarray) for k in (inside if type(inside) is tuple else (inside,))):
         case = tainted(case, (target[inside],))
     if adds:
-        add_at(target, inside, given) if levels else np.add.at(target, inside, given)
+        add_at(target, inside, given) if inner is not None else np.add.at(target, inside, given)
     else:
         target[inside] = given
     if not buffer.ndim:

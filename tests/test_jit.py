@@ -268,7 +268,7 @@ def test_newton() -> None:
 
     jitted = ad.jit(lambda x: newton(x))
     for start in (1.0, 1.1, 30.0, 1.0, 30.0):
-        np.testing.assert_allclose(jitted(np.full(4, start)), np.sqrt(2), 1e-15)
+        np.testing.assert_allclose(jitted(np.full(4, start)), np.sqrt(2), 1e-13)
 
 
 def test_branches() -> None:
@@ -417,8 +417,8 @@ def test_lists_are_appended_to() -> None:
 
 
 def test_strict_says_why() -> None:
-    with pytest.raises(ad.OperandError, match="plain array"):
-        ad.jit(lambda x: np.asarray(list(map(float, np.asarray(x)))), strict=True)(X)
+    with pytest.raises(ad.OperandError, match="returns str"):
+        ad.jit(lambda x: np.array2string(x), strict=True)(X)
 
 
 def test_errors_of_the_function_come_through() -> None:

@@ -48,15 +48,27 @@ class Program:
         self.result = result
         self.weak = weak
         self.graph = recorder.close()
+        self.text = self.graph.fingerprint()
         self.flagged = recorder.flagged
         self.slots = [captures.arrays[id(x)][1] for x in recorder.sources]
-        self.fixed = [(x, _mark(x)) for x, _ in captures.arrays.values()] if recorder.derived else []
+        self.fixed = {slot: _mark(x) for x, slot in captures.arrays.values()}
         self.runner: Any = None
         self.lock = threading.Lock()
 
     def holds(self) -> bool:
         """Whether what `f` captures is as it was."""
-        return self.captures.holds() and all(_mark(x) == mark for x, mark in self.fixed)
+        if not self.captures.holds():
+            return False
+        return all(_mark(self.captures.array(slot)) == mark for slot, mark in self.fixed.items())
+
+    def forget(self, other: "Program") -> None:
+        """Learn from one that was recorded for other contents of captured arrays, and is the same nevertheless.
+
+        What differed is read by the program itself, and need not be compared any more.
+        """
+        for slot, mark in [*self.fixed.items()]:
+            if slot not in other.fixed or other.fixed[slot] != mark:
+                del self.fixed[slot]
 
     def run(self, leaves: list[Any]) -> Any:
         """The result for other numbers. Raises Mismatch, and Invalid."""
@@ -148,8 +160,6 @@ class _Jitted:
         recorder = Recorder()
         recorder.masked = entry.masked
         recorder.captured = {i: x for i, (x, _) in captures.arrays.items()}
-        for v in captures.values:
-            recorder.captured_values[id(v._array)] = v
         random = np.random.get_state()
         inputs = iter([recorder.input(x, type(x) if type(x) in (float, complex) else None) for x in given.leaves])
         new_args, new_kwargs = given.rebuilt(args, kwargs, lambda _: Value._wrap(next(inputs)))
@@ -175,8 +185,13 @@ class _Jitted:
         else:
             program = Program(recorder, captures, template, [])
             with self.lock:
+                for known in entry.programs:
+                    if known.text == program.text:
+                        program.forget(known)
+                        entry.programs.remove(known)
+                        break
                 entry.programs.insert(0, program)
-        values = [x.data for x in recorder.results]
+        values = recorder.values()
         recorder.closed = True
         return _filled(template, values)
 

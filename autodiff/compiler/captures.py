@@ -7,7 +7,7 @@ and a key. What the function itself changes there (`self.steps += 1`) is seen wh
 
 import sys
 from collections.abc import Iterable
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,7 @@ class Captures:
         self._seen[id(x)] = x
         if isinstance(x, Box):
             self.values.append(x)
+            self._slot(_Attributes(x), "_array", x._array)
         elif isinstance(x, (np.random.Generator, np.random.RandomState)):
             bits = x.bit_generator if isinstance(x, np.random.Generator) else x
             self.generators.append((bits, state_of(bits)))
@@ -210,5 +211,3 @@ def _same_state(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(map(_same_state, a, b))
     return bool(np.array_equal(a, b)) if isinstance(a, np.ndarray) else bool(a == b)
 
-
-_ = CellType

@@ -136,7 +136,7 @@ class Recorded(Inner):
 
     def __autodiff_adopt__(self, array: Any) -> "Recorded":
         """A plain array that is going to be written to with arrays like this one."""
-        return self.buffer.recorder.constant(array)
+        return self.buffer.recorder.constant(array) if isinstance(array, (np.ndarray, np.generic)) else array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if self.buffer.recorder.closed:

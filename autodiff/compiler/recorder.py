@@ -56,12 +56,10 @@ class Recorder:
         self.held: dict[int, tuple[Any, Recorded]] = {}  # the plain arrays that were met, by id
         self.sources: list[Any] = []  # the plain arrays that are inputs, in order
         self.captured: dict[int, Any] = {}  # arrays that may change between calls, by id
-        self.captured_values: dict[int, Any] = {}
         self.results: list[Recorded] = []
         self.masked = False  # whether derivatives are to mask what may be invalid, in any case
         self.flagged = False  # whether one has left that out
         self.closed = False  # the arrays are plain ones from now on
-        self.derived = False  # whether there are constants that may have been computed from those
 
     # -- arrays that come in
 
@@ -84,7 +82,6 @@ class Recorder:
             self.held[id(x)] = (x, made)
             return made
         array = np.array(x, order="C")
-        self.derived = True
         return self.made(self._constant_node(array), array)
 
     def _constant_node(self, array: Any) -> Node:
@@ -383,6 +380,16 @@ class Recorder:
         self.graph.outputs.append(node)
         self.results.append(x)
         return len(self.graph.outputs) - 1
+
+    def values(self) -> list[Any]:
+        """The outputs of this run, each an array of its own."""
+        seen: set[int] = set()
+        values = []
+        for x in self.results:
+            own = x.data is x.buffer.data and x.buffer.node.op != "input" and id(x.data) not in seen
+            seen.add(id(x.data))
+            values.append(x.data if own else np.array(x.data, order="C"))
+        return values
 
     def close(self) -> Graph:
         """The graph, each output with an array of its own."""
