@@ -475,3 +475,37 @@ def test_printing_is_of_numbers(capsys: Any) -> None:
 
     ad.jit(f)(np.array([1.0, 2.5]))
     assert "2.5" in capsys.readouterr().out
+
+
+# -- tracked arguments
+
+
+def test_story_10() -> None:
+    @ad.jit
+    def f(x: Any) -> Any:
+        n, s = 0, x[0]
+        while s < 100.0 and n < 50:
+            s = s * 1.5 + x[1]
+            n += 1
+        return s
+
+    for _ in range(3):
+        np.testing.assert_allclose(ad.grad(f)(np.array([1.0, 0.5])), [1.5**10, (1.5**10 - 1) / 0.5])
+
+
+def test_derivatives_of_a_jitted_function_are_programs() -> None:
+    jitted = ad.jit(loss)
+    for order, make in ((1, ad.grad), (2, lambda f: ad.grad(lambda w, x: (ad.grad(f)(w, x) ** 2).sum()))):
+        for w in (W, 2 * W, 3 * W):
+            same(make(jitted)(w, M), make(loss)(w, M))
+        assert order and jitted._call.tracked and compiled(jitted)
+
+
+def test_backward_through_a_jitted_function() -> None:
+    jitted = ad.jit(lambda p, x: {"loss": loss(p["w"], x), "n": 3, "count": np.arange(3)})
+    for _ in range(3):
+        w = Value(W)
+        result = jitted({"w": w}, M)
+        result["loss"].backward()
+        same(w.grad, ad.grad(loss)(W, M))
+        assert result["n"] == 3

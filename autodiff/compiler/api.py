@@ -24,6 +24,7 @@ from .interpret import Interpreted, Mismatch
 from .recorded import Recorded
 from .recorder import Recorder, Unrecordable
 from .signature import Signature, signature
+from .tracked import Tracked
 
 __all__ = ["jit"]
 
@@ -124,12 +125,15 @@ class _Jitted:
     def __init__(self, f: Callable[..., Any], strict: bool) -> None:
         self.f, self.strict = f, strict
         self.entries: dict[Any, Entry] = {}
+        self.tracked: dict[Any, Tracked] = {}
         self.lock = threading.RLock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         given = signature(args, kwargs)
-        if given is None or given.inline or (given.tracked and RECORDING.get()):
+        if given is None or given.inline:
             return self.f(*args, **kwargs)
+        if given.tracked and RECORDING.get():
+            return self._tracked(given, args, kwargs)
         entry = self.entries.get(given.key)
         if entry is None:
             with self.lock:
@@ -146,6 +150,23 @@ class _Jitted:
                     entry.masked, entry.programs = True, []
                 break
         return self._record(entry, given, args, kwargs)
+
+    def _tracked(self, given: Signature, args: Any, kwargs: Any) -> Any:
+        """The result as a node of the graph that is being recorded."""
+        rule = self.tracked.get(given.key)
+        if rule is None:
+            if not self._is_closed():
+                return self.f(*args, **kwargs)
+            with self.lock:
+                rule = self.tracked.setdefault(given.key, Tracked(self.f, self, jit, given, args, kwargs))
+        return rule(given.originals)
+
+    def _is_closed(self) -> bool:
+        """Whether f captures nothing that is tracked: else there is more to differentiate than its arguments."""
+        try:
+            return all(v._node is None for v in Captures([self.f]).values)
+        except TooManyError:
+            return False
 
     def _record(self, entry: Entry, given: Signature, args: Any, kwargs: Any) -> Any:
         if len(entry.programs) >= PATHS:

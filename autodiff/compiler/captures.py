@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..box import Box
+from ..transform import Transform
 
 __all__ = ["Captures", "TooManyError"]
 
@@ -77,6 +78,8 @@ class Captures:
                 self._slot(x, i, value)
         elif isinstance(x, (set, frozenset)):
             self.lengths.append((x, len(x)))
+        elif isinstance(x, Transform):
+            self._look_into(x.__wrapped__)
         elif not isinstance(x, ModuleType):
             self._object(x)
 

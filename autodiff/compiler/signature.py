@@ -8,7 +8,7 @@ import numpy as np
 from ..box import Box, Inner
 from ..tree import tree_map
 
-__all__ = ["Signature", "signature"]
+__all__ = ["Signature", "is_leaf", "signature"]
 
 STATIC = (bool, int, str, bytes, type(None), type, np.dtype, slice, range)
 
@@ -16,17 +16,18 @@ STATIC = (bool, int, str, bytes, type(None), type, np.dtype, slice, range)
 class Signature:
     """The key of a call, and its leaves: the numbers that may differ from call to call."""
 
-    __slots__ = ("inline", "key", "leaves", "plain", "tracked")
+    __slots__ = ("inline", "key", "leaves", "originals", "plain", "tracked")
 
     def __init__(self, key: Any, leaves: list[Any], plain: bool) -> None:
         self.key, self.leaves, self.plain = key, leaves, plain
+        self.originals: list[Any] = leaves if plain else []  # the same, Values as they are
         self.inline = self.tracked = False
 
     def rebuilt(self, args: Any, kwargs: Any, new: Callable[[Any], Any]) -> tuple[Any, Any]:
         """The arguments with others in the places of the leaves."""
         if self.plain:
             return tuple(map(new, args)), kwargs
-        return tree_map(lambda x: new(x) if _is_leaf(x) else x, (args, kwargs))  # type: ignore[no-any-return]
+        return tree_map(lambda x: new(x) if is_leaf(x) else x, (args, kwargs))  # type: ignore[no-any-return]
 
 
 def signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Signature | None:
@@ -45,7 +46,8 @@ def signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Signature | None
     return found
 
 
-def _is_leaf(x: Any) -> bool:
+def is_leaf(x: Any) -> bool:
+    """Whether it is a number that may differ from call to call."""
     return isinstance(x, (np.ndarray, np.generic, float, complex, Box))
 
 
@@ -55,9 +57,11 @@ def _key(x: Any, found: Signature) -> Any:
         if x.dtype.kind not in "biufc":
             raise TypeError
         found.leaves.append(x)
+        found.originals.append(x)
         return (x.shape, x.dtype)
     if kind is float or kind is complex:
         found.leaves.append(x)
+        found.originals.append(x)
         return kind
     if kind is tuple or kind is list:
         return (kind, *[_key(item, found) for item in x])
@@ -73,9 +77,11 @@ def _key(x: Any, found: Signature) -> Any:
             found.inline = True
             return None
         found.leaves.append(data)
+        found.originals.append(x)
         return (data.shape, data.dtype)
     if isinstance(x, np.generic):
         found.leaves.append(x)
+        found.originals.append(x)
         return ((), x.dtype)
     if isinstance(x, STATIC):
         return (kind, x)
