@@ -1,0 +1,1 @@
+"""Recorded NumPy programs as machine code; needs llvmlite only where something is compiled."""
