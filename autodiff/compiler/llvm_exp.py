@@ -28,6 +28,7 @@ from .llvm_values import (
     magnitude,
     narrow,
     quick_sum,
+    quotient,
     rint,
     sqrt,
     trunc,
@@ -199,11 +200,11 @@ def hyperbolic(x: Value, largest: float) -> tuple[Value, tuple[Value, Value], tu
     s = fma(horner(SINH[x.type], z), z * r, rest)  # less r
     c = fma(horner(COSH[x.type], z), z * z, fma(r, rest, 0.5 * z))  # less 1
     small = 0.5 * power_of_two(at_least(-2.0 * n, -120.0))
-    difference, total = 0.5 - small, 0.5 + small
+    (difference, difference_low), (total, total_low) = quick_sum(0.5, -small), quick_sum(0.5, small)
     sinh_high = fma(r, total, difference)
-    sinh_low = fma(r, total, difference - sinh_high) + fma(c, difference, s * total)
+    sinh_low = fma(r, total, difference - sinh_high) + fma(c, difference, fma(s, total, fma(r, total_low, difference_low)))
     cosh_high = fma(r, difference, total)
-    cosh_low = fma(r, difference, total - cosh_high) + fma(c, total, s * difference)
+    cosh_low = fma(r, difference, total - cosh_high) + fma(c, total, fma(s, difference, fma(r, difference_low, total_low)))
     return n, (sinh_high, sinh_low), (cosh_high, cosh_low)
 
 
@@ -220,11 +221,7 @@ def cosh(x: Value) -> Value:
 def tanh(x: Value) -> Value:
     """sinh / cosh; their second words correct the quotient."""
     _, (s, s_low), (c, c_low) = hyperbolic(x, 22.0 if x.form is DOUBLE else 12.0)
-    (s, s_low), (c, c_low) = quick_sum(s, s_low), quick_sum(c, c_low)
-    inverse = 1.0 / c
-    quotient = s * inverse
-    error = fma(-quotient, c, s) + fma(-quotient, c_low, s_low)
-    return copysign(fma(error, inverse, quotient), x)
+    return copysign(quotient(quick_sum(s, s_low), quick_sum(c, c_low)), x)
 
 
 def sigmoid(x: Value) -> Value:
@@ -232,7 +229,9 @@ def sigmoid(x: Value) -> Value:
     n, r, rest = reduced(bounded(-magnitude(x)))
     high, low = exp_words(r, rest)
     small = scaled(high + low, n)
-    return where(x < 0.0, small, 1.0) / (1.0 + small)
+    bottom, lost = quick_sum(1.0, small)
+    ratio = where(x < 0.0, small, 1.0) / bottom
+    return fma(ratio, -0.7 * lost, ratio)  # most of lost / bottom: bottom is in [1, 2]
 
 
 def erf(x: Value) -> Value:
@@ -317,8 +316,8 @@ def log1p_words(x: Value, rest: Operand = 0.0, doublings: Operand = 0.0) -> Valu
     form = x.form
     u, lost = exact_sum(x, 1.0)
     e, m = split(u)
-    inverse = from_bits(bits(m) - bits(u) + (form.bias << form.mantissa))  # 2**-e
-    f, tail = quick_sum(m - 1.0, (lost + rest) * inverse)
+    inverse = from_bits(bits(m) - bits(u) + ((form.bias + 1) << form.mantissa))  # 2**(1 - e): 2**-e may be subnormal
+    f, tail = quick_sum(m - 1.0, (lost + rest) * inverse * 0.5)
     high, low = log_words(f)
     return add_exponent(e + doublings, high, fma(-tail, f, tail) + low)
 

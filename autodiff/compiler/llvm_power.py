@@ -103,7 +103,7 @@ def _power_double(a: Value, y: Value) -> Value:
     low = low + (s_low + product_low)
     ln_2, rest = LN_2["double"]
     log, error = quick_sum(e * ln_2, 2.0 * high)
-    log_low = error + fma(2.0, low, e * rest)
+    log, log_low = quick_sum(log, error + fma(2.0, low, e * rest))
     # beyond these exponents the result is 0, 1 or inf whatever the logarithm
     y = at_least(at_most(y, 2.0**80), -(2.0**80))
     exponent, error = exact_product(log, y)
@@ -112,7 +112,8 @@ def _power_double(a: Value, y: Value) -> Value:
     low = where(inside, low, 0.0)
     n, r, r_low = reduced(at_least(at_most(exponent, 800.0), -800.0))
     n = at_least(at_most(n, 1030.0), -1080.0)
-    one, tail = exp_words(r, r_low + low)
+    r, r_low = quick_sum(r, r_low + low)  # 2**-44 beside an r that is 2**-44 changes nothing
+    one, tail = exp_words(r, r_low)
     return scaled(one + tail, n)
 
 

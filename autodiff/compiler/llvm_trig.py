@@ -28,6 +28,7 @@ from .llvm_values import (
     magnitude,
     narrow,
     quick_sum,
+    quotient,
     rint,
     sqrt,
     where,
@@ -92,17 +93,16 @@ def two_over_pi() -> int:
     return (2 * one << PRECISION) // pi
 
 
-def factor(exponent: int, sizes: tuple[int, ...]) -> list[float]:
-    """2**exponent 2/pi less the nearest multiple of 4, in words: multiples of 2**-size, and what is left."""
-    left = (two_over_pi() << exponent) % (4 << PRECISION)
-    if left >= 2 << PRECISION:
-        left -= 4 << PRECISION
+def factor(exponent: int, modulus: int, sizes: tuple[int, ...]) -> list[float]:
+    """2**exponent 2/pi less the nearest multiple of 2**modulus, in words: multiples of 2**-size, and what is left."""
+    left = (two_over_pi() << exponent) % (1 << PRECISION + modulus)
+    if left >> (PRECISION + modulus - 1):
+        left -= 1 << PRECISION + modulus
     words = []
     for size in sizes:
-        unit = 1 << (PRECISION - size)
-        word = (left + unit // 2) // unit * unit
-        words.append(math.ldexp(word // unit, -size))
-        left -= word
+        count = ((left >> (PRECISION - size - 1)) + 1) >> 1
+        words.append(math.ldexp(count, -size))
+        left -= count << (PRECISION - size)
     return [*words, math.ldexp(left >> (PRECISION - 240), -240)]
 
 
@@ -114,7 +114,7 @@ def turns_single(x: Value) -> tuple[Value, Value, Value]:
     step = 26
     wide = widen(x)
     a = magnitude(wide)
-    factors = [[2.0 ** (-step * i), *factor(step * i, (27, 56))] for i in range(4)]
+    factors = [[2.0 ** (-step * i), *factor(step * i, 2, (27, 56))] for i in range(4)]
     chosen: list[Operand] = list(factors[0])
     for i in range(1, 4):
         beyond = a >= 2.0 ** (24 + step * i)
@@ -132,36 +132,40 @@ def turns_single(x: Value) -> tuple[Value, Value, Value]:
 
 
 def turns_double(x: Value) -> tuple[Value, Value, Value]:
-    """The same in double, with a factor of three words per 32 exponents; the products are exact, two words each."""
-    table = x.body.table("ad.turns", [[*factor(32 * i, (51, 104)), 0.0] for i in range(32)])
+    """The same in double, by a factor of four words per 32 exponents; the products are two words each.
+
+    y < 2**33 is a multiple of 2**-51 in all rows but the first, so the factor's multiples of 2**53 make multiples of 4.
+    """
+    table = x.body.table("ad.turns", [factor(32 * i, 53, (-2, 51, 104)) for i in range(32)])
     number = bits(x)
     row = where(magnitude(x) >= 2.0, (number >> 57) & 31, 0)
     y = from_bits(number - (row << 57))
-    high, middle, low = (x.body.load(table, row, column) for column in range(3))
+    fours, high, middle, low = (x.body.load(table, row, column) for column in range(4))
+    zeroth, zeroth_low = exact_product(y, fours)
     first, first_low = exact_product(y, high)
     second, second_low = exact_product(y, middle)
-    n = rint(first)
-    f, error = exact_sum(first - n, first_low)
-    f, error2 = exact_sum(f, second)
-    f, rest = quick_sum(f, (error + error2) + fma(y, low, second_low))
+    n, m = rint(zeroth_low), rint(first)
+    f, error = exact_sum(fma(-4.0, rint(0.25 * zeroth), zeroth) + (zeroth_low - n), first - m)
+    k = rint(f)
+    f, error2 = exact_sum(f - k, first_low)
+    f, error3 = exact_sum(f, second)
+    f, rest = quick_sum(f, (error + error2 + error3) + fma(y, low, second_low))
     quarter, quarter_low = QUARTER["double"]
     r, error = exact_product(f, quarter)
     r = where(magnitude(x) < math.inf, r, math.nan)
-    return bits(n + DOUBLE.magic), r, fma(rest, quarter, fma(f, quarter_low, error))
+    return bits(((n + m) + k) + DOUBLE.magic), r, fma(rest, quarter, fma(f, quarter_low, error))
 
 
 def turns(x: Value) -> tuple[Value, Value, Value]:
     return turns_double(x) if x.form is DOUBLE else turns_single(x)
 
 
-def sin_cos(r: Value, rest: Value) -> tuple[Value, Value]:
-    """Of r + rest, |r| <= pi/4."""
+def sin_cos(r: Value, rest: Value) -> tuple[tuple[Value, Value], tuple[Value, Value]]:
+    """Of r + rest, |r| <= pi/4: each as its leading term and what to add to it."""
     z = r * r
-    sin = r + fma(horner(SIN[r.type], z) * z, r, rest)
-    half = 0.5 * z
-    one, lost = quick_sum(1.0, -half)
-    cos = one + fma(horner(COS[r.type], z), z * z, fma(-r, rest, lost))
-    return sin, cos
+    one, lost = quick_sum(1.0, -0.5 * z)
+    sin = fma(horner(SIN[r.type], z) * z, r, rest)
+    return (r, sin), (one, fma(horner(COS[r.type], z), z * z, fma(-r, rest, lost)))
 
 
 def _or_itself(x: Value, result: Value) -> Value:
@@ -172,7 +176,8 @@ def _or_itself(x: Value, result: Value) -> Value:
 def _quadrant(number: Value, r: Value, rest: Value) -> Value:
     """sin of `number` quarter turns and r."""
     sin, cos = sin_cos(r, rest)
-    magnitude = where((number & 1).same_bits(0), sin, cos)
+    even = (number & 1).same_bits(0)
+    magnitude = where(even, sin[0], cos[0]) + where(even, sin[1], cos[1])
     return from_bits(bits(magnitude) ^ ((number & 2) << (r.form.width - 2)))
 
 
@@ -187,10 +192,11 @@ def cos(x: Value) -> Value:
 
 def tan(x: Value) -> Value:
     number, r, rest = turns(x)
-    sin, cos = sin_cos(r, rest)
+    (s, s_low), (c, c_low) = (quick_sum(*words) for words in sin_cos(r, rest))
     even = (number & 1).same_bits(0)
-    quotient = where(even, sin, cos) / where(even, cos, sin)
-    return _or_itself(x, from_bits(bits(quotient) ^ (number << (x.form.width - 1))))
+    top = where(even, s, c), where(even, s_low, c_low)
+    bottom = where(even, c, s), where(even, c_low, s_low)
+    return _or_itself(x, from_bits(bits(quotient(top, bottom)) ^ (number << (x.form.width - 1))))
 
 
 def arctan_words(t: Value) -> tuple[Value, Value]:

@@ -289,3 +289,10 @@ def exact_sum(x: Value, y: Operand) -> tuple[Value, Value]:
 def exact_product(x: Value, y: Operand) -> tuple[Value, Value]:
     product = x * y
     return product, fma(x, y, -product)
+
+
+def quotient(top: tuple[Value, Value], bottom: tuple[Value, Value]) -> Value:
+    """Of two words each, whose second is a rounding error of the first."""
+    inverse = 1.0 / bottom[0]
+    ratio = top[0] * inverse
+    return fma(fma(-ratio, bottom[0], top[0]) + fma(-ratio, bottom[1], top[1]), inverse, ratio)
