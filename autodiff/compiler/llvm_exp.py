@@ -1,10 +1,10 @@
 """Exponentials, logarithms and what is made of them, as formulas over `llvm_values`.
 
-The coefficients are minimax fits of our own: Remez exchange in mpmath at 60 digits of the function less its leading terms,
-which stay exact in the formula; `EXP` and `LOG["f4"]` were fitted by Chebyshev interpolation instead.
+The coefficients are minimax fits of our own: Remez exchange in mpmath at 60 digits, of the function less its leading
+terms, which stay exact in the formula. (`EXP`, and `LOG` and `ERF_*` in float, are mpmath's Chebyshev fits.)
 
-The reductions are the classical ones (Muller, Elementary Functions, ch. 11): exp takes out the nearest power of two, log the
-exponent, so that a polynomial on |r| <= ln(2)/2, or on [sqrt(1/2) - 1, sqrt(2) - 1], is left.
+The reductions are the classical ones (Muller, Elementary Functions, ch. 11): exp takes out the nearest power of two,
+log the exponent, so that a polynomial on |r| <= ln(2)/2, or on [sqrt(1/2) - 1, sqrt(2) - 1], is left.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import math
 
 from .llvm_values import (
     DOUBLE,
-    Body,
     Operand,
     Value,
     at_least,
@@ -26,21 +25,20 @@ from .llvm_values import (
     from_bits,
     horner,
     magnitude,
-    narrow,
     quick_sum,
     quotient,
     rint,
-    sqrt,
-    trunc,
     where,
-    widen,
 )
 
 INF = math.inf
 LOG2_E = 1.4426950408889634
 # Two words of a constant: multiples of the high ones by an exponent are exact, for their last bits are zero.
 LN_2 = {"float": (0.693145751953125, 1.428606765330187e-06), "double": (0.6931471803691238, 1.9082149292705877e-10)}
-FULL_LN_2 = {"float": (0.6931471824645996, -1.9046542121259336e-09), "double": (0.6931471805599453, 2.3190468138462996e-17)}
+FULL_LN_2 = {
+    "float": (0.6931471824645996, -1.9046542121259336e-09),
+    "double": (0.6931471805599453, 2.3190468138462996e-17),
+}
 FULL_LOG2_E = {"float": (1.4426950216293335, 1.925963033500011e-08), "double": (LOG2_E, 2.0355273740931033e-17)}
 FULL_LOG10_E = {
     "float": (0.4342944920063019, -1.0103049952192578e-08),
@@ -84,17 +82,6 @@ LOG = {
         *(0.14285714287665927, -0.16666666666659546, 0.19999999999992807, -0.25000000000000006, 0.33333333333333337),
     ),
 }
-# log and exp to 2**-36 and 2**-30, in double: what a power in float needs
-SHORT_LOG = (
-    *(-0.05274346140343707, 0.09219707425048866, -0.09074273039743212, 0.08990032266788732, -0.09922889267840959),
-    *(0.11112758937158564, -0.1250336081025428, 0.14285751066497943, -0.16666606854169022, 0.19999999168016203),
-    *(-0.2500000030188382, 0.3333333333488192),
-)
-SHORT_EXP = (0.00019907571575019447, 0.0013933646012989184, 0.00833328602626355, 0.04166646494621501)
-SHORT_EXP += (0.16666666756401172, 0.5000000013466708)
-# (atanh(s) / s - 1 - z / 3) / z**2 in z = s**2
-ATANH = (0.05862081825503403, 0.058530670995472975, 0.06667404427063241, 0.07692297439253065)
-ATANH += (0.09090909168131758, 0.11111111110825794, 0.14285714285714687, 0.2)
 # erf(x) / x - 1 in x**2 below the border, log(erfc(x)) / x above
 ERF_SMALL = {
     "float": (8.349441e-05, -0.000813821, 0.0052006785, -0.026859276, 0.112836935, -0.37612635, 0.12837917),
@@ -119,11 +106,6 @@ ERF_LARGE = {
 }
 ERF_BORDER = {"float": 0.927734375, "double": 1.0}
 ERF_ONE = {"float": 3.95, "double": 5.95}
-# x**(-1/3) on [1, 2], a first guess
-CBRT = {
-    "float": (0.093390495, -0.4833237, 1.3881786),
-    "double": (0.02858742194595232, -0.22122575275523554, 0.6954782172452784, -1.1728982373518144, 1.670021026790868),
-}
 
 
 # Exponentials
@@ -136,7 +118,7 @@ def power_of_two(n: Value, offset: Operand = 0.0) -> Value:
 
 
 def scaled(value: Value, n: Value) -> Value:
-    """value * 2**n rounded once, also where 2**n or the result is no normal number: by two powers, the outer one fixed."""
+    """value * 2**n, by two powers, the outer one fixed: neither overflows before the result does."""
     form = n.form
     step = 64.0 if form is DOUBLE else 32.0
     up = n > 0.0
@@ -193,7 +175,7 @@ def expm1(x: Value) -> Value:
 def hyperbolic(x: Value, largest: float) -> tuple[Value, tuple[Value, Value], tuple[Value, Value]]:
     """n, and |x|'s sinh and cosh times 2**-n in two words each.
 
-    With s = sinh(r), c = cosh(r), A = 1/2 and B = 2**(-2n) / 2: sinh = c (A - B) + s (A + B), cosh = c (A + B) + s (A - B).
+    With s = sinh(r), c = cosh(r), A = 1/2, B = 2**(-2n) / 2: sinh = c (A - B) + s (A + B), cosh with A + B for A - B.
     """
     n, r, rest = reduced(at_most(magnitude(x), largest))
     z = r * r
@@ -202,9 +184,13 @@ def hyperbolic(x: Value, largest: float) -> tuple[Value, tuple[Value, Value], tu
     small = 0.5 * power_of_two(at_least(-2.0 * n, -120.0))
     (difference, difference_low), (total, total_low) = quick_sum(0.5, -small), quick_sum(0.5, small)
     sinh_high = fma(r, total, difference)
-    sinh_low = fma(r, total, difference - sinh_high) + fma(c, difference, fma(s, total, fma(r, total_low, difference_low)))
+    sinh_low = fma(r, total, difference - sinh_high) + fma(
+        c, difference, fma(s, total, fma(r, total_low, difference_low))
+    )
     cosh_high = fma(r, difference, total)
-    cosh_low = fma(r, difference, total - cosh_high) + fma(c, total, fma(s, difference, fma(r, difference_low, total_low)))
+    cosh_low = fma(r, difference, total - cosh_high) + fma(
+        c, total, fma(s, difference, fma(r, difference_low, total_low))
+    )
     return n, (sinh_high, sinh_low), (cosh_high, cosh_low)
 
 

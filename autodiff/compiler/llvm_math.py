@@ -8,9 +8,10 @@
     define internal float @ad.exp2.f4(float %a0) alwaysinline nounwind willreturn memory(read) {
     ...
 
-The formulas are in `llvm_exp`, `llvm_power` and `llvm_trig`. Each is straight-line: both sides of a case are computed and one is
-selected, and special values (nan, infinities, signed zeros) come out as NumPy's. None calls a library. A result is
-within 2 units in the last place of the true value, in both kinds, for every argument.
+The formulas are in `llvm_exp`, `llvm_power` and `llvm_trig`. Each is straight-line: both sides of a case are computed
+and one is selected, and special values (nan, infinities, signed zeros) come out as NumPy's. None calls a library. A
+result is within 2 units in the last place of the true value, in both kinds, for every argument. (logaddexp is a sum,
+like NumPy's: within 2 units of its larger term.)
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def call(name: str, kind: str, args: Sequence[str]) -> str:
 
 
 def prelude(used: Iterable[tuple[str, str]]) -> str:
-    """The functions used, as (name, kind), and the declarations and tables they need: each once, in alphabetical order."""
+    """The functions used, given as (name, kind), and what they need declared: each once, in alphabetical order."""
     needed: dict[str, str] = {}
     functions: list[str] = []
     for name, kind in sorted(set(used)):

@@ -1,8 +1,8 @@
-"""Powers, the cube root and the inverse hyperbolic functions, as formulas over `llvm_values` and the logarithms of `llvm_exp`.
+"""Powers, the cube root and the inverse hyperbolic functions, as formulas over `llvm_values` and `llvm_exp`.
 
-The one hard case is a power in double: y log(x) may be 745, so the logarithm needs ten bits more than a double has. It is
-computed in two words: log(x) = e ln(2) + 2 atanh((m - 1) / (m + 1)), where the quotient, its square and the leading terms
-of the series are words and the rest, below 2**-12 of the sum, is a polynomial.
+The one hard case is a power in double: y log(x) may be 745, so the logarithm needs ten bits more than a double has. It
+is computed in two words: log(x) = e ln(2) + 2 atanh((m - 1) / (m + 1)), where the quotient, its square and the leading
+terms of the series are words and the rest, below 2**-12 of the sum, is a polynomial.
 """
 
 from __future__ import annotations
@@ -10,14 +10,9 @@ from __future__ import annotations
 import math
 
 from .llvm_exp import (
-    ATANH,
-    CBRT,
     INF,
     LN_2,
     LOG2_E,
-    SHORT_EXP,
-    SHORT_LOG,
-    add_exponent,
     exp_words,
     log1p_words,
     reduced,
@@ -47,6 +42,26 @@ from .llvm_values import (
     widen,
 )
 
+# log and exp to 2**-36 and 2**-30, in double: what a power in float needs
+SHORT_LOG = (
+    *(-0.05274346140343707, 0.09219707425048866, -0.09074273039743212, 0.08990032266788732, -0.09922889267840959),
+    *(0.11112758937158564, -0.1250336081025428, 0.14285751066497943, -0.16666606854169022, 0.19999999168016203),
+    *(-0.2500000030188382, 0.3333333333488192),
+)
+SHORT_EXP = (
+    *(0.00019907571575019447, 0.0013933646012989184, 0.00833328602626355, 0.04166646494621501, 0.16666666756401172),
+    0.5000000013466708,
+)
+# (atanh(s) / s - 1 - z / 3) / z**2 in z = s**2
+ATANH = (
+    *(0.05862081825503403, 0.058530670995472975, 0.06667404427063241, 0.07692297439253065, 0.09090909168131758),
+    *(0.11111111110825794, 0.14285714285714687, 0.2),
+)
+# x**(-1/3) on [1, 2], a first guess
+CBRT = {
+    "float": (0.093390495, -0.4833237, 1.3881786),
+    "double": (0.02858742194595232, -0.22122575275523554, 0.6954782172452784, -1.1728982373518144, 1.670021026790868),
+}
 THIRD = (0.3333333333333333, 1.850371707708594e-17)
 
 
@@ -73,7 +88,8 @@ def _power_single(a: Value, y: Value) -> Value:
     e, m = split(widen(a))
     f = m - 1.0
     log = fma(e, sum(LN_2["double"]), fma(horner(SHORT_LOG, f) * f, f * f, fma(-0.5 * f, f, f)))
-    exponent = at_least(at_most(widen(y) * log, 200.0), -200.0)
+    y = at_least(at_most(widen(y), 2.0**40), -(2.0**40))  # 1**inf
+    exponent = at_least(at_most(y * log, 200.0), -200.0)
     n = rint(exponent * LOG2_E)
     r = fma(n, -sum(LN_2["double"]), exponent)
     power = fma(horner(SHORT_EXP, r), r * r, r) + 1.0
@@ -118,7 +134,7 @@ def _power_double(a: Value, y: Value) -> Value:
 
 
 def cbrt(x: Value) -> Value:
-    """Newton's iteration for the inverse root from a polynomial, then one step for the root, its residue in two words."""
+    """Newton's iteration for the inverse root from a polynomial, then a step for the root with an exact residue."""
     form = x.form
     a = magnitude(x)
     shift = 54.0 if form is DOUBLE else 24.0
@@ -139,7 +155,9 @@ def cbrt(x: Value) -> Value:
     root_square, error = exact_product(root, root)
     residue = fma(-root_square, root, m) - error * root
     root = fma(residue * THIRD[0], square, root)
-    power = from_bits((bits(third - where(tiny, shift / 3, 0.0) + form.magic) << form.mantissa) + (form.bias << form.mantissa))
+    power = from_bits(
+        (bits(third - where(tiny, shift / 3, 0.0) + form.magic) << form.mantissa) + (form.bias << form.mantissa)
+    )
     ordinary = (a > 0.0) & (a < INF)
     return where(ordinary, copysign(root * power, x), x)
 

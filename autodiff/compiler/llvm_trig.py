@@ -1,11 +1,12 @@
 """Sine, cosine, tangent and their inverses, as formulas over `llvm_values`.
 
-The coefficients are minimax fits of our own: Remez exchange in mpmath at 60 digits, of the function less its leading terms.
+The coefficients are minimax fits of our own: Remez exchange in mpmath at 60 digits, of the function less its leading
+terms.
 
-The reduction is that of Payne and Hanek (Radian reduction for trigonometric functions, SIGNUM 18, 1983) without a branch. With
-x = y 2**k, the quarter turns are y (2**k 2/pi mod 4), and the factor, in a few words, is one of a small table: it is
-chosen by selects in float, where doubles hold the products, and loaded in double. So every argument costs the same
-and all are right.
+The reduction is that of Payne and Hanek (Radian reduction for trigonometric functions, SIGNUM 18, 1983), but without a
+branch. With x = y 2**k and a whole y, the quarter turns are y (2**k 2/pi mod 4), and the factor, in a few words, is one
+of a small table: chosen by selects in float, where doubles hold the products, and loaded in double. So every argument
+costs the same, and all are right.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from .llvm_values import (
     fma,
     from_bits,
     horner,
-    literal,
     magnitude,
     narrow,
     quick_sum,

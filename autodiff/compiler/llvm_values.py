@@ -9,8 +9,8 @@
     }
     <BLANKLINE>
 
-No instruction carries a fast-math flag. Rounding errors are computed here (a product minus its rounded value), and a flag
-that lets LLVM fuse or reorder would compute other ones; where a multiply-add is meant, `fma` says so.
+No instruction carries a fast-math flag. Rounding errors are computed here (a product minus its rounded value), and a
+flag that lets LLVM fuse or reorder would compute other ones; where a multiply-add is meant, `fma` says so.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Format(NamedTuple):
 
     @property
     def magic(self) -> float:
-        """Adding it rounds to an integer, which then lies in the low bits of the sum (no fptosi: AVX2 has none for i64)."""
+        """Adding it rounds to an integer, which lies in the low bits of the sum. (AVX2 has no fptosi to i64.)"""
         return 1.5 * 2.0**self.mantissa
 
 
@@ -231,8 +231,8 @@ def sqrt(x: Value) -> Value:
 def where(condition: Value, x: Operand, y: Operand, type: str = "") -> Value:
     """A choice; `type` is of two numbers, and the function's own unless said."""
     type = next((value.type for value in (x, y) if isinstance(value, Value)), type or condition.body.form.type)
-    x, y = (value.text if isinstance(value, Value) else literal(value, type) for value in (x, y))
-    return condition.body.emit(type, f"select i1 {condition.text}, {type} {x}, {type} {y}")
+    left, right = (value.text if isinstance(value, Value) else literal(value, type) for value in (x, y))
+    return condition.body.emit(type, f"select i1 {condition.text}, {type} {left}, {type} {right}")
 
 
 def at_most(x: Value, bound: Operand) -> Value:
@@ -273,9 +273,9 @@ def horner(coefficients: Sequence[float], x: Value) -> Value:
 # Two words: a number as the unevaluated sum of a rounded value and a small rest (Dekker, Numer. Math. 18, 1971).
 
 
-def quick_sum(large: Operand, small: Operand) -> tuple[Value, Value]:
+def quick_sum(large: Operand, small: Value) -> tuple[Value, Value]:
     """The sum and its rounding error, where |large| >= |small| or large is 0."""
-    total = small.__radd__(large) if isinstance(small, Value) else large + small  # type: ignore[operator]
+    total = large + small
     return total, (large - total) + small
 
 
