@@ -23,8 +23,8 @@ from .llvm_values import (
     exact_sum,
     fma,
     from_bits,
-    horner,
     magnitude,
+    polynomial,
     quick_sum,
     quotient,
     rint,
@@ -138,7 +138,7 @@ def reduced(x: Value) -> tuple[Value, Value, Value]:
 def exp_words(r: Value, rest: Value) -> tuple[Value, Value]:
     """exp(r + rest) in two words."""
     high, low = quick_sum(1.0, r)
-    return high, low + fma(horner(EXP[r.type], r), r * r, rest)
+    return high, low + fma(polynomial(EXP[r.type], r), r * r, rest)
 
 
 def bounded(x: Value) -> Value:
@@ -149,7 +149,7 @@ def bounded(x: Value) -> Value:
 
 def exp(x: Value) -> Value:
     n, r, _ = reduced(bounded(x))
-    return scaled(fma(horner(EXP[x.type], r), r * r, r) + 1.0, n)
+    return scaled(fma(polynomial(EXP[x.type], r), r * r, r) + 1.0, n)
 
 
 def exp2(x: Value) -> Value:
@@ -167,7 +167,7 @@ def expm1(x: Value) -> Value:
     y = at_least(bounded(x), -50.0)
     n, r, rest = reduced(y)
     base = 1.0 - power_of_two(-at_most(n, 60.0))
-    tail = fma(horner(EXP[x.type], r), r * r, rest)
+    tail = fma(polynomial(EXP[x.type], r), r * r, rest)
     high, low = exact_sum(base, r)
     return copysign(scaled(high + (low + tail), n), x)
 
@@ -179,8 +179,8 @@ def hyperbolic(x: Value, largest: float) -> tuple[Value, tuple[Value, Value], tu
     """
     n, r, rest = reduced(at_most(magnitude(x), largest))
     z = r * r
-    s = fma(horner(SINH[x.type], z), z * r, rest)  # less r
-    c = fma(horner(COSH[x.type], z), z * z, fma(r, rest, 0.5 * z))  # less 1
+    s = fma(polynomial(SINH[x.type], z), z * r, rest)  # less r
+    c = fma(polynomial(COSH[x.type], z), z * z, fma(r, rest, 0.5 * z))  # less 1
     small = 0.5 * power_of_two(at_least(-2.0 * n, -120.0))
     (difference, difference_low), (total, total_low) = quick_sum(0.5, -small), quick_sum(0.5, small)
     sinh_high = fma(r, total, difference)
@@ -223,9 +223,9 @@ def sigmoid(x: Value) -> Value:
 def erf(x: Value) -> Value:
     a = magnitude(x)
     z = x * x
-    small = fma(horner(ERF_SMALL[x.type], z), x, x)
+    small = fma(polynomial(ERF_SMALL[x.type], z), x, x)
     t = at_most(a, ERF_ONE[x.type])
-    large = copysign(1.0 - exp(horner(ERF_LARGE[x.type], t) * t), x)
+    large = copysign(1.0 - exp(polynomial(ERF_LARGE[x.type], t) * t), x)
     return where(a < ERF_BORDER[x.type], small, large)
 
 
@@ -255,7 +255,7 @@ def log_words(f: Value) -> tuple[Value, Value]:
     """log(1 + f) in two words, f in [sqrt(1/2) - 1, sqrt(2) - 1]."""
     half, error = exact_product(0.5 * f, f)
     high, low = quick_sum(f, -half)
-    return high, low + fma(horner(LOG[f.type], f) * f, f * f, -error)
+    return high, low + fma(polynomial(LOG[f.type], f) * f, f * f, -error)
 
 
 def add_exponent(e: Value, high: Value, low: Value) -> Value:
@@ -276,7 +276,7 @@ def log(x: Value) -> Value:
     e, m = split_any(x)
     f = m - 1.0
     high, low = LN_2[x.type]
-    rest = fma(horner(LOG[x.type], f) * f, f * f, e * low)
+    rest = fma(polynomial(LOG[x.type], f) * f, f * f, e * low)
     return log_limits(x, fma(e, high, f + fma(-0.5 * f, f, rest)))
 
 

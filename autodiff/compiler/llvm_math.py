@@ -12,6 +12,9 @@ The formulas are in `llvm_exp`, `llvm_power` and `llvm_trig`. Each is straight-l
 and one is selected, and special values (nan, infinities, signed zeros) come out as NumPy's. None calls a library. A
 result is within 2 units in the last place of the true value, in both kinds, for every argument. (logaddexp is a sum,
 like NumPy's: within 2 units of its larger term.)
+
+The target must have fused multiply-add and rounding instructions (x86: FMA and AVX2; every ARM64): without them LLVM calls
+libm for `llvm.fma` and `llvm.rint`, one number at a time.
 """
 
 from __future__ import annotations

@@ -31,9 +31,9 @@ from .llvm_values import (
     exact_sum,
     fma,
     from_bits,
-    horner,
     magnitude,
     narrow,
+    polynomial,
     quick_sum,
     rint,
     sqrt,
@@ -87,12 +87,12 @@ def _power_single(a: Value, y: Value) -> Value:
     """In double, where 2**-33 of the logarithm is enough and a result below float's range is rounded once."""
     e, m = split(widen(a))
     f = m - 1.0
-    log = fma(e, sum(LN_2["double"]), fma(horner(SHORT_LOG, f) * f, f * f, fma(-0.5 * f, f, f)))
+    log = fma(e, sum(LN_2["double"]), fma(polynomial(SHORT_LOG, f) * f, f * f, fma(-0.5 * f, f, f)))
     y = at_least(at_most(widen(y), 2.0**40), -(2.0**40))  # 1**inf
     exponent = at_least(at_most(y * log, 200.0), -200.0)
     n = rint(exponent * LOG2_E)
     r = fma(n, -sum(LN_2["double"]), exponent)
-    power = fma(horner(SHORT_EXP, r), r * r, r) + 1.0
+    power = fma(polynomial(SHORT_EXP, r), r * r, r) + 1.0
     return narrow(power * from_bits((bits(n + DOUBLE.magic) << 52) + (1023 << 52)))
 
 
@@ -110,7 +110,7 @@ def _power_double(a: Value, y: Value) -> Value:
     # t = atanh(s) / s - 1
     t, t_low = exact_product(z, THIRD[0])
     t_low = fma(z, THIRD[1], fma(z_low, THIRD[0], t_low))
-    t, error = quick_sum(t, horner(ATANH, z) * (z * z))
+    t, error = quick_sum(t, polynomial(ATANH, z) * (z * z))
     t_low = t_low + error
     # s + s t, and the exponent
     product, product_low = exact_product(s, t)
@@ -146,7 +146,7 @@ def cbrt(x: Value) -> Value:
     third = rint((e - 1.0) * THIRD[0])
     left = fma(-3.0, third, e)
     one, two = left > 0.5, left > 1.5
-    guess = horner(CBRT[x.type], m) * where(two, 2 ** (-2 / 3), where(one, 2 ** (-1 / 3), 1.0))
+    guess = polynomial(CBRT[x.type], m) * where(two, 2 ** (-2 / 3), where(one, 2 ** (-1 / 3), 1.0))
     m = m * where(two, 4.0, where(one, 2.0, 1.0))
     for _ in range(2 if form is DOUBLE else 1):
         guess = fma(guess * THIRD[0], fma(-(m * guess), guess * guess, 1.0), guess)

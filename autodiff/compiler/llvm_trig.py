@@ -24,9 +24,9 @@ from .llvm_values import (
     exact_sum,
     fma,
     from_bits,
-    horner,
     magnitude,
     narrow,
+    polynomial,
     quick_sum,
     quotient,
     rint,
@@ -109,26 +109,25 @@ def factor(exponent: int, modulus: int, sizes: tuple[int, ...]) -> list[float]:
 def turns_single(x: Value) -> tuple[Value, Value, Value]:
     """The nearest whole number of quarter turns, as an integer mod 4 in the low bits, and two words of the angle left.
 
-    A float has 24 bits and the first two words of the factor 29 each, so both products are exact in double.
+    y < 2**50 is whole in all rows but the first, so a factor of two words is enough.
     """
     step = 26
     wide = widen(x)
     a = magnitude(wide)
-    factors = [[2.0 ** (-step * i), *factor(step * i, 2, (27, 56))] for i in range(4)]
-    chosen: list[Operand] = list(factors[0])
+    rows = [[2.0 ** (-step * i), *factor(step * i, 2, (51,))] for i in range(4)]
+    chosen: list[Operand] = list(rows[0])
     for i in range(1, 4):
         beyond = a >= 2.0 ** (24 + step * i)
-        chosen = [where(beyond, new, old, "double") for new, old in zip(factors[i], chosen)]
-    scale, high, middle, low = chosen
+        chosen = [where(beyond, new, old, "double") for new, old in zip(rows[i], chosen)]
+    scale, high, low = chosen
     y = wide * scale
-    first, second = y * high, y * middle
-    n, m = rint(first), rint(second)
-    f = (first - n) + (second - m)
-    k = rint(f)
+    product, error = exact_product(y, high)
+    n = rint(product)
+    f = (product - n) + error
+    k = rint(fma(y, low, f))
     angle = fma(y, low, f - k) * QUARTER["double"][0]
     r = narrow(angle)
-    number = bits(((n + m) + k) + DOUBLE.magic)
-    return number.truncated, r, narrow(angle - widen(r))
+    return bits((n + k) + DOUBLE.magic).truncated, r, narrow(angle - widen(r))
 
 
 def turns_double(x: Value) -> tuple[Value, Value, Value]:
@@ -164,8 +163,8 @@ def sin_cos(r: Value, rest: Value) -> tuple[tuple[Value, Value], tuple[Value, Va
     """Of r + rest, |r| <= pi/4: each as its leading term and what to add to it."""
     z = r * r
     one, lost = quick_sum(1.0, -0.5 * z)
-    sin = fma(horner(SIN[r.type], z) * z, r, rest)
-    return (r, sin), (one, fma(horner(COS[r.type], z), z * z, fma(-r, rest, lost)))
+    sin = fma(polynomial(SIN[r.type], z) * z, r, rest)
+    return (r, sin), (one, fma(polynomial(COS[r.type], z), z * z, fma(-r, rest, lost)))
 
 
 def _or_itself(x: Value, result: Value) -> Value:
@@ -202,7 +201,7 @@ def tan(x: Value) -> Value:
 def arctan_words(t: Value) -> tuple[Value, Value]:
     """arctan(t) as t and a correction, 0 <= t <= 1."""
     z = t * t
-    return t, horner(ATAN[t.type], z) * (z * t)
+    return t, polynomial(ATAN[t.type], z) * (z * t)
 
 
 def arctan(x: Value) -> Value:
@@ -234,7 +233,7 @@ def _arcsin_words(x: Value) -> tuple[Value, Value, Value]:
     large = a > 0.5
     z = where(large, 0.5 - 0.5 * a, x * x)
     s = where(large, sqrt(z), a)
-    return large, s, horner(ASIN[x.type], z) * (z * s)
+    return large, s, polynomial(ASIN[x.type], z) * (z * s)
 
 
 def arcsin(x: Value) -> Value:

@@ -261,13 +261,18 @@ def narrow(x: Value) -> Value:
     return x.body.emit("float", f"fptrunc double {x.text} to float")
 
 
-def horner(coefficients: Sequence[float], x: Value) -> Value:
-    """The polynomial with its highest power first."""
-    result: Operand = coefficients[0]
-    for coefficient in coefficients[1:]:
-        result = fma(result, x, coefficient)
-    assert isinstance(result, Value)
-    return result
+def polynomial(coefficients: Sequence[float], x: Value) -> Value:
+    """With its highest power first: Horner's rule, or Estrin's, whose steps overlap, where there are many."""
+    terms: list[Operand] = [*reversed(coefficients)]
+    if len(terms) <= 8:
+        while len(terms) > 1:
+            terms[-2:] = [fma(terms[-1], x, terms[-2])]
+    while len(terms) > 1:
+        rest = terms[-1:] if len(terms) % 2 else []
+        terms = [*(fma(high, x, low) for low, high in zip(terms[::2], terms[1::2])), *rest]
+        x = x * x if len(terms) > 1 else x
+    assert isinstance(terms[0], Value)
+    return terms[0]
 
 
 # Two words: a number as the unevaluated sum of a rounded value and a small rest (Dekker, Numer. Math. 18, 1971).
