@@ -211,13 +211,13 @@ def tanh(x: Value) -> Value:
 
 
 def sigmoid(x: Value) -> Value:
-    """1 / (1 + exp(-x)), by exp(-|x|), which cannot overflow."""
+    """1 / (1 + exp(-x)), by exp(-|x|), which cannot overflow; below 0 the quotient is scaled last, to round once."""
     n, r, rest = reduced(bounded(-magnitude(x)))
-    high, low = exp_words(r, rest)
-    small = scaled(high + low, n)
-    bottom, lost = quick_sum(1.0, small)
-    ratio = where(x < 0.0, small, 1.0) / bottom
-    return fma(ratio, -0.7 * lost, ratio)  # most of lost / bottom: bottom is in [1, 2]
+    small, low = quick_sum(*exp_words(r, rest))
+    bottom, lost = quick_sum(1.0, scaled(small, n))
+    left = x < 0.0
+    ratio = quotient((where(left, small, 1.0), where(left, low, 0.0)), (bottom, lost))
+    return scaled(ratio, where(left, n, 0.0))
 
 
 def erf(x: Value) -> Value:

@@ -210,7 +210,8 @@ def arctan(x: Value) -> Value:
     a = magnitude(x)
     steep = a > 1.0
     t, rest = arctan_words(where(steep, 1.0, a) / where(steep, a, 1.0))
-    return copysign(where(steep, high - (t + (rest - low)), t + rest), x)
+    steep_high, lost = quick_sum(high, -t)
+    return copysign(where(steep, steep_high + ((lost + low) - rest), t + rest), x)
 
 
 def arctan2(y: Value, x: Value) -> Value:
@@ -224,7 +225,8 @@ def arctan2(y: Value, x: Value) -> Value:
     down = steep ^ back
     base = where(steep, high, where(back, 2.0 * high, 0.0))
     base_low = where(steep, low, where(back, 2.0 * low, 0.0))
-    return copysign(base + (where(down, -t, t) + (where(down, -rest, rest) + base_low)), y)
+    total, lost = quick_sum(base, where(down, -t, t))
+    return copysign(total + ((lost + base_low) + where(down, -rest, rest)), y)
 
 
 def _arcsin_words(x: Value) -> tuple[Value, Value, Value]:
@@ -240,7 +242,8 @@ def arcsin(x: Value) -> Value:
     """Above 1/2, pi/2 - 2 arcsin(s)."""
     high, low = QUARTER[x.type]
     large, s, rest = _arcsin_words(x)
-    return copysign(where(large, high - 2.0 * (s + (rest - 0.5 * low)), s + rest), x)
+    total, lost = quick_sum(high, -2.0 * s)
+    return copysign(where(large, total + fma(-2.0, rest, lost + low), s + rest), x)
 
 
 def arccos(x: Value) -> Value:
@@ -252,4 +255,5 @@ def arccos(x: Value) -> Value:
     base_low = where(large, where(left, 2.0 * low, 0.0), low)
     s, rest = where(large, s + s, s), where(large, rest + rest, rest)
     plus = large ^ left
-    return base + (where(plus, s, -s) + (where(plus, rest, -rest) + base_low))
+    total, lost = quick_sum(base, where(plus, s, -s))
+    return total + ((lost + base_low) + where(plus, rest, -rest))
