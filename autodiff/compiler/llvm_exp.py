@@ -183,15 +183,12 @@ def hyperbolic(x: Value, largest: float) -> tuple[Value, tuple[Value, Value], tu
     c = fma(polynomial(COSH[x.type], z), z * z, fma(r, rest, 0.5 * z))  # less 1
     small = 0.5 * power_of_two(at_least(-2.0 * n, -120.0))
     (difference, difference_low), (total, total_low) = quick_sum(0.5, -small), quick_sum(0.5, small)
-    sinh_high = fma(r, total, difference)
-    sinh_low = fma(r, total, difference - sinh_high) + fma(
-        c, difference, fma(s, total, fma(r, total_low, difference_low))
-    )
-    cosh_high = fma(r, difference, total)
-    cosh_low = fma(r, difference, total - cosh_high) + fma(
-        c, total, fma(s, difference, fma(r, difference_low, total_low))
-    )
-    return n, (sinh_high, sinh_low), (cosh_high, cosh_low)
+    sinh = fma(r, total, difference)
+    sinh_low = fma(c, difference, fma(s, total, fma(r, total_low, difference_low)))
+    cosh = fma(r, difference, total)
+    cosh_low = fma(c, total, fma(s, difference, fma(r, difference_low, total_low)))
+    sinh_low, cosh_low = fma(r, total, difference - sinh) + sinh_low, fma(r, difference, total - cosh) + cosh_low
+    return n, (sinh, sinh_low), (cosh, cosh_low)
 
 
 def sinh(x: Value) -> Value:

@@ -9,9 +9,8 @@
     ...
 
 The formulas are in `llvm_exp`, `llvm_power` and `llvm_trig`. Each is straight-line: both sides of a case are computed
-and one is selected, and special values (nan, infinities, signed zeros) come out as NumPy's. None calls a library. A
-result is within 2 units in the last place of the true value, in both kinds, for every argument;
-the functions that hold this are the `NATIVE` ones.
+and one is selected, and special values (nan, infinities, signed zeros) come out as NumPy's. None calls a library. The
+`NATIVE` ones are within 2 units in the last place of the true value, in both kinds, for every argument.
 
 The target must have fused multiply-add and rounding instructions (x86: FMA and AVX2; every ARM64): without them LLVM
 calls libm for `llvm.fma` and `llvm.rint`, one number at a time.

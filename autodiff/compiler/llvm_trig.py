@@ -148,7 +148,8 @@ def turns_double(x: Value) -> tuple[Value, Value, Value]:
     k = rint(f)
     f, error2 = exact_sum(f - k, first_low)
     f, error3 = exact_sum(f, second)
-    f, rest = quick_sum(f, (error + error2 + error3) + fma(y, low, second_low))
+    f, error = exact_sum(f, error + error2 + error3)  # so far all is exact: multiples of 2**-102
+    f, rest = quick_sum(f, error + fma(y, low, second_low))
     quarter, quarter_low = QUARTER["double"]
     r, error = exact_product(f, quarter)
     r = where(magnitude(x) < math.inf, r, math.nan)
