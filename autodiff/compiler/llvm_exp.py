@@ -31,6 +31,37 @@ from .llvm_values import (
     where,
 )
 
+__all__ = [  # noqa: RUF022 - by plain string order: log10 before log2
+    "INF",
+    "LN_2",
+    "LOG2_E",
+    "add_exponent",
+    "bounded",
+    "cosh",
+    "erf",
+    "exp",
+    "exp2",
+    "exp_words",
+    "expm1",
+    "hyperbolic",
+    "log",
+    "log10",
+    "log1p",
+    "log1p_words",
+    "log2",
+    "log_limits",
+    "log_words",
+    "logaddexp",
+    "power_of_two",
+    "reduced",
+    "scaled",
+    "sigmoid",
+    "sinh",
+    "split",
+    "split_any",
+    "tanh",
+]
+
 INF = math.inf
 LOG2_E = 1.4426950408889634
 # Two words of a constant: multiples of the high ones by an exponent are exact, for their last bits are zero.

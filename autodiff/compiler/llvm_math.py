@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterable, Sequence
 from . import llvm_exp, llvm_power, llvm_trig
 from .llvm_values import FORMATS, Body, Value
 
+__all__ = ["FORMULAS", "ILL_CONDITIONED", "NATIVE", "call", "prelude"]
+
 FORMULAS: dict[str, tuple[int, Callable[..., Value]]] = {
     "exp": (1, llvm_exp.exp),
     "exp2": (1, llvm_exp.exp2),

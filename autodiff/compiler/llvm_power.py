@@ -42,6 +42,8 @@ from .llvm_values import (
     widen,
 )
 
+__all__ = ["arccosh", "arcsinh", "arctanh", "cbrt", "power"]
+
 # log and exp to 2**-36 and 2**-30, in double: what a power in float needs
 SHORT_LOG = (
     *(-0.05274346140343707, 0.09219707425048866, -0.09074273039743212, 0.08990032266788732, -0.09922889267840959),

@@ -11,7 +11,6 @@ costs the same, and all are right.
 
 from __future__ import annotations
 
-import functools
 import math
 
 from .llvm_values import (
@@ -34,6 +33,23 @@ from .llvm_values import (
     where,
     widen,
 )
+
+__all__ = [
+    "arccos",
+    "arcsin",
+    "arctan",
+    "arctan2",
+    "arctan_words",
+    "cos",
+    "factor",
+    "sin",
+    "sin_cos",
+    "tan",
+    "turns",
+    "turns_double",
+    "turns_single",
+    "two_over_pi",
+]
 
 # Two words of pi/2.
 QUARTER = {"float": (1.5707963705062866, -4.371138828673793e-08), "double": (1.5707963267948966, 6.123233995736766e-17)}
@@ -76,11 +92,10 @@ ASIN = {
 PRECISION = 1400  # bits of 2/pi after the point
 
 
-@functools.cache
 def two_over_pi() -> int:
-    """2/pi in units of 2**-PRECISION, by Machin's formula."""
+    """In units of 2**-PRECISION, by Machin's formula."""
 
-    def arctan_of_inverse(n: int, one: int) -> int:
+    def arctan_of_inverse(n: int) -> int:
         total, term, k = 0, one // n, 1
         while term:
             total += term // k if k % 4 == 1 else -(term // k)
@@ -89,13 +104,15 @@ def two_over_pi() -> int:
         return total
 
     one = 1 << (PRECISION + 64)
-    pi = 16 * arctan_of_inverse(5, one) - 4 * arctan_of_inverse(239, one)
-    return (2 * one << PRECISION) // pi
+    return (2 * one << PRECISION) // (16 * arctan_of_inverse(5) - 4 * arctan_of_inverse(239))
+
+
+TWO_OVER_PI = two_over_pi()
 
 
 def factor(exponent: int, modulus: int, sizes: tuple[int, ...]) -> list[float]:
     """2**exponent 2/pi less the nearest multiple of 2**modulus, in words: multiples of 2**-size, and what is left."""
-    left = (two_over_pi() << exponent) % (1 << PRECISION + modulus)
+    left = (TWO_OVER_PI << exponent) % (1 << PRECISION + modulus)
     if left >> (PRECISION + modulus - 1):
         left -= 1 << PRECISION + modulus
     words = []

@@ -20,6 +20,34 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
+__all__ = [
+    "DOUBLE",
+    "FORMATS",
+    "Body",
+    "Format",
+    "Operand",
+    "Value",
+    "at_least",
+    "at_most",
+    "bits",
+    "copysign",
+    "exact_product",
+    "exact_sum",
+    "fma",
+    "from_bits",
+    "literal",
+    "magnitude",
+    "narrow",
+    "polynomial",
+    "quick_sum",
+    "quotient",
+    "rint",
+    "sqrt",
+    "trunc",
+    "where",
+    "widen",
+]
+
 
 class Format(NamedTuple):
     """A floating-point format, and the integer that its bits are read as."""
