@@ -1,0 +1,75 @@
+"""Elementary functions as LLVM IR text, which a loop that calls them turns into vector instructions.
+
+    >>> call("exp", "f4", ["%a"])
+    'call float @ad.exp.f4(float %a)'
+    >>> print(prelude([("exp2", "f4")]))
+    declare float @llvm.fma.f32(float, float, float)
+    ...
+    define internal float @ad.exp2.f4(float %a0) alwaysinline nounwind willreturn memory(read) {
+    ...
+
+The formulas are in `llvm_exp`, `llvm_power` and `llvm_trig`. Each is straight-line: both sides of a case are computed
+and one is selected, and special values (nan, infinities, signed zeros) come out as NumPy's. None calls a library. The
+`NATIVE` ones are within 2 units in the last place of the true value, in both kinds, for every argument.
+
+The target must have fused multiply-add and rounding instructions (x86: FMA and AVX2; every ARM64): without them LLVM
+calls libm for `llvm.fma` and `llvm.rint`, one number at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from . import llvm_exp, llvm_power, llvm_trig
+from .llvm_values import FORMATS, Body, Value
+
+__all__ = ["FORMULAS", "ILL_CONDITIONED", "NATIVE", "call", "prelude"]
+
+FORMULAS: dict[str, tuple[int, Callable[..., Value]]] = {
+    "exp": (1, llvm_exp.exp),
+    "exp2": (1, llvm_exp.exp2),
+    "expm1": (1, llvm_exp.expm1),
+    "log": (1, llvm_exp.log),
+    "log2": (1, llvm_exp.log2),
+    "log10": (1, llvm_exp.log10),
+    "log1p": (1, llvm_exp.log1p),
+    "logaddexp": (2, llvm_exp.logaddexp),
+    "sigmoid": (1, llvm_exp.sigmoid),
+    "erf": (1, llvm_exp.erf),
+    "sinh": (1, llvm_exp.sinh),
+    "cosh": (1, llvm_exp.cosh),
+    "tanh": (1, llvm_exp.tanh),
+    "arcsinh": (1, llvm_power.arcsinh),
+    "arccosh": (1, llvm_power.arccosh),
+    "arctanh": (1, llvm_power.arctanh),
+    "power": (2, llvm_power.power),
+    "cbrt": (1, llvm_power.cbrt),
+    "sin": (1, llvm_trig.sin),
+    "cos": (1, llvm_trig.cos),
+    "tan": (1, llvm_trig.tan),
+    "arcsin": (1, llvm_trig.arcsin),
+    "arccos": (1, llvm_trig.arccos),
+    "arctan": (1, llvm_trig.arctan),
+    "arctan2": (2, llvm_trig.arctan2),
+}
+# A sum whose terms may cancel: within 2 units of the larger term, as NumPy's is, and so not of a result near 0.
+ILL_CONDITIONED = frozenset({"logaddexp"})
+NATIVE: frozenset[str] = frozenset(FORMULAS) - ILL_CONDITIONED
+
+
+def call(name: str, kind: str, args: Sequence[str]) -> str:
+    """The right-hand side of an instruction that calls the function."""
+    type = FORMATS[kind].type
+    return f"call {type} @ad.{name}.{kind}({', '.join(f'{type} {arg}' for arg in args)})"
+
+
+def prelude(used: Iterable[tuple[str, str]]) -> str:
+    """The functions used, given as (name, kind), and what they need declared: each once, in alphabetical order."""
+    needed: dict[str, str] = {}
+    functions: list[str] = []
+    for name, kind in sorted(set(used)):
+        arity, formula = FORMULAS[name]
+        body = Body(kind, arity)
+        functions.append(body.define(f"ad.{name}.{kind}", formula(*body.arguments)))
+        needed |= body.globals
+    return "\n".join([*(needed[symbol] for symbol in sorted(needed)), "", *functions])
