@@ -509,3 +509,48 @@ def test_backward_through_a_jitted_function() -> None:
         result["loss"].backward()
         same(w.grad, ad.grad(loss)(W, M))
         assert result["n"] == 3
+
+
+# -- training
+
+
+def trained(jitting: bool, make: Callable[[Any], Any], steps: int = 8) -> tuple[list[float], list[Array]]:
+    """Losses and parameters of a step in the style of PyTorch."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(32, 4)), rng.normal(size=(32, 1))
+    model = nn.Sequential(nn.Linear(4, 8, rng=rng), nn.Tanh(), nn.Linear(8, 1, rng=rng))
+    opt = make(model.parameters())
+    dropout = np.random.default_rng(1)
+
+    def step(x: Any, y: Any) -> Any:
+        opt.zero_grad()
+        hidden = model(x * (dropout.random(x.shape) < 0.8))
+        error = ((hidden - y) ** 2).mean()
+        error.backward()
+        opt.step()
+        return error.data if isinstance(error, Value) else error
+
+    run = ad.jit(step, strict=True) if jitting else step
+    losses = []
+    for i in range(steps):
+        if i == 5:
+            opt.lr *= 0.5
+        losses.append(float(run(x, y)))
+    return losses, [p.data for p in model.parameters()]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: ad.optim.SGD(p, lr=0.1),
+        lambda p: ad.optim.SGD(p, lr=0.1, momentum=0.9),
+        lambda p: ad.optim.Adam(p, lr=0.01),
+        lambda p: ad.optim.AdamW(p, lr=0.01),
+    ],
+)
+def test_training_steps(make: Any) -> None:
+    losses, params = trained(False, make)
+    jit_losses, jit_params = trained(True, make)
+    np.testing.assert_allclose(jit_losses, losses, 1e-12)
+    for a, b in zip(jit_params, params, strict=True):
+        np.testing.assert_allclose(a, b, 1e-11, 1e-14)

@@ -15,12 +15,13 @@ import numpy as np
 from ..box import Box, Inner
 from ..buffers import watching
 from ..errors import OperandError
-from ..tape import RECORDING
+from ..tape import LEAF, RECORDING
 from ..transform import name_of, transform
 from ..tree import tree_map
 from ..value import Value
 from .captures import Captures, TooManyError
 from .interpret import Interpreted, Mismatch
+from .places import Draw, Fixed, Places, UnstableError, scrub
 from .recorded import Recorded
 from .recorder import Recorder, Unrecordable
 from .signature import Signature, signature
@@ -42,25 +43,53 @@ class Out(NamedTuple):
 
 
 class Program:
-    """What was recorded in one run: a graph, when it holds, and how to make the result."""
+    """What was recorded in one run: a graph, when it holds, how to make the result, and what to write back."""
 
-    def __init__(self, recorder: Recorder, captures: Captures, result: Any, weak: list[Any]) -> None:
-        self.captures = captures
+    def __init__(self, recorder: Recorder, captures: Captures, places: Places, volatile: set[Any], result: Any) -> None:
+        self.captures, self.places, self.volatile = captures, places, frozenset(volatile)
         self.result = result
-        self.weak = weak
         self.graph = recorder.close()
         self.text = self.graph.fingerprint()
         self.flagged = recorder.flagged
-        self.slots = [captures.arrays[id(x)][1] for x in recorder.sources]
-        self.fixed = {slot: _mark(x) for x, slot in captures.arrays.values()}
+        self.sources = recorder.sources
+        self.draws = {id(d.generator): d.generator.bit_generator for d in self.sources if type(d) is Draw}
+        replaced = {(id(p.container), p.key) for p in places.places if type(p).__name__ == "_Place"}
+        self.fixed = {
+            slot: _mark(x)
+            for x, slot in captures.arrays.values()
+            if (id(captures.slots[slot][0]), captures.slots[slot][1]) not in replaced
+        }
         self.runner: Any = None
         self.lock = threading.Lock()
 
     def holds(self) -> bool:
         """Whether what `f` captures is as it was."""
-        if not self.captures.holds():
+        if not self.captures.holds(self.volatile) or not self.places.fits():
             return False
         return all(_mark(self.captures.array(slot)) == mark for slot, mark in self.fixed.items())
+
+    def run(self, leaves: list[Any]) -> Any:
+        """The result for other numbers. Raises Mismatch, and InvalidError; then nothing has happened."""
+        runner = self.runner
+        if runner is None:
+            with self.lock:
+                runner = self.runner = self.runner or Interpreted(self.graph)
+        states = [(bits, bits.state) for bits in self.draws.values()]
+        try:
+            arrays = [a if type(a) is np.ndarray and a.flags.c_contiguous else np.asarray(a, order="C") for a in leaves]
+            for source in self.sources:
+                x = source.get()
+                arrays.append(np.asarray(x._array if isinstance(x, Box) else x, order="C"))
+            outputs, invalid = runner.run(arrays)
+            if invalid and self.flagged:
+                raise InvalidError
+        except BaseException:
+            for bits, state in states:
+                bits.state = state
+            raise
+        if self.places.writes:
+            self.places.write(outputs)
+        return _filled(self.result, outputs)
 
     def forget(self, other: "Program") -> None:
         """Learn from one that was recorded for other contents of captured arrays, and is the same nevertheless.
@@ -71,23 +100,13 @@ class Program:
             if slot not in other.fixed or other.fixed[slot] != mark:
                 del self.fixed[slot]
 
-    def run(self, leaves: list[Any]) -> Any:
-        """The result for other numbers. Raises Mismatch, and Invalid."""
-        runner = self.runner
-        if runner is None:
-            with self.lock:
-                runner = self.runner = self.runner or Interpreted(self.graph)
-        arrays = [a if type(a) is np.ndarray and a.flags.c_contiguous else np.asarray(a, order="C") for a in leaves]
-        for slot in self.slots:
-            arrays.append(np.asarray(self.captures.array(slot), order="C"))
-        outputs, invalid = runner.run(arrays)
-        if invalid and self.flagged:
-            raise Invalid
-        return _filled(self.result, outputs)
 
-
-class Invalid(Exception):
+class InvalidError(Exception):
     """0/0 or the like occurred: the derivatives may need the masks that were left out."""
+
+
+class _GiveUpError(Exception):
+    """Why a function cannot be recorded."""
 
 
 class Entry:
@@ -96,6 +115,9 @@ class Entry:
     def __init__(self) -> None:
         self.programs: list[Program] = []
         self.eager = ""  # why it runs without a program
+        self.volatile: set[Any] = set()  # the slots of numbers that have changed: inputs from then on
+        self.by_reference = False  # whether captured arrays are left where they are
+        self.unsteady = 0  # recordings that could not be kept
         self.masked = False
         self.runs = 0
 
@@ -145,7 +167,7 @@ class _Jitted:
                 return attempt.run(given.leaves)
             except Mismatch:
                 continue
-            except Invalid:
+            except InvalidError:
                 with self.lock:
                     entry.masked, entry.programs = True, []
                 break
@@ -169,52 +191,79 @@ class _Jitted:
             return False
 
     def _record(self, entry: Entry, given: Signature, args: Any, kwargs: Any) -> Any:
-        if len(entry.programs) >= PATHS:
-            return self._give_up(entry, f"took {PATHS} paths, or was called with as many values of what it captures", args, kwargs)
+        with self.lock:
+            if len(entry.programs) >= PATHS:
+                reason = f"took {PATHS} paths, or was called with as many values of what it captures"
+                return self._give_up(entry, reason, args, kwargs)
+            for known in entry.programs:
+                entry.volatile |= known.captures.numbers()
+            try:
+                return self._run(entry, given, args, kwargs)
+            except _GiveUpError as error:
+                if not entry.by_reference and not entry.eager:
+                    entry.by_reference = True  # what only reads its plain arrays may still be recorded
+                    try:
+                        return self._run(entry, given, args, kwargs)
+                    except _GiveUpError as again:
+                        error = again
+                return self._give_up(entry, error.args[0], args, kwargs)
+
+    def _run(self, entry: Entry, given: Signature, args: Any, kwargs: Any) -> Any:
+        """Run the function on arrays that record, keep the program if there is one, and give the result."""
         try:
             captures = Captures([self.f])
         except TooManyError:
-            return self._give_up(entry, "captures too many objects", args, kwargs)
-        leaks = _leaf_state(captures)
-        if leaks is None:
-            return self._give_up(entry, "captures a Value that requires a gradient", args, kwargs)
+            raise _GiveUpError("captures too many objects") from None
+        if any(v._node is not None and v._node.number != LEAF for v in captures.values):
+            raise _GiveUpError("captures a Value that was computed from tracked ones")
         recorder = Recorder()
         recorder.masked = entry.masked
-        recorder.captured = {i: x for i, (x, _) in captures.arrays.items()}
-        random = np.random.get_state()
+        recorder.captured = {i: Fixed(captures, slot) for i, (_, slot) in captures.arrays.items()}
         inputs = iter([recorder.input(x, type(x) if type(x) in (float, complex) else None) for x in given.leaves])
         new_args, new_kwargs = given.rebuilt(args, kwargs, lambda _: Value._wrap(next(inputs)))
+        places = Places(captures, entry.volatile, arrays=not entry.by_reference)
+        random = np.random.get_state()
+        reason = ""
         try:
+            places.begin(recorder)
             with watching(self.f):
                 result = self.f(*new_args, **new_kwargs)
             template = self._template(recorder, result)
-        except Unrecordable:
-            recorder.closed = True
-            return self._give_up(entry, recorder.reason, args, kwargs)
+            places.end(recorder)
+        except (Unrecordable, UnstableError) as error:
+            raise _GiveUpError(recorder.reason or str(error)) from None
         except Exception:
             if not recorder.reason:
                 raise
+            raise _GiveUpError(recorder.reason) from None
+        finally:
+            places.restore()
             recorder.closed = True
-            return self._give_up(entry, recorder.reason, args, kwargs)
-        reason = ""
-        if not _same_random(random) or any(True for _ in _drawn(captures)):
-            reason = "draws random numbers"
-        elif not captures.unchanged():
-            reason = "changes what it captures"
+        if not _same_random(random):
+            reason = "draws random numbers from NumPy's global generator; make one with np.random.default_rng()"
+        changed = captures.numbers() - entry.volatile
+        written = {(id(p.container), p.key) for p, _, _ in places.writes if hasattr(p, "container")}
+        unsteady = captures.changed({*written, *entry.volatile, *changed})
+        if unsteady or changed:
+            entry.unsteady += 1
+            entry.volatile |= changed
+            scrub(Captures([self.f]))
+            reason = reason or (unsteady or "changes a number that it captures" if entry.unsteady > 3 else "")
+        values = recorder.values()
         if reason:
             self._warn(entry, reason)
-        else:
-            program = Program(recorder, captures, template, [])
-            with self.lock:
-                for known in entry.programs:
-                    if known.text == program.text:
-                        program.forget(known)
-                        entry.programs.remove(known)
-                        break
-                entry.programs.insert(0, program)
-        values = recorder.values()
-        recorder.closed = True
+        elif not (unsteady or changed):
+            self._keep(entry, Program(recorder, captures, places, entry.volatile, template))
+        places.write(values)
         return _filled(template, values)
+
+    def _keep(self, entry: Entry, program: Program) -> None:
+        for known in entry.programs:
+            if known.text == program.text:
+                program.forget(known)
+                entry.programs.remove(known)
+                break
+        entry.programs.insert(0, program)
 
     def _template(self, recorder: Recorder, result: Any) -> Any:
         """The result with outputs in the places of its arrays."""
@@ -275,17 +324,8 @@ def _mark(x: Any) -> Any:
     return hash(bytes(x.flat[::step])) if step > 1 else hash(x.tobytes())
 
 
-def _leaf_state(captures: Captures) -> Any:
-    return None if any(v._node is not None for v in captures.values) else ()
-
-
 def _same_random(before: Any) -> bool:
     after = np.random.get_state()
     return bool(before[2] == after[2] and np.array_equal(before[1], after[1]))
 
 
-def _drawn(captures: Captures) -> Iterator[Any]:
-    return iter(())
-
-
-_ = Box

@@ -7,20 +7,20 @@ and a key. What the function itself changes there (`self.steps += 1`) is seen wh
 
 import sys
 from collections.abc import Iterable
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
-from ..box import Box
+from ..box import Box, Inner
 from ..transform import Transform
 
-__all__ = ["Captures", "TooManyError"]
+__all__ = ["Captures", "TooManyError", "get", "put", "state_of"]
 
 LIMIT = 5000  # slots
 KNOWN = frozenset(("numpy", "scipy", __name__.partition(".")[0], *sys.stdlib_module_names)) - {"__main__"}
 NUMBERS = (bool, int, float, complex, np.generic, str, bytes)
-OPAQUE = (type, np.ufunc, np.dtype, BuiltinFunctionType, CodeType, type(None), range, slice)
+OPAQUE = (Inner, type, np.ufunc, np.dtype, BuiltinFunctionType, CodeType, type(None), range, slice)
 MISSING = object()
 
 
@@ -36,8 +36,10 @@ class Captures:
         self.lengths: list[tuple[Any, int]] = []
         self.arrays: dict[int, tuple[Any, int]] = {}  # by id: the array, and its slot
         self.values: list[Box] = []
+        self.fixed: set[int] = set()  # arrays by id that cannot be replaced in all their places
         self.generators: list[tuple[Any, Any]] = []  # and their state
         self._seen: dict[int, Any] = {}
+        self._modules: set[int] = set()  # the globals of modules, by id
         for root in roots:
             self._look_into(root)
         self._seen.clear()
@@ -50,6 +52,8 @@ class Captures:
         self.slots.append((container, key, value))
         if isinstance(value, np.ndarray):
             self.arrays.setdefault(id(value), (value, len(self.slots) - 1))
+            if not self.is_replaceable(container):
+                self.fixed.add(id(value))
         self._look_into(value)
 
     def _look_into(self, x: Any) -> None:
@@ -58,7 +62,6 @@ class Captures:
         self._seen[id(x)] = x
         if isinstance(x, Box):
             self.values.append(x)
-            self._slot(_Attributes(x), "_array", x._array)
         elif isinstance(x, (np.random.Generator, np.random.RandomState)):
             bits = x.bit_generator if isinstance(x, np.random.Generator) else x
             self.generators.append((bits, state_of(bits)))
@@ -97,11 +100,13 @@ class Captures:
         for default in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
             self._look_into(default)
         names = _names_in(f.__code__)
+        self._modules.add(id(f.__globals__))
         for name in names:
             if name in f.__globals__:
                 value = f.__globals__[name]
                 self._slot(f.__globals__, name, value)
                 if isinstance(value, ModuleType) and not _is_known(value.__name__):
+                    self._modules.add(id(value.__dict__))
                     for inner in names:
                         if inner in value.__dict__:
                             self._slot(value.__dict__, inner, value.__dict__[inner])
@@ -130,29 +135,48 @@ class Captures:
                 if value is not MISSING and not name.startswith("__"):
                     self._slot(_Attributes(x), name, value)
 
+    def is_replaceable(self, container: Any) -> bool:
+        """Whether what is in a container may be something else for a while: nobody else looks there meanwhile."""
+        return not isinstance(container, tuple) and id(container) not in self._modules
+
     # -- looking again
 
-    def holds(self) -> bool:
-        """Whether all is as it was, but for the numbers in arrays and which arrays they are."""
+    def holds(self, skip: Any = ()) -> bool:
+        """Whether all is as it was, but for the numbers in arrays, which arrays they are, and slots to `skip`."""
         for container, key, value in self.slots:
-            now = container.cell_contents if key is None else _get(container, key)
+            now = get(container, key)
             if now is not value and not _equal(now, value):
+                if (id(container), key) in skip and type(now) is type(value):
+                    continue
                 return False
         return all(len(container) == length for container, length in self.lengths)
 
-    def unchanged(self) -> bool:
-        """Whether the function has left everything as it was, the random generators too."""
+    def changed(self, skip: Any = ()) -> str:
+        """How the function has changed what it captures; "" if it has not, but for slots to `skip`."""
         for container, key, value in self.slots:
-            if (container.cell_contents if key is None else _get(container, key)) is not value:
-                return False
+            now = get(container, key)
+            if now is not value and (id(container), key) not in skip and not _stands_for(now, value):
+                return f"changes {_name(container, key)}, which it captures"
         if any(len(container) != length for container, length in self.lengths):
-            return False
-        return all(_same_state(state_of(g), state) for g, state in self.generators)
+            return "changes the length of a container that it captures"
+        return ""
+
+    def numbers(self) -> set[Any]:
+        """The slots of Python numbers that are other ones now."""
+        return {
+            (id(container), key)
+            for container, key, value in self.slots
+            if type(value) in (int, float) and type(now := get(container, key)) is type(value) and now != value
+        }
+
+    def drawn(self) -> bool:
+        """Whether random numbers have been drawn."""
+        return not all(_same_state(state_of(g), state) for g, state in self.generators)
 
     def array(self, slot: int) -> Any:
         """The array that is in a slot now."""
         container, key, _ = self.slots[slot]
-        return container.cell_contents if key is None else _get(container, key)
+        return get(container, key)
 
 
 class _Attributes:
@@ -165,10 +189,27 @@ class _Attributes:
         return getattr(self.x, name, default)
 
 
-def _get(container: Any, key: Any) -> Any:
+def get(container: Any, key: Any) -> Any:
+    """What is in a slot."""
+    if key is None and isinstance(container, CellType):
+        return container.cell_contents
     if isinstance(container, (list, tuple)):
         return container[key] if key < len(container) else MISSING
     return container.get(key, MISSING)
+
+
+def put(container: Any, key: Any, x: Any) -> None:
+    """Put something into a slot."""
+    if key is None and isinstance(container, CellType):
+        container.cell_contents = x
+    elif isinstance(container, _Attributes):
+        setattr(container.x, key, x)
+    else:
+        container[key] = x
+
+
+def _name(container: Any, key: Any) -> str:
+    return "a variable of its closure" if key is None else repr(key)
 
 
 def _equal(now: Any, before: Any) -> bool:
@@ -183,6 +224,13 @@ def _equal(now: Any, before: Any) -> bool:
     if isinstance(now, MethodType):
         return now.__func__ is before.__func__ and now.__self__ is before.__self__
     return False
+
+
+def _stands_for(now: Any, before: Any) -> bool:
+    """Whether it makes no difference that one has been replaced by the other."""
+    if type(now) is not type(before) or isinstance(now, np.ndarray):
+        return False
+    return _equal(now, before) or (isinstance(now, (list, tuple, dict)) and not now and not before)
 
 
 def _names_in(code: CodeType) -> set[str]:

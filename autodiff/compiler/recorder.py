@@ -54,8 +54,8 @@ class Recorder:
         self.graph = Graph()
         self.reason = ""  # why it cannot be replayed, if so
         self.held: dict[int, tuple[Any, Recorded]] = {}  # the plain arrays that were met, by id
-        self.sources: list[Any] = []  # the plain arrays that are inputs, in order
-        self.captured: dict[int, Any] = {}  # arrays that may change between calls, by id
+        self.sources: list[Any] = []  # where the further inputs come from, in order
+        self.captured: dict[int, Any] = {}  # the sources of arrays that may change between calls, by id
         self.results: list[Recorded] = []
         self.masked = False  # whether derivatives are to mask what may be invalid, in any case
         self.flagged = False  # whether one has left that out
@@ -70,15 +70,18 @@ class Recorder:
         x.weak = weak
         return x
 
+    def source(self, source: Any, array: Any, weak: type | None = None) -> Recorded:
+        """A further input, which is read from its source at each run."""
+        self.sources.append(source)
+        return self.input(array, weak)
+
     def constant(self, x: Any) -> Recorded:
         """A plain array as a recorded one, by reference if it is known from outside."""
         held = self.held.get(id(x))
         if held is not None:
             return held[1]
         if id(x) in self.captured:
-            array = np.array(x, order="C")
-            made = self.made(self.graph.input(array.shape, array.dtype), array)
-            self.sources.append(x)
+            made = self.source(self.captured[id(x)], x)
             self.held[id(x)] = (x, made)
             return made
         array = np.array(x, order="C")

@@ -1,13 +1,12 @@
 """Adam and AdamW: steps scaled by running averages of the gradient and of its square."""
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from ..value import Value
-from .optimizer import Optimizer, nonnegative
+from .optimizer import Optimizer, nonnegative, number
 
 __all__ = ["Adam", "AdamW"]
 
@@ -57,8 +56,8 @@ class Adam(Optimizer):
         beta1, beta2 = self.betas
         mean += (1 - beta1) * (g - mean)
         square += (1 - beta2) * (g * g - square)
-        scale = math.sqrt(1 - beta2**t)
-        p -= (float(self.lr) * scale / (1 - beta1**t)) * mean / (np.sqrt(square) + self.eps * scale)
+        scale = (1 - beta2**t) ** 0.5
+        p -= (number(self.lr) * scale / (1 - beta1**t)) * mean / (np.sqrt(square) + self.eps * scale)
 
 
 class AdamW(Adam):
@@ -86,5 +85,5 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay)
 
     def _decay(self, p: Any, g: Any) -> Any:
-        p *= 1 - float(self.lr) * self.weight_decay
+        p *= 1 - number(self.lr) * self.weight_decay
         return g

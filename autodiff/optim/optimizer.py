@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from ..box import Inner
 from ..errors import OperandError
 from ..value import Value
 
-__all__ = ["Optimizer", "is_alone", "nonnegative", "references"]
+__all__ = ["Optimizer", "is_alone", "nonnegative", "number", "references"]
 
 BLOCK = 32768  # elements: 128 kB of float32
 
@@ -87,6 +88,11 @@ def nonnegative(function: str, argument: str, x: Any) -> float:
     if not number >= 0:
         raise ValueError(f"{function}: {argument} is {number}; it has to be at least 0")
     return number
+
+
+def number(x: Any) -> Any:
+    """A learning rate as a Python number, so that it does not decide the dtype; one that is recorded is one."""
+    return x if isinstance(x, Inner) else float(x)
 
 
 def _checked(function: str, params: Any) -> list[Value]:

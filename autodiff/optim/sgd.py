@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..value import Value
-from .optimizer import Optimizer, nonnegative
+from .optimizer import Optimizer, nonnegative, number
 
 __all__ = ["SGD"]
 
@@ -37,4 +37,4 @@ class SGD(Optimizer):
             v *= self.momentum
             v += g
             g = v
-        p -= float(self.lr) * g
+        p -= number(self.lr) * g

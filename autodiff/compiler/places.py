@@ -1,0 +1,250 @@
+"""What a function reads and writes besides its arguments, as further inputs and outputs of its program.
+
+While a function is recorded, the arrays that it captures are recorded ones: those of Values, their gradients, arrays
+in lists, dicts, attributes and closures, and numbers that have turned out to change. Afterwards all are put back; what
+the function has made of them becomes outputs, which every run of the program writes back. Random generators are
+replaced by ones that note each draw, and a run draws the same again from the original.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from ..box import Box
+from ..value import Value
+from ..views import origin, set_array, stale
+from .captures import Captures, get, put
+from .recorded import Recorded
+
+__all__ = ["Draw", "Fixed", "Places", "UnstableError", "scrub"]
+
+NUMBERS = (int, float)
+
+
+class UnstableError(Exception):
+    """The function has changed what it captures in a way that a program cannot repeat."""
+
+
+class _Place:
+    """An array in a container."""
+
+    def __init__(self, container: Any, key: Any) -> None:
+        self.container, self.key = container, key
+
+    def get(self) -> Any:
+        return get(self.container, self.key)
+
+    def put(self, x: Any) -> None:
+        put(self.container, self.key, x)
+
+    def write(self, before: Any, new: Any, in_place: bool) -> None:
+        if in_place:
+            before[...] = new
+        else:
+            self.put(new)
+
+
+class _Number(_Place):
+    """A Python number in a container."""
+
+    def write(self, before: Any, new: Any, in_place: bool) -> None:
+        self.put(type(before)(new))
+
+
+class _ValueArray:
+    """The array of a Value."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def get(self) -> Any:
+        return self.value._array
+
+    def put(self, x: Any) -> None:
+        set_array(self.value, x)
+        if type(self.value) is self.value._owner:
+            self.value.__class__ = self.value._plain
+        stale(self.value)
+
+    def write(self, before: Any, new: Any, in_place: bool) -> None:
+        self.put(new if new.ndim else new[()])
+
+
+class _Gradient:
+    """The gradient of a variable."""
+
+    def __init__(self, value: Any) -> None:
+        self.node = value._node
+
+    def get(self) -> Any:
+        return self.node.grad
+
+    def put(self, x: Any) -> None:
+        self.node.grad = x
+
+    def write(self, before: Any, new: Any, in_place: bool) -> None:
+        self.put(new)
+
+
+class Draw:
+    """A call of a method of a random generator."""
+
+    def __init__(self, generator: Any, name: str, args: Any, kwargs: Any) -> None:
+        self.generator, self.name, self.args, self.kwargs = generator, name, args, kwargs
+
+    def get(self) -> Any:
+        return getattr(self.generator, self.name)(*self.args, **self.kwargs)
+
+
+class Fixed:
+    """An array that is read where it is."""
+
+    def __init__(self, captures: Captures, slot: int) -> None:
+        self.captures, self.slot = captures, slot
+
+    def get(self) -> Any:
+        return self.captures.array(self.slot)
+
+
+class _Drawing(np.random.Generator):
+    """A generator that notes what is drawn from another one, whose bits it takes."""
+
+    def noting(self, original: Any, recorder: Any) -> "_Drawing":
+        self.original, self.recorder = original, recorder
+        return self
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if name.startswith("_") or not callable(found) or name in ("noting", "original", "recorder", "spawn"):
+            return found
+        return _Method(self.original, name, self.recorder)
+
+
+class _Method:
+    """One of its methods."""
+
+    def __init__(self, generator: Any, name: str, recorder: Any) -> None:
+        self.generator, self.name, self.recorder = generator, name, recorder
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        recorder = self.recorder
+        if recorder.closed:
+            return getattr(self.generator, self.name)(*args, **kwargs)
+        given = (*args, *kwargs.values())
+        if any(isinstance(x, (Box, Recorded)) for x in given) or self.name == "shuffle" or "out" in kwargs:
+            raise recorder.escape(f"draws with rng.{self.name} and arguments that are recorded")
+        drawn = getattr(self.generator, self.name)(*args, **kwargs)
+        if not isinstance(drawn, (np.ndarray, np.generic, float, int)) or np.asarray(drawn).dtype.kind not in "biuf":
+            raise recorder.escape(f"draws with rng.{self.name}")
+        weak = type(drawn) if type(drawn) in (float, int) else None
+        made = recorder.source(Draw(self.generator, self.name, args, kwargs), np.asarray(drawn), weak)
+        return Value._wrap(made)
+
+
+class Places:
+    """The places that a function captures, in one run that is recorded, and then in the runs of its program."""
+
+    def __init__(self, captures: Captures, volatile: set[Any], arrays: bool = True) -> None:
+        self.places: list[Any] = []
+        self.before: list[Any] = []  # what was there when the run began
+        self.inside: list[Any] = []  # what has stood for it in the run
+        self.none: list[_Gradient] = []  # gradients that there were not
+        self.generators: list[tuple[_Place, Any]] = []
+        self.writes: list[tuple[Any, int, bool]] = []  # place, output, whether the array itself is written to
+        for value in captures.values:
+            root = origin(value)[0]
+            if isinstance(root._array, (np.ndarray, np.generic)) and not any(
+                type(p) is _ValueArray and p.value is root for p in self.places
+            ):
+                self.places.append(_ValueArray(root))
+                if root._node is not None and hasattr(root._node, "grad"):
+                    self.places.append(_Gradient(root))
+        for container, key, value in captures.slots:
+            if isinstance(value, np.random.Generator):
+                self.generators.append((_Place(container, key), value))
+            elif not captures.is_replaceable(container):
+                continue
+            elif type(value) is np.ndarray and arrays and value.dtype.kind in "biufc" and id(value) not in captures.fixed:
+                self.places.append(_Place(container, key))
+            elif type(value) in NUMBERS and (id(container), key) in volatile:
+                self.places.append(_Number(container, key))
+
+    def begin(self, recorder: Any) -> None:
+        """Put recorded arrays into the places."""
+        made: dict[int, Any] = {}
+        for place in [*self.places]:
+            x = place.get()
+            self.before.append(x)
+            if x is None:
+                self.none.append(place)
+                self.inside.append(None)
+                continue
+            data = x._array if isinstance(x, Box) else x
+            if id(x) in made and not isinstance(place, _Number):
+                inside = made[id(x)]
+            else:
+                weak = type(x) if type(x) in NUMBERS else None
+                inside = made[id(x)] = recorder.source(place, np.asarray(data), weak)
+            self.inside.append(inside)
+            place.put(Value._wrap(inside) if isinstance(x, Box) else inside)
+        for place, generator in self.generators:
+            place.put(_Drawing(generator.bit_generator).noting(generator, recorder))
+
+    def restore(self) -> None:
+        """Put back what was there, whatever has happened."""
+        for place, x in zip(self.places, self.before, strict=False):
+            place.put(x)
+        for place, generator in self.generators:
+            place.put(generator)
+
+    def end(self, recorder: Any) -> None:
+        """Note the outputs that are to be written back. Raises UnstableError if something else is to be done."""
+        written: set[int] = set()
+        for place, before, inside in zip(self.places, self.before, self.inside, strict=True):
+            now = place.get()
+            data = now._array if isinstance(now, Box) else now
+            if isinstance(now, Box) and now._node is not None:
+                raise UnstableError("keeps a Value with its graph")
+            if now is None:
+                if before is not None:
+                    self.writes.append((place, -1, False))
+                continue
+            in_place = data is inside
+            if in_place and (inside.buffer.node.op == "input" or id(inside) in written):
+                continue  # it was only read
+            written.add(id(inside))
+            if isinstance(data, (np.ndarray, np.generic, float, int)) and not isinstance(data, bool):
+                data = recorder.constant(np.asarray(data))
+            if not isinstance(data, Recorded):
+                raise UnstableError("replaces an array by something else")
+            output = recorder.result(data)
+            self.writes.append((place, output, in_place and type(before) is np.ndarray and type(place) is _Place))
+
+    # -- runs of the program
+
+    def fits(self) -> bool:
+        """Whether gradients are there, or not, as they were."""
+        return all(place.get() is None for place in self.none)
+
+    def write(self, outputs: list[Any]) -> None:
+        """Write the further outputs back."""
+        for place, output, in_place in self.writes:
+            if output < 0:
+                place.put(None)
+            else:
+                place.write(place.get() if in_place or type(place) is _Number else None, outputs[output], in_place)
+
+
+def scrub(captures: Captures) -> None:
+    """Replace recorded arrays that a function has left in what it captures by plain ones."""
+    for container, key, value in captures.slots:
+        if type(value) is Recorded:
+            put(container, key, value.data.item() if value.weak else np.array(value.data))
+    for value in captures.values:
+        root = origin(value)[0]
+        if type(root._array) is Recorded:
+            data = np.array(root._array.data)
+            set_array(root, data if data.ndim else data[()])
+        node = root._node
+        if node is not None and type(getattr(node, "grad", None)) is Recorded:
+            node.grad = np.array(node.grad.data)
