@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+from .plan import Kernel
+
 try:
     import llvmlite
     import llvmlite.binding as llvm
@@ -141,6 +143,25 @@ def emit(text: str) -> bytes:
     return target.emit_object(module)
 
 
+def module(kernels: Iterable[Kernel]) -> str:
+    """The text of a module. What several kernels declare is declared once."""
+    kernels = sorted(kernels, key=lambda kernel: kernel.symbol)
+    texts = [kernel.text for kernel in kernels]
+    uses = frozenset(use for kernel in kernels for use in kernel.uses)
+    if uses:
+        from .llvm_math import prelude
+
+        texts.insert(0, prelude(uses))
+    declared: dict[str, None] = {}
+    lines = []
+    for line in "\n".join(texts).split("\n"):
+        if line.startswith(("declare ", "attributes ", "!", "target ")):
+            declared[line] = None
+        else:
+            lines.append(line)
+    return "\n".join([*declared, *lines])
+
+
 class Code:
     """Loaded machine code. Whoever may call into it holds it."""
 
@@ -161,6 +182,7 @@ class _Codes:
         self.libraries = 0
         self.compilations = 0  # texts that were on disk do not count
         self.loaded: WeakValueDictionary[str, Code] = WeakValueDictionary()
+        self.kernels: WeakValueDictionary[tuple[str, str], Code] = WeakValueDictionary()
         self.recent: deque[Code] = deque(maxlen=256)
 
     def compiled(self, text: str, symbols: Iterable[str]) -> Code:
@@ -172,6 +194,23 @@ class _Codes:
                 code = self.loaded[text] = self._load(text, symbols)
                 self.recent.append(code)
             return code
+
+    def of_kernels(self, kernels: Iterable[Kernel]) -> dict[str, Code]:
+        """The code of each kernel, by symbol. Those that are not there yet are compiled as one module."""
+        with self.lock:
+            found: dict[str, Code] = {}
+            missing: dict[str, Kernel] = {}
+            for kernel in kernels:
+                code = self.kernels.get((kernel.symbol, kernel.text))
+                if code is None:
+                    missing[kernel.symbol] = kernel
+                else:
+                    found[kernel.symbol] = code
+            if missing:
+                code = self.compiled(module(missing.values()), missing)
+                for kernel in missing.values():
+                    found[kernel.symbol] = self.kernels[kernel.symbol, kernel.text] = code
+            return found
 
     def _load(self, text: str, symbols: tuple[str, ...]) -> Code:
         name = hashlib.sha256(f"{machine()[1]}\n{text}".encode()).hexdigest()

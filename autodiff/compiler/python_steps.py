@@ -1,0 +1,92 @@
+"""The steps of a plan that Python does, on views of the memory of one call."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .graph import c_strides
+from .interpret import Mismatch, evaluate
+from .plan import Array, Call, Check, Gemm, Plan, Step
+
+__all__ = ["Frame", "View", "python_step"]
+
+
+class Frame(NamedTuple):
+    """The memory of one call of a program that is cut."""
+
+    memory: Any
+    inputs: Sequence[Any]
+    outputs: Sequence[Any]
+
+
+class View:
+    """An array of the plan, in the memory of a call."""
+
+    def __init__(self, array: Array, plan: Plan, start: int, constants: list[Any]) -> None:
+        self.shape, self.dtype = array.shape, np.dtype(array.dtype)
+        buffer = plan.buffers[array.buffer]
+        self.kind, self.at = buffer.kind, buffer.at
+        self.constants = constants
+        self.offset = array.offset * self.dtype.itemsize + (start + buffer.at if buffer.kind == "temporary" else 0)
+        self.strides = tuple([s * self.dtype.itemsize for s in array.strides])
+        self.whole = array.offset == 0 and array.strides == c_strides(array.shape)
+
+    def __call__(self, frame: Frame) -> Any:
+        if self.kind == "temporary":
+            source = frame.memory
+        else:
+            sources = {"input": frame.inputs, "output": frame.outputs, "constant": self.constants}
+            source = sources[self.kind][self.at]
+            if self.whole and source.shape == self.shape and source.dtype == self.dtype:
+                return source
+        return np.ndarray(self.shape, self.dtype, source, self.offset, self.strides)
+
+
+def call_step(step: Call, view: Callable[[Array], View]) -> Callable[[Frame], None]:
+    inputs = [view(a) for a in step.inputs]
+    outputs = [None if a is None else view(a) for a in step.outputs]
+
+    def call(frame: Frame) -> None:
+        found = evaluate(step.node, [v(frame) for v in inputs])
+        for out, value in zip(outputs, found if isinstance(found, tuple | list) else (found,)):
+            if out is None:
+                continue
+            if np.shape(value) != out.shape:
+                raise ValueError(
+                    f"{step.node}: this result has the shape {np.shape(value)}; it had {out.shape} when recorded"
+                )
+            out(frame)[...] = value
+
+    return call
+
+
+def matmul_step(step: Gemm, view: Callable[[Array], View]) -> Callable[[Frame], None]:
+    x, y, out = view(step.x), view(step.y), view(step.out)
+
+    def matmul(frame: Frame) -> None:
+        np.matmul(x(frame), y(frame), out=out(frame))
+
+    return matmul
+
+
+def check_step(step: Check, view: Callable[[Array], View]) -> Callable[[Frame], None]:
+    array = view(step.array)
+
+    def check(frame: Frame) -> None:
+        value = array(frame).item()
+        if value != step.value and not (value != value and step.value != step.value):
+            raise Mismatch(step.position, value)
+
+    return check
+
+
+def python_step(step: Step, view: Callable[[Array], View]) -> Callable[[Frame], None]:
+    """A function that does a step, given the memory of a call."""
+    if type(step) is Call:
+        return call_step(step, view)
+    if type(step) is Gemm:
+        return matmul_step(step, view)
+    if type(step) is Check:
+        return check_step(step, view)
+    raise TypeError(f"{type(step).__name__} is a step for native code")
