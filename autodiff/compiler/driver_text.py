@@ -239,9 +239,8 @@ end:
 
 def gemm(kind: str, integer: str) -> str:
     """slots: as `blas.gemm_slots` makes them."""
-    words = (
-        "function m n k x x_at x_kind x_ld x_step y y_at y_kind y_ld y_step out out_at out_kind out_ld out_step count"
-    )
+    words = "function m n k"
+    words += "".join(f" {a} {a}_at {a}_kind {a}_ld {a}_step" for a in ("x", "y", "out")) + " count"
     loads, narrow = "", ""
     for i, name in enumerate(words.split()):
         loads += word(f"%{name}", "%slots", i, "ptr" if name == "function" else "i64")

@@ -260,7 +260,9 @@ class _Slow:
 
     def function(self, name: str, own: Any, keep: Any) -> Callable[..., Any]:
         def begin(memory: Any, *arrays: Any) -> list[Any] | None:
-            for array, planned in zip(arrays, self.inputs, strict=True):
+            if len(arrays) != len(self.inputs):
+                return None
+            for array, planned in zip(arrays, self.inputs):
                 is_right = type(array) is np.ndarray and array.dtype == planned.dtype and array.shape == planned.shape
                 if not (is_right and array.flags.c_contiguous and array.flags.aligned):
                     return None
