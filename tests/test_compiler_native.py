@@ -13,14 +13,14 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
-from autodiff.compiler import blas as blas_module  # noqa: E402
-from autodiff.compiler import native as native_module  # noqa: E402
-from autodiff.compiler import objects  # noqa: E402
-from autodiff.compiler.driver import driver  # noqa: E402
-from autodiff.compiler.graph import Graph, Node, c_strides  # noqa: E402
-from autodiff.compiler.interpret import Hole, Mismatch  # noqa: E402
-from autodiff.compiler.native import Program  # noqa: E402
-from autodiff.compiler.plan import Array, Buffer, Call, Check, Gemm, Kernel, Launch, Plan  # noqa: E402
+from autodiff.compiler import blas as blas_module
+from autodiff.compiler import native as native_module
+from autodiff.compiler import objects
+from autodiff.compiler.driver import driver
+from autodiff.compiler.graph import Graph, Node, c_strides
+from autodiff.compiler.interpret import Hole, Mismatch
+from autodiff.compiler.native import Program
+from autodiff.compiler.plan import Array, Buffer, Call, Check, Gemm, Kernel, Launch, Plan
 
 KINDS = {"f4": "float", "f8": "double"}
 
@@ -231,6 +231,31 @@ def test_kernels_of_the_same_name_are_told_apart():
     add, mul = program(ADD), program(MUL)
     np.testing.assert_array_equal(add([x, x])[0], x + x)
     np.testing.assert_array_equal(mul([x, x])[0], x * x)
+
+
+def test_two_kernels_of_the_same_name_in_one_program_are_refused():
+    b = Builder()
+    x = b.input(4)
+    for operation in (ADD, MUL):
+        b.launch(kernel("t_twice", operation, 3, 4), x, x, b.output(4))
+    with pytest.raises(ValueError, match="two kernels"):
+        Program(b.plan())
+
+
+def test_no_memory(way):
+    b = Builder()
+    b.output(3)
+    b.output(2**46)
+    program = Program(b.plan())
+    for _ in range(3):
+        with pytest.raises(MemoryError):
+            program([])
+    b = Builder()
+    x, huge = b.input(4), b.temporary(4)
+    b.arena = 2**47
+    with pytest.raises(MemoryError):
+        b.launch(kernel("t_add4", ADD, 3, 4), x, x, huge)
+        Program(b.plan())([numbers(4)])
 
 
 def test_invalid(way):
@@ -579,7 +604,7 @@ def test_nothing_outlives_a_program_and_nothing_it_needs_dies(way):
         assert state() is None and kept() is None  # by reference counting alone
     finally:
         gc.enable()
-    assert not any(symbol == f"t_add{n}" for symbol, _ in objects.CODES.kernels.keys())
+    assert not any(symbol == f"t_add{n}" for symbol, _ in objects.CODES.kernels)
     assert junk
 
 

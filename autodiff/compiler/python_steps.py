@@ -26,20 +26,19 @@ class View:
     def __init__(self, array: Array, plan: Plan, start: int, constants: list[Any]) -> None:
         self.shape, self.dtype = array.shape, np.dtype(array.dtype)
         buffer = plan.buffers[array.buffer]
-        self.kind, self.at = buffer.kind, buffer.at
-        self.constants = constants
+        self.kind, self.at, self.constants = buffer.kind, buffer.at, constants
         self.offset = array.offset * self.dtype.itemsize + (start + buffer.at if buffer.kind == "temporary" else 0)
         self.strides = tuple([s * self.dtype.itemsize for s in array.strides])
         self.whole = array.offset == 0 and array.strides == c_strides(array.shape)
 
     def __call__(self, frame: Frame) -> Any:
-        if self.kind == "temporary":
-            source = frame.memory
-        else:
-            sources = {"input": frame.inputs, "output": frame.outputs, "constant": self.constants}
-            source = sources[self.kind][self.at]
-            if self.whole and source.shape == self.shape and source.dtype == self.dtype:
-                return source
+        kind = self.kind
+        if kind == "temporary":
+            return np.ndarray(self.shape, self.dtype, frame.memory, self.offset, self.strides)
+        sources = frame.inputs if kind == "input" else frame.outputs if kind == "output" else self.constants
+        source = sources[self.at]
+        if self.whole and source.shape == self.shape and source.dtype == self.dtype:
+            return source
         return np.ndarray(self.shape, self.dtype, source, self.offset, self.strides)
 
 
@@ -52,7 +51,7 @@ def call_step(step: Call, view: Callable[[Array], View]) -> Callable[[Frame], No
         for out, value in zip(outputs, found if isinstance(found, tuple | list) else (found,)):
             if out is None:
                 continue
-            if np.shape(value) != out.shape:
+            if np.shape(value) != out.shape:  # which depends on more than shapes
                 raise ValueError(
                     f"{step.node}: this result has the shape {np.shape(value)}; it had {out.shape} when recorded"
                 )
