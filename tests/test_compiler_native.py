@@ -186,6 +186,19 @@ def test_outputs_that_are_one_buffer_or_none_of_their_own(way):
     assert not any(np.shares_memory(a, b) for i, a in enumerate(every) for b in every[:i])
 
 
+def test_one_output_twice_which_a_call_makes(way):
+    b = Builder()
+    x = b.input(4)
+    out, last = b.array("output", 1, (4,)), b.array("output", 2, (4,))
+    b.outputs = [out, out, last]
+    b.call(np.negative, [x], [out])
+    b.launch(kernel("t_add4", ADD, 3, 4), x, out, last)
+    given = numbers(4)
+    first, second, third = Program(b.plan())([given])
+    np.testing.assert_array_equal([first, second, third], [-given, -given, given - given])
+    assert not np.shares_memory(first, second)
+
+
 def test_scalars_and_empty_arrays(way):
     b = Builder()
     x, y, empty = b.input(), b.input(), b.input(0, 3)

@@ -77,6 +77,7 @@ class Program:
         buffers = [b for b, buffer in enumerate(plan.buffers) if buffer.kind == "output"]
         own = {array.buffer: array for array in plan.outputs}
         self._fresh = [own[b] for b in sorted(buffers, key=lambda b: plan.buffers[b].at)]
+        self._positions = {array.buffer: i for i, array in enumerate(self._fresh)}
         self._in_order = [a.buffer for a in plan.outputs] == [a.buffer for a in self._fresh]
         self._constants = [np.asarray(c, order="C") for c in plan.constants]
         words = LEAD + len(plan.inputs) + len(self._fresh) + 2
@@ -105,7 +106,6 @@ class Program:
         first = state.put(kernels, range(1, len(kernels), 2))
 
         first_output = LEAD - 1 + len(plan.inputs)
-        positions = {array.buffer: i for i, array in enumerate(self._fresh)}
         records: list[int] = []
         for b, buffer in enumerate(plan.buffers):
             if buffer.kind == "constant":
@@ -115,7 +115,7 @@ class Program:
             elif buffer.kind == "input":
                 records += LEAD - 1 + buffer.at, 0
             else:
-                records += first_output + positions[b], 0
+                records += first_output + self._positions[b], 0
 
         cut = not native.direct or any(type(part) is not list for part in parts)
         block = None if cut else BLOCKS.of(self._size)
@@ -157,7 +157,7 @@ class Program:
                 self._parts.append((False, part))
 
     def _view(self, array: Array) -> View:
-        return View(array, self.plan, self._start, self._constants)
+        return View(array, self.plan, self._start, self._positions, self._constants)
 
     # -- calls
 
@@ -221,13 +221,11 @@ class Program:
     def _arranged(self, fresh: list[Any], arrays: Sequence[Any]) -> list[Any]:
         """The outputs in order, where two have the same buffer, or one is no buffer of its own."""
         frame, found, taken = Frame(None, arrays, fresh), [], set()
-        positions = {array.buffer: i for i, array in enumerate(self._fresh)}
         for array in self.plan.outputs:
-            if array.buffer in positions and array.buffer not in taken:
-                taken.add(array.buffer)
-                found.append(fresh[positions[array.buffer]])
-            elif array.buffer in positions:
-                found.append(fresh[positions[array.buffer]].copy())
+            position = self._positions.get(array.buffer)
+            if position is not None and position not in taken:
+                taken.add(position)
+                found.append(fresh[position])
             else:
                 found.append(np.array(self._view(array)(frame), order="C"))
         return found

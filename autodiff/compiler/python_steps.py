@@ -1,6 +1,6 @@
 """The steps of a plan that Python does, on views of the memory of one call."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,12 +21,14 @@ class Frame(NamedTuple):
 
 
 class View:
-    """An array of the plan, in the memory of a call."""
+    """An array of the plan, in the memory of a call: temporaries from `start` on, outputs in these positions."""
 
-    def __init__(self, array: Array, plan: Plan, start: int, constants: list[Any]) -> None:
+    def __init__(
+        self, array: Array, plan: Plan, start: int, positions: Mapping[int, int], constants: list[Any]
+    ) -> None:
         self.shape, self.dtype = array.shape, np.dtype(array.dtype)
         buffer = plan.buffers[array.buffer]
-        self.kind, self.at, self.constants = buffer.kind, buffer.at, constants
+        self.kind, self.at, self.constants = buffer.kind, positions.get(array.buffer, buffer.at), constants
         self.offset = array.offset * self.dtype.itemsize + (start + buffer.at if buffer.kind == "temporary" else 0)
         self.strides = tuple([s * self.dtype.itemsize for s in array.strides])
         self.whole = array.offset == 0 and array.strides == c_strides(array.shape)
