@@ -5,10 +5,13 @@ extension module, hence in what it was linked with, whatever that is. A call fro
 np.matmul 1.2 µs, and the results are the same bits.
 """
 
+import contextlib
 import ctypes
 import os
+from collections.abc import Iterator
 from functools import cache
 from math import prod
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,20 +46,28 @@ NAMES = (
 
 @cache
 def _found() -> Blas | None:
-    try:
-        library: Any = ctypes.CDLL(np._core._multiarray_umath.__file__)  # type: ignore[attr-defined]
-    except (AttributeError, OSError, TypeError):
-        return None
-    for name, known in NAMES:
-        width = known or _width()
-        try:
-            functions = [getattr(library, name.replace("sgemm", kind)) for kind in ("sgemm", "dgemm")]
-        except AttributeError:
-            continue
-        if width:
+    for library in _libraries():
+        for name, known in NAMES:
+            try:
+                functions = [getattr(library, name.replace("sgemm", kind)) for kind in ("sgemm", "dgemm")]
+            except AttributeError:
+                continue
+            width = known or _width()
             single, double = (ctypes.cast(f, ctypes.c_void_p).value for f in functions)
-            return Blas(single or 0, double or 0, width)
+            if width and single and double:
+                return Blas(single, double, width)
     return None
+
+
+def _libraries() -> Iterator[Any]:
+    """Where NumPy's BLAS may be: a symbol of its extension module, or of what came with it (Windows)."""
+    folder = Path(np.__file__).parent
+    paths: list[Any] = [*folder.parent.glob("numpy.libs/*openblas*")] if os.name == "nt" else []
+    with contextlib.suppress(AttributeError):
+        paths.insert(0, np._core._multiarray_umath.__file__)  # type: ignore[attr-defined]
+    for path in paths:
+        with contextlib.suppress(OSError, TypeError):
+            yield ctypes.CDLL(str(path))
 
 
 def _width() -> int:

@@ -105,18 +105,6 @@ class Program:
         self._checks = entries.checks
         first = state.put(kernels, range(1, len(kernels), 2))
 
-        first_output = LEAD - 1 + len(plan.inputs)
-        records: list[int] = []
-        for b, buffer in enumerate(plan.buffers):
-            if buffer.kind == "constant":
-                records += 0, self._constants[buffer.at].ctypes.data
-            elif buffer.kind == "temporary":
-                records += 1, self._start + buffer.at
-            elif buffer.kind == "input":
-                records += LEAD - 1 + buffer.at, 0
-            else:
-                records += first_output + self._positions[b], 0
-
         cut = not native.direct or any(type(part) is not list for part in parts)
         block = None if cut else BLOCKS.of(self._size)
         for name, value in (
@@ -133,7 +121,7 @@ class Program:
         for name, place in (
             ("input_records", state.records(plan.inputs)),
             ("output_records", state.records(self._fresh)),
-            ("buffer_records", state.put(records)),
+            ("buffer_records", state.put(self._records())),
             ("first", first),
             ("last", first + len(kernels)),
         ):
@@ -155,6 +143,22 @@ class Program:
                 self._parts.append((True, part))
             else:
                 self._parts.append((False, part))
+
+    def _records(self) -> list[int]:
+        """Where each buffer is, as pairs of a base and an offset."""
+        records: list[int] = []
+        first_input = LEAD - 1
+        first_output = first_input + len(self.plan.inputs)
+        for b, buffer in enumerate(self.plan.buffers):
+            if buffer.kind == "constant":
+                records += 0, self._constants[buffer.at].ctypes.data
+            elif buffer.kind == "temporary":
+                records += 1, self._start + buffer.at
+            elif buffer.kind == "input":
+                records += first_input + buffer.at, 0
+            else:
+                records += first_output + self._positions[b], 0
+        return records
 
     def _view(self, array: Array) -> View:
         return View(array, self.plan, self._start, self._positions, self._constants)
@@ -187,7 +191,7 @@ class Program:
         if outputs is None:
             self._spare.append(memory)
             return None
-        frame, invalid = Frame(memory, arrays, outputs), False
+        frame, invalid, failed = Frame(memory, arrays, outputs), False, None
 
         def note(kind: str, flag: int) -> None:
             nonlocal invalid
@@ -199,12 +203,13 @@ class Program:
                     part(frame)
                 elif code := part(memory):
                     if code != 1:
-                        return code
+                        failed = code
+                        break
                     invalid = True
         del frame
         if not self._spare and count == (sys.getrefcount(raw), sys.getrefcount(memory)):
             self._spare.append(memory)  # nobody has kept a view
-        return (outputs,) if invalid else outputs
+        return failed or ((outputs,) if invalid else outputs)
 
     def _memory(self) -> tuple[Any, Any]:
         try:

@@ -17,7 +17,8 @@ __all__ = ["Entries", "State"]
 def _bits(value: Any, dtype: Any) -> int | None:
     """A guard's value in memory, as an int64; None if an array of that dtype cannot hold it."""
     try:
-        held = np.array(value, dtype)
+        with np.errstate(all="ignore"):
+            held = np.array(value, dtype)
     except (OverflowError, TypeError, ValueError):
         return None
     if held.item() != value and value == value:
