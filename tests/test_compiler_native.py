@@ -14,9 +14,9 @@ import pytest
 pytest.importorskip("llvmlite")
 
 from autodiff.compiler import blas as blas_module
+from autodiff.compiler import disk, objects
 from autodiff.compiler import native as native_module
-from autodiff.compiler import objects
-from autodiff.compiler.driver import driver
+from autodiff.compiler.driver import DRIVERS
 from autodiff.compiler.graph import Graph, Node, c_strides
 from autodiff.compiler.interpret import Hole, Mismatch
 from autodiff.compiler.native import Program
@@ -140,7 +140,7 @@ def numbers(*shape, dtype="f4", seed=0):
 def way(request, monkeypatch):
     """Both ways into native code."""
     found = blas_module.blas()
-    shared = driver(found.width if found else 8)
+    shared = DRIVERS.of(found.width if found else 8)
     if request.param == "ctypes":
         monkeypatch.setattr(shared, "direct", False)
     elif not shared.direct:
@@ -715,17 +715,17 @@ def test_a_folder_that_cannot_be_had_is_none(tmp_path, monkeypatch):
     monkeypatch.delenv("AUTODIFF_JIT_CACHE", raising=False)
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert objects.folder() is None
-    objects.write("name", b"content")
-    assert objects.read("name") is None
+    assert disk.folder() is None
+    disk.write("name", b"content")
+    assert disk.read("name") is None
     assert compilations(tmp_path / "file") == 2
     open_to_all = tmp_path / "open"
     open_to_all.mkdir()
     open_to_all.chmod(0o777)
     monkeypatch.setenv("AUTODIFF_JIT_CACHE", str(open_to_all))
-    assert objects.folder() is None
+    assert disk.folder() is None
     open_to_all.chmod(0o700)
-    assert objects.folder() == open_to_all
+    assert disk.folder() == open_to_all
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
@@ -735,25 +735,25 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
         raise PermissionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(objects.tempfile, "mkstemp", fails)
-        objects.write("name", b"content")
+        patch.setattr(disk.tempfile, "mkstemp", fails)
+        disk.write("name", b"content")
     with monkeypatch.context() as patch:
-        patch.setattr(objects.os, "replace", fails)
-        objects.write("name", b"content")
+        patch.setattr(disk.os, "replace", fails)
+        disk.write("name", b"content")
     assert [*tmp_path.iterdir()] == []
-    objects.write("name", b"content")
-    assert objects.read("name") == b"content"
+    disk.write("name", b"content")
+    assert disk.read("name") == b"content"
 
 
 def test_the_files_used_last_are_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("AUTODIFF_JIT_CACHE", str(tmp_path))
     for i in range(10):
-        objects.write(f"file{i}", b"x" * 1000)
+        disk.write(f"file{i}", b"x" * 1000)
         os.utime(tmp_path / f"file{i}", (i, i))
-    objects.read("file0")
-    objects.trim(11_000)
+    disk.read("file0")
+    disk.trim(11_000)
     assert len([*tmp_path.iterdir()]) == 10
-    objects.trim(5000)
+    disk.trim(5000)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file0", "file8", "file9"]
 
 

@@ -9,7 +9,6 @@ import contextlib
 import ctypes
 import os
 from collections.abc import Iterator
-from functools import cache
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,7 +43,6 @@ NAMES = (
 )
 
 
-@cache
 def _found() -> Blas | None:
     for library in _libraries():
         for name, known in NAMES:

@@ -7,16 +7,15 @@ where it is not so, calls go through ctypes.
 import ctypes
 import sys
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from .driver_text import API, CHECKS, check, gemm, steps
 from .entry_text import entries
-from .objects import CODES, Code, machine
+from .objects import CODES, Code
 
-__all__ = ["Driver", "driver"]
+__all__ = ["DRIVERS", "Driver"]
 
 FASTCALL = 0x80
 
@@ -34,7 +33,7 @@ class Driver:
     """The native functions, and how Python calls them. `direct` is False where only ctypes can."""
 
     def __init__(self, width: int) -> None:
-        text = steps(machine()[0].triple)
+        text = steps(CODES.machine.triple)
         symbols = ["tabulate", "steps", "gemm_float", "gemm_double"]
         for kind in sorted({*CHECKS.values()}):
             text += check(kind)
@@ -93,7 +92,18 @@ def _api_addresses() -> list[int]:
     return [*names, kind, empty or 0] if kind == id(np.ndarray) else []
 
 
-@cache
-def driver(width: int) -> Driver:
-    """The driver for a BLAS with integers of that many bytes."""
-    return Driver(width)
+class _Drivers:
+    """One for each width of the integers of a BLAS; there is one BLAS."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, Driver] = {}
+
+    def of(self, width: int) -> Driver:
+        with CODES.lock:
+            found = self.known.get(width)
+            if found is None:
+                found = self.known[width] = Driver(width)
+            return found
+
+
+DRIVERS = _Drivers()

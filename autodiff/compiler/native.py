@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from .blas import blas
-from .driver import Driver, driver
+from .driver import DRIVERS, Driver
 from .driver_text import LEAD
 from .interpret import Mismatch
 from .plan import Array, Plan
@@ -73,10 +73,10 @@ class Program:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         library = blas()
-        native = driver(library.width if library else 8)
-        buffers = [b for b, buffer in enumerate(plan.buffers) if buffer.kind == "output"]
+        native = DRIVERS.of(library.width if library else 8)
+        places = sorted((place, b) for b, (kind, place, _) in enumerate(plan.buffers) if kind == "output")
         own = {array.buffer: array for array in plan.outputs}
-        self._fresh = [own[b] for b in sorted(buffers, key=lambda b: plan.buffers[b].at)]
+        self._fresh = [own[b] for _, b in places]
         self._positions = {array.buffer: i for i, array in enumerate(self._fresh)}
         self._in_order = [a.buffer for a in plan.outputs] == [a.buffer for a in self._fresh]
         self._constants = [np.asarray(c, order="C") for c in plan.constants]
@@ -85,8 +85,7 @@ class Program:
         self._start = -(-(self._table + 8 * len(plan.buffers)) // 64) * 64
         self._size = self._start + plan.arena
 
-        entries = Entries(plan, native)
-        self._build(native, entries)
+        self._build(native, Entries(plan, native, library))
 
     def _build(self, native: Driver, entries: Entries) -> None:
         plan, state = self.plan, State()
@@ -149,13 +148,13 @@ class Program:
         records: list[int] = []
         first_input = LEAD - 1
         first_output = first_input + len(self.plan.inputs)
-        for b, buffer in enumerate(self.plan.buffers):
-            if buffer.kind == "constant":
-                records += 0, self._constants[buffer.at].ctypes.data
-            elif buffer.kind == "temporary":
-                records += 1, self._start + buffer.at
-            elif buffer.kind == "input":
-                records += first_input + buffer.at, 0
+        for b, (kind, place, _) in enumerate(self.plan.buffers):
+            if kind == "constant":
+                records += 0, self._constants[place].ctypes.data
+            elif kind == "temporary":
+                records += 1, self._start + place
+            elif kind == "input":
+                records += first_input + place, 0
             else:
                 records += first_output + self._positions[b], 0
         return records
@@ -191,13 +190,9 @@ class Program:
         if outputs is None:
             self._spare.append(memory)
             return None
-        frame, invalid, failed = Frame(memory, arrays, outputs), False, None
-
-        def note(kind: str, flag: int) -> None:
-            nonlocal invalid
-            invalid = True
-
-        with np.errstate(all="ignore", invalid="call", call=note):
+        frame, failed = Frame(memory, arrays, outputs), None
+        invalid: list[Any] = []
+        with np.errstate(all="ignore", invalid="call", call=lambda *what: invalid.append(what)):
             for is_native, part in self._parts:
                 if not is_native:
                     part(frame)
@@ -205,7 +200,7 @@ class Program:
                     if code != 1:
                         failed = code
                         break
-                    invalid = True
+                    invalid.append(part)
         del frame
         if not self._spare and count == (sys.getrefcount(raw), sys.getrefcount(memory)):
             self._spare.append(memory)  # nobody has kept a view

@@ -3,24 +3,20 @@
     code = CODES.compiled(text, ["kernel"])
     code["kernel"]                          # the address, valid as long as `code` lives
 
-An object file is named by a hash of all that it depends on, so a file of that name is the right one, or damaged:
-which a digest in front of it tells. Processes that write the same file at once write equal ones, each under a name
-of its own that is then changed; none ever reads half a file.
+Text is compiled to an object file, as it is kept on disk, and that is loaded: there is one way in, new or not.
 """
 
 import contextlib
 import hashlib
 import os
 import sys
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterable
-from functools import cache
-from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+from . import disk
 from .plan import Kernel
 
 try:
@@ -34,124 +30,44 @@ except ImportError as error:
 if sys.maxsize < 2**32 or sys.byteorder != "little":
     raise ImportError("compiling needs a little-endian computer of 64 bits")
 
-__all__ = ["CODES", "Code", "folder"]
+__all__ = ["CODES", "Code"]
 
 VERSION = 1  # of what is made of a text; counts up when the passes or their options change
-LIMIT = 256 << 20  # bytes on disk
-DIGEST = 32
 
 
-# -- the object files on disk
+class _Machine:
+    """This computer, as LLVM knows it, and what an object file depends on beside its text."""
+
+    def __init__(self) -> None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        cpu, features = llvm.get_host_cpu_name(), ""
+        with contextlib.suppress(RuntimeError):  # LLVM does not know them everywhere; the name implies most
+            features = llvm.get_host_cpu_features().flatten()
+        if "+avx512vl" in features:
+            features += ",-prefer-256-bit"  # 1.2 to 2 times as fast as 256 bits here
+        target = llvm.Target.from_default_triple()
+        self.target = target.create_target_machine(cpu=cpu, features=features, opt=2, reloc="pic", codemodel="small")
+        self.triple = str(self.target.triple)
+        self.depends = repr((VERSION, llvmlite.__version__, llvm.llvm_version_info, self.triple, cpu, features))
+        self.linker = llvm.create_lljit_compiler(self.target, suppress_errors=True)
+
+    def emit(self, text: str) -> bytes:
+        """The object file of a module, for this machine."""
+        module = llvm.parse_assembly(text)
+        module.triple, module.data_layout = self.triple, str(self.target.target_data)
+        module.verify()
+        options = llvm.create_pipeline_tuning_options(speed_level=2)
+        options.loop_vectorization = options.slp_vectorization = True
+        # rows of 8 to 20 elements are 5 times as fast if they are not unrolled before they are vectorised, and all
+        # compiles sooner; loops that are better unrolled (those of up to 6 steps) say so by llvm.loop.unroll.full
+        options.loop_unrolling = False
+        passes = llvm.create_pass_builder(self.target, options)
+        passes.getModulePassManager().run(module, passes)
+        return self.target.emit_object(module)
 
 
-def folder() -> Path | None:
-    """Where the object files are; None if AUTODIFF_JIT_CACHE is 0 or no folder of ours can be had."""
-    asked = os.environ.get("AUTODIFF_JIT_CACHE", "")
-    if asked == "0":
-        return None
-    try:
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        path = Path(asked) if asked else Path(home) / "autodiff" / "jit"
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = path.stat()
-    except (OSError, RuntimeError):
-        return None
-    if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o022):
-        return None  # somebody else could put code there, which we would run
-    return path
-
-
-def read(name: str) -> bytes | None:
-    """The object file of that name, unless there is none, or it is damaged."""
-    path = folder()
-    if path is None:
-        return None
-    try:
-        content = (path / name).read_bytes()
-    except OSError:
-        return None
-    found = content[DIGEST:]
-    if content[:DIGEST] != hashlib.sha256(found).digest():
-        return None
-    with contextlib.suppress(OSError):
-        os.utime(path / name)  # the oldest are removed
-    return found
-
-
-def write(name: str, content: bytes) -> None:
-    """Keep an object file, if that is possible."""
-    path = folder()
-    if path is None:
-        return
-    with contextlib.suppress(OSError):
-        handle, temporary = tempfile.mkstemp(dir=path, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(content).digest() + content)
-            os.replace(temporary, path / name)
-        except OSError:
-            os.unlink(temporary)
-            raise
-
-
-def trim(limit: int = LIMIT) -> None:
-    """Remove the files that were not used for longest, until a quarter of the limit is free."""
-    path = folder()
-    if path is None:
-        return
-    files = []
-    with contextlib.suppress(OSError), os.scandir(path) as entries:
-        for entry in entries:
-            with contextlib.suppress(OSError):
-                status = entry.stat()
-                files.append((status.st_mtime, status.st_size, entry.path))
-    total = sum(size for _, size, _ in files)
-    if total <= limit:
-        return
-    for _, size, name in sorted(files):
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        total -= size
-        if total <= limit - limit // 4:
-            return
-
-
-# -- LLVM
-
-
-@cache
-def machine() -> tuple[Any, str]:
-    """The target machine of this computer, and what a file depends on beside its text."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    cpu, features = llvm.get_host_cpu_name(), ""
-    with contextlib.suppress(RuntimeError):  # LLVM does not know them everywhere; the name implies most
-        features = llvm.get_host_cpu_features().flatten()
-    if "+avx512vl" in features:
-        features += ",-prefer-256-bit"  # 1.2 to 2 times as fast as 256 bits here
-    target = llvm.Target.from_default_triple()
-    made = target.create_target_machine(cpu=cpu, features=features, opt=2, reloc="pic", codemodel="small")
-    depends = (VERSION, llvmlite.__version__, llvm.llvm_version_info, made.triple, cpu, features)
-    return made, repr(depends)
-
-
-def emit(text: str) -> bytes:
-    """The object file of a module, for this machine."""
-    target, _ = machine()
-    module = llvm.parse_assembly(text)
-    module.triple, module.data_layout = target.triple, str(target.target_data)
-    module.verify()
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
-    options.loop_vectorization = options.slp_vectorization = True
-    # rows of 8 to 20 elements are 5 times as fast if they are not unrolled before they are vectorised, and all
-    # compiles sooner; loops that are better unrolled (those of up to 6 steps) say so by llvm.loop.unroll.full
-    options.loop_unrolling = False
-    passes = llvm.create_pass_builder(target, options)
-    passes.getModulePassManager().run(module, passes)
-    return target.emit_object(module)
-
-
-def module(kernels: Iterable[Kernel]) -> str:
+def _text(kernels: Iterable[Kernel]) -> str:
     """The text of a module. What several kernels declare is declared once."""
     kernels = sorted(kernels, key=lambda kernel: kernel.symbol)
     texts = [kernel.text for kernel in kernels]
@@ -186,12 +102,20 @@ class _Codes:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.linker: Any = None
+        self._machine: _Machine | None = None
         self.libraries = 0
         self.compilations = 0  # texts that were on disk do not count
         self.loaded: WeakValueDictionary[str, Code] = WeakValueDictionary()
         self.kernels: WeakValueDictionary[tuple[str, str], Code] = WeakValueDictionary()
         self.recent: deque[Code] = deque(maxlen=256)
+
+    @property
+    def machine(self) -> _Machine:
+        """Made when it is first asked for, which takes 1 ms."""
+        with self.lock:
+            if self._machine is None:
+                self._machine = _Machine()
+            return self._machine
 
     def compiled(self, text: str, symbols: Iterable[str]) -> Code:
         """The code of a module, which defines these symbols, and depends on no address."""
@@ -217,38 +141,36 @@ class _Codes:
                 else:
                     found[kernel.symbol] = code
             if missing:
-                code = self.compiled(module(missing.values()), missing)
+                code = self.compiled(_text(missing.values()), missing)
                 for kernel in missing.values():
                     found[kernel.symbol] = self.kernels[kernel.symbol, kernel.text] = code
             return found
 
     def _load(self, text: str, symbols: tuple[str, ...]) -> Code:
-        name = hashlib.sha256(f"{machine()[1]}\n{text}".encode()).hexdigest()
-        content = read(name)
+        name = hashlib.sha256(f"{self.machine.depends}\n{text}".encode()).hexdigest()
+        content = disk.read(name)
         if content is not None:
             with contextlib.suppress(RuntimeError):
                 return self._link(content, symbols)
-        content = emit(text)
+        content = self.machine.emit(text)
         self.compilations += 1
-        write(name, content)
+        disk.write(name, content)
         if self.compilations % 32 == 1:
-            trim()
+            disk.trim()
         return self._link(content, symbols)
 
     def _link(self, content: bytes, symbols: tuple[str, ...]) -> Code:
-        if self.linker is None:
-            self.linker = llvm.create_lljit_compiler(machine()[0], suppress_errors=True)
         library = llvm.JITLibraryBuilder().add_object_img(content).add_current_process()
         for symbol in symbols:
             library.export_symbol(symbol)
         self.libraries += 1
-        return Code(library.link(self.linker, f"autodiff{self.libraries}"), symbols)
+        return Code(library.link(self.machine.linker, f"autodiff{self.libraries}"), symbols)
 
 
 CODES = _Codes()
 if hasattr(os, "register_at_fork"):  # no compilation is under way in the child
     os.register_at_fork(
-        before=lambda: CODES.lock.acquire(),
-        after_in_parent=lambda: CODES.lock.release(),
-        after_in_child=lambda: CODES.lock.release(),
+        before=CODES.lock.acquire,
+        after_in_parent=CODES.lock.release,
+        after_in_child=CODES.lock.release,
     )

@@ -27,9 +27,9 @@ class View:
         self, array: Array, plan: Plan, start: int, positions: Mapping[int, int], constants: list[Any]
     ) -> None:
         self.shape, self.dtype = array.shape, np.dtype(array.dtype)
-        buffer = plan.buffers[array.buffer]
-        self.kind, self.at, self.constants = buffer.kind, positions.get(array.buffer, buffer.at), constants
-        self.offset = array.offset * self.dtype.itemsize + (start + buffer.at if buffer.kind == "temporary" else 0)
+        self.kind, place, _ = plan.buffers[array.buffer]
+        self.position, self.constants = positions.get(array.buffer, place), constants
+        self.offset = array.offset * self.dtype.itemsize + (start + place if self.kind == "temporary" else 0)
         self.strides = tuple([s * self.dtype.itemsize for s in array.strides])
         self.whole = array.offset == 0 and array.strides == c_strides(array.shape)
 
@@ -38,13 +38,13 @@ class View:
         if kind == "temporary":
             return np.ndarray(self.shape, self.dtype, frame.memory, self.offset, self.strides)
         sources = frame.inputs if kind == "input" else frame.outputs if kind == "output" else self.constants
-        source = sources[self.at]
+        source = sources[self.position]
         if self.whole and source.shape == self.shape and source.dtype == self.dtype:
             return source
         return np.ndarray(self.shape, self.dtype, source, self.offset, self.strides)
 
 
-def call_step(step: Call, view: Callable[[Array], View]) -> Callable[[Frame], None]:
+def _call(step: Call, view: Callable[[Array], View]) -> Callable[[Frame], None]:
     inputs = [view(a) for a in step.inputs]
     outputs = [None if a is None else view(a) for a in step.outputs]
 
@@ -62,7 +62,7 @@ def call_step(step: Call, view: Callable[[Array], View]) -> Callable[[Frame], No
     return call
 
 
-def matmul_step(step: Gemm, view: Callable[[Array], View]) -> Callable[[Frame], None]:
+def _matmul(step: Gemm, view: Callable[[Array], View]) -> Callable[[Frame], None]:
     x, y, out = view(step.x), view(step.y), view(step.out)
 
     def matmul(frame: Frame) -> None:
@@ -71,7 +71,7 @@ def matmul_step(step: Gemm, view: Callable[[Array], View]) -> Callable[[Frame], 
     return matmul
 
 
-def check_step(step: Check, view: Callable[[Array], View]) -> Callable[[Frame], None]:
+def _check(step: Check, view: Callable[[Array], View]) -> Callable[[Frame], None]:
     array = view(step.array)
 
     def check(frame: Frame) -> None:
@@ -85,9 +85,9 @@ def check_step(step: Check, view: Callable[[Array], View]) -> Callable[[Frame], 
 def python_step(step: Step, view: Callable[[Array], View]) -> Callable[[Frame], None]:
     """A function that does a step, given the memory of a call."""
     if type(step) is Call:
-        return call_step(step, view)
+        return _call(step, view)
     if type(step) is Gemm:
-        return matmul_step(step, view)
+        return _matmul(step, view)
     if type(step) is Check:
-        return check_step(step, view)
+        return _check(step, view)
     raise TypeError(f"{type(step).__name__} is a step for native code")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .blas import blas, gemm_slots
+from .blas import Blas, gemm_slots
 from .driver import Driver
 from .driver_text import CHECKS, STATE
 from .objects import CODES
@@ -30,8 +30,8 @@ def _bits(value: Any, dtype: Any) -> int | None:
 class Entries:
     """Steps as (function, slots), and how many bytes they move."""
 
-    def __init__(self, plan: Plan, native: Driver) -> None:
-        self.plan, self.driver, self.blas = plan, native, blas()
+    def __init__(self, plan: Plan, native: Driver, library: Blas | None) -> None:
+        self.plan, self.driver, self.blas = plan, native, library
         self.codes = CODES.of_kernels({s.kernel: None for s in plan.steps if type(s) is Launch})
         self.checks: list[Check] = []
 
