@@ -7,5 +7,6 @@ fuse       which values are computed in one loop
 loops      the loops, operands and phases of a fused group
 llvm_text  the loops as LLVM IR; llvm_math has the elementary functions
 plan       steps and buffers, ready to run
-native     compiles the kernels and walks the steps
+native     runs a plan: the steps as native code reads them (state, blas), the code that walks them (driver and its
+           two texts), the compiled kernels in the process and on disk (objects), and what Python does (python_steps)
 """
