@@ -54,9 +54,7 @@ _BOOL = {
 }  # fmt: skip
 _BITS = {"bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor"}
 _LOGICAL = {"logical_and": "and", "logical_or": "or", "logical_xor": "xor"}
-_FACTORS = {
-    "deg2rad": math.pi / 180, "radians": math.pi / 180, "rad2deg": 180 / math.pi, "degrees": 180 / math.pi,
-}  # fmt: skip
+_DEGREES = {"deg2rad": True, "radians": True, "rad2deg": False, "degrees": False}  # whether a degree is the unit of x
 
 
 def bits(kind: str) -> str:
@@ -80,8 +78,6 @@ def operation(name: str, args: list[str], kind: str, constants: dict[str, Any], 
         return f"fcmp oeq {type} {x}, {literal(0, kind)}" if kind in FLOATS else f"icmp eq {type} {x}, 0"
     if name in _LOGICAL:
         return f"{_LOGICAL[name]} i1 {_true(x, kind, emit)}, {_true(y, kind, emit)}"
-    if name == "clip":
-        return _larger("minimum", _emit_larger("maximum", x, args[1], kind, constants, emit), y, kind, constants, emit)
     if name in ("maximum", "minimum", "fmax", "fmin"):
         return _larger(name, x, y, kind, constants, emit)
     return (_float if kind in FLOATS else _integer)(name, x, y, kind, emit, flags)
@@ -89,10 +85,6 @@ def operation(name: str, args: list[str], kind: str, constants: dict[str, Any], 
 
 def _true(x: str, kind: str, emit: Emit) -> str:
     return emit(cast(x, kind, "?"))
-
-
-def _emit_larger(name: str, x: str, y: str, kind: str, constants: dict[str, Any], emit: Emit) -> str:
-    return emit(_larger(name, x, y, kind, constants, emit))
 
 
 def _larger(name: str, x: str, y: str, kind: str, constants: dict[str, Any], emit: Emit) -> str:
@@ -149,8 +141,9 @@ def _float(name: str, x: str, y: str, kind: str, emit: Emit, flags: str) -> str:
         return f"fmul {flags}{type} {x}, {x}"
     if name == "reciprocal":
         return f"fdiv {flags}{type} {one}, {x}"
-    if name in _FACTORS:
-        return f"fmul {flags}{type} {x}, {literal(_FACTORS[name], kind)}"
+    if name in _DEGREES:
+        pi = struct.unpack("<f", struct.pack("<f", math.pi))[0] if kind == "f4" else math.pi
+        return f"fmul {flags}{type} {x}, {literal(pi / 180 if _DEGREES[name] else 180 / pi, kind)}"
     if name == "isnan":
         return f"fcmp uno {type} {x}, {zero}"
     if name in ("isinf", "isfinite"):

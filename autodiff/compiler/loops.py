@@ -68,7 +68,7 @@ class Nest(NamedTuple):
 
 _COMPARE = "equal not_equal greater greater_equal less less_equal logical_and logical_or logical_xor logical_not"
 _INTEGER = (
-    f"add subtract multiply negative positive absolute sign square maximum minimum fmax fmin conjugate clip {_COMPARE}"
+    f"add subtract multiply negative positive absolute sign square maximum minimum fmax fmin conjugate {_COMPARE}"
 )
 _BITS = "bitwise_and bitwise_or bitwise_xor invert"
 _FLOAT = (
