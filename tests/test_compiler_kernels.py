@@ -69,7 +69,7 @@ class Write:
         start, base = (x.params[0], x.inputs[0]) if x.op == "view" else (0, x)
         memory = np.arange(base.size)
         array = strided(memory, start, x.params[1] if x.op == "view" else c_strides(x.shape), x.shape)
-        array = np.asarray(key(array) if callable(key) else array[key])
+        array = key(array) if callable(key) else array[(*key, ...) if isinstance(key, tuple) else (key, ...)]
         offset = (array.ctypes.data - memory.ctypes.data) // 8 if array.size else 0
         return self.graph.view(base, offset, tuple(s // 8 for s in array.strides), array.shape)
 
@@ -279,3 +279,43 @@ def test_random_programs(dtype: Any, data: Any) -> None:
     random = np.random.default_rng(data.draw(st.integers(0, 99)))
     arrays = [random.integers(-2, 3, n.shape).astype(dtype) for n in graph.inputs]
     compare(graph, *arrays)
+
+
+# matrix products
+
+
+@pytest.mark.parametrize(
+    "x, y",
+    [((3, 4), (4, 5)), ((2, 3, 4), (4, 5)), ((6, 2, 3, 4), (4, 5)), ((2, 3, 4), (2, 4, 5)), ((3, 4), (2, 4, 5))]
+    + [((6, 2, 3, 4), (2, 4, 5)), ((6, 1, 3, 4), (2, 4, 5)), ((1, 4), (4, 1)), ((3, 1), (1, 5)), ((2, 1, 4), (4, 1))],
+)
+def test_products_are_gemms(x: Any, y: Any, rng: Any) -> None:
+    w = Write(f8)
+    a, b = w.input(*x), w.input(*y)
+    plan = compare(w.returns(w.matmul(a, b)), rng.normal(size=x), rng.normal(size=y))
+    assert [type(s) for s in plan.steps][-1] is Gemm
+    for step in plan.steps:
+        if isinstance(step, Gemm):
+            for array in (step.x, step.y, step.out):
+                assert len(array.shape) in (2, 3)
+                down, right = array.strides[-2:]
+                assert (right == 1 and down >= array.shape[-1]) or (down == 1 and right >= array.shape[-2])
+
+
+def test_a_product_reads_transposed_and_sliced_matrices_where_they_are(rng: Any) -> None:
+    w = Write(f4)
+    x, y = w.input(8, 6), w.input(8, 10)
+    z = w.matmul(w.T(x), w.index(y, np.s_[:, 2:7]))
+    plan = compare(w.returns(z), rng.normal(size=(8, 6)).astype(f4), rng.normal(size=(8, 10)).astype(f4))
+    assert [type(s) for s in plan.steps] == [Gemm]
+    w = Write(f4)
+    x, y = w.input(8, 6), w.input(8, 10)
+    plan = compare(w.returns(w.matmul(w.T(x), w.index(y, np.s_[:, ::2]))), *[np.ones(n.shape, f4) for n in (x, y)])
+    assert [type(s) for s in plan.steps] == [Launch, Gemm]
+
+
+def test_products_of_integers_are_left_to_numpy() -> None:
+    w = Write(i8)
+    x = w.input(3, 3)
+    plan = compare(w.returns(w.matmul(x, w.T(x))), np.arange(9).reshape(3, 3))
+    assert [type(s) for s in plan.steps] == [Call]

@@ -2,7 +2,8 @@
 
 Values whose reader takes element after element in C order need no memory: they are registers of a nest. What counts is
 not shapes but how many elements of the space share one: a `full` value has one for each element, a `row` value one for
-each row, `one` is a scalar, and what a fold accumulates over rows is there only `later`, after the nest.
+each row, `one` is a scalar. What a fold accumulates over rows is there only `later`, after the nest, and scalars made
+of such totals are its `tail`.
 
 First every value gets a level: how many things that are no loops (a matrix product, a sum over rows) lie before it. A
 value that nobody has to store moves to the level of its first reader, where that keeps no more memory alive: the mask
@@ -18,10 +19,11 @@ from .graph import REDUCTIONS, Graph, Node
 from .loops import cost, reason
 from .spaces import align, cuts, is_register, refine, resolve
 
-__all__ = ["FULL", "LATER", "ONE", "ROW", "Group", "Read", "fuse", "reads_of"]
+__all__ = ["FULL", "LATER", "ONE", "ROW", "TAIL", "Group", "Read", "fuse", "reads_of"]
 
-FULL, ROW, ONE, LATER = "full", "row", "one", "later"
+FULL, ROW, ONE, LATER, TAIL = "full", "row", "one", "later", "tail"
 SMALL = 16384  # elements of which a sum and what is done with it may be one nest of one row
+WORTH, NEAR = 256, 8  # elements of an array that is worth to be read once for several groups; how many groups to try
 MOST_MEMBERS, MOST_ARRAYS = 128, 40  # LLVM's time grows faster than these, and registers are few
 
 Read = tuple[
@@ -73,9 +75,10 @@ class Group:
         rows = self.size // self.inner if self.inner else 0
         if node.op in REDUCTIONS:
             (base, _, _, inner) = next(iter(reads))
-            if inner != 1 or self.levels.get(base.number) not in (FULL, ROW):
+            of = self.levels.get(base.number, FULL if base.size == self.size else None)
+            if inner != 1 or of not in (FULL, ROW):
                 return None
-            if self.levels[base.number] == FULL and row_length(node) == self.inner:
+            if of == FULL and row_length(node) == self.inner:
                 return ROW
             return LATER
         if node.size == self.size:
@@ -83,29 +86,32 @@ class Group:
         elif node.size == rows:
             level = ROW
         elif node.size == 1:
-            level = ONE
+            level = TAIL
         else:
             return None
         for base, _, _, inner in reads:
             of = self.levels.get(base.number)
-            if of is None:
+            if of is None or (level == TAIL and of in (LATER, TAIL) and base.size == 1):
                 continue
             if of == FULL and (level != FULL or inner != 1):
                 return None
-            if of == ROW and (level == ONE or inner != (self.inner if level == FULL else 1)):
+            if of == ROW and (level == TAIL or inner != (self.inner if level == FULL else 1)):
                 return None
-            if of == LATER or not inner:
+            if of in (LATER, TAIL) or not inner:
                 return None
         return level
 
-    def needs_rows(self, node: Node) -> bool:
-        """Whether this is the one sum of the whole of a small space, which then can be one row."""
-        return (
-            self.inner is None
-            and 1 < self.size <= SMALL
-            and self.levels.get(node.number) == LATER
-            and row_length(node) == self.size
-        )
+    def one_row(self, reads: Iterable[Read]) -> dict[int, str]:
+        """What becomes of totals and of the tail in a small space if that is one row: values of the row, to be read."""
+        if self.inner is not None or not 1 < self.size <= SMALL:
+            return {}
+        if not any(self.levels.get(b.number) in (LATER, TAIL) and b.size == 1 for b, _, _, _ in reads):
+            return {}
+        return {
+            n.number: ROW
+            for n in self.members
+            if self.levels[n.number] == TAIL or (self.levels[n.number] == LATER and row_length(n) == self.size)
+        }
 
 
 class _Fusion:
@@ -129,27 +135,27 @@ class _Fusion:
 
     def levels(self) -> dict[int, int]:
         early: dict[int, int] = {}
-        over = {}  # the level from which readers may be
+        waits: set[int] = set()  # folds over rows
         readers: dict[int, list[Node]] = {}
         for n in self.nodes:
             sources, solo = self.sources(n), n.number not in self.nested
-            before = [over[b.number] for b in sources if b.number in over]
+            level = 0
+            for b in sources:
+                if b.number in early:
+                    alone = solo or b.number not in self.nested
+                    after = alone or (b.number in waits and not (b.size == n.size == 1))
+                    level = max(level, early[b.number] + after)
+            early[n.number] = level
             if solo:
-                before = [early[b.number] + 1 for b in sources if b.number in early]
                 self.kept.add(n.number)
                 self.kept.update([b.number for b in sources])
             else:
                 self.kept.update([read[0].number for read in self.reads[n.number] if not read[3]])
-            level = early[n.number] = max(before, default=0)
-            if solo:
-                over[n.number] = level + 1
-            elif n.op in REDUCTIONS:
+            if not solo and n.op in REDUCTIONS:
                 self.kept.add(n.number)
                 length = row_length(n)
-                waits = not length or (n.size == 1 and length > SMALL)
-                over[n.number] = level + 1 if waits else level
-            else:
-                over[n.number] = level
+                if not length or (n.size == 1 and length > SMALL):
+                    waits.add(n.number)
             for b in sources:
                 readers.setdefault(b.number, []).append(n)
         last: dict[int, int] = {}
@@ -178,12 +184,24 @@ class _Fusion:
                 continue
             reads = self.reads[n.number]
             near = {id(g): g for r in reads if (g := self.home.get(r[0].number)) and levels[r[0].number] == current}
-            self._place(n, reads, list(near.values()), bits)
+            also = {id(g): g for r in reads if r[3] == 1 for g in self._sharing(r[0], bits)}
+            self._place(n, reads, list(near.values()), list((near | also).values()), bits)
         self.units.extend({id(g): g for g in self.home.values()}.values())
 
-    def _place(self, node: Node, reads: list[Read], near: list[Group], bits: list[Group]) -> None:
+    def _sharing(self, base: Node, bits: list[Group]) -> Iterable[Group]:
+        """Groups of this level that read the whole of something from memory."""
+        if base.size < WORTH:
+            return
+        for group in bits[-NEAR:]:
+            if base.size == group.size and base.number in group.arrays:
+                yield group
+
+    def _place(
+        self, node: Node, reads: list[Read], near: list[Group], candidates: list[Group], bits: list[Group]
+    ) -> None:
+        """Puts a node in a group: with what it reads if it can, in `near`, or with other readers of that."""
         group = None
-        for g in sorted(near, key=lambda g: -g.size):
+        for g in sorted(candidates, key=lambda g: -g.size):
             if group is None:
                 level, loops = self._fit(node, reads, g)
                 if level and not self._cycle([g], near):
@@ -221,21 +239,20 @@ class _Fusion:
         """As what a node can join a group, and the loops that it then has."""
         if len(g.members) >= MOST_MEMBERS or len(g.arrays) + len(reads) > MOST_ARRAYS:
             return None, g.cuts
-        sums = [r[0].number for r in reads if g.needs_rows(r[0])]
-        if sums:
+        rows = g.one_row(reads) if node.size == g.size else {}
+        before = {number: g.levels[number] for number in rows}
+        if rows:
             g.inner = g.size
-            for number in sums:
-                g.levels[number] = ROW
+            g.levels.update(rows)
         level = g.level(node, reads)
-        if sums and level is None:
+        if rows and level is None:
             g.inner = None
-            for number in sums:
-                g.levels[number] = LATER
-        if level is None or level == ONE:
+            g.levels.update(before)
+        if level is None or level == TAIL:
             return level, g.cuts
         folds = node.op in REDUCTIONS
         loops = cuts(node.inputs[0].shape if folds else node.shape)
-        if (g.levels[reads[0][0].number] if folds else level) == ROW:
+        if (g.levels.get(reads[0][0].number) if folds else level) == ROW:
             loops = (1, *[c * (g.inner or 1) for c in loops])
         refined = refine(loops, g.cuts)
         if refined and level == ROW and folds and g.inner is None:
@@ -320,7 +337,7 @@ class _Fusion:
                     if known != level or (share != 1 and level == FULL):
                         return
                 elif b.number in self.kept or b.number not in self.home:
-                    if b.size > 1:
+                    if b.size > group.size // 8:
                         leaves.add(b.number)
                 elif share == 1 or level == ONE:
                     stack.append(b)

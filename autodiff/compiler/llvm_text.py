@@ -40,7 +40,8 @@ class _Writer:
         self.constants: dict[str, Any] = {}
         self.uses: set[tuple[str, str]] = set()
         self.at = [f"%a{i}" for i in range(len(nest.pointers))]  # where each array is, in the loops that are open
-        self.totals: dict[int, str] = {}  # accumulators of single numbers
+        self.totals: dict[int, str] = {}  # accumulators of single numbers, and what they came to
+        self.totals_read: dict[int, str] = {}
 
     def write(self, line: str) -> None:
         self.lines.append("  " + line)
@@ -117,6 +118,8 @@ class _Writer:
             elif name == "fold":
                 p, value, how = args
                 self.flush(p, how, kind, self.names[value])
+            elif name == "total":
+                self.names[result] = self.totals_read[args[0]]
             elif name == "constant":
                 self.names[result] = text = llvm_ops.literal(args[0], kind)
                 self.constants[text] = args[0]
@@ -287,7 +290,9 @@ class _Writer:
             self.close(loop)
         for p, slot in self.totals.items():
             fold, kind = nest.pointers[p].filled[1], nest.pointers[p].dtype
-            self.store(kind, self.read(slot, fold, kind), self.at[p])
+            self.totals_read[p] = self.read(slot, fold, kind)
+            self.store(kind, self.totals_read[p], self.at[p])
+        self.operations(nest.tail)
         return ["entry:", *self.lines, "  ret void"]
 
 

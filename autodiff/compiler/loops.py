@@ -13,9 +13,11 @@ cache and once from memory. An element-by-element kernel has one phase and no fo
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 __all__ = ["COSTS", "DTYPES", "Fold", "Nest", "Op", "Phase", "Pointer", "cost", "reason"]
 
-DTYPES = {"bool": "?", "int32": "i4", "int64": "i8", "float32": "f4", "float64": "f8"}
+DTYPES = {np.dtype(name): name for name in ("?", "i4", "i8", "f4", "f8")}
 
 
 class Pointer(NamedTuple):
@@ -32,6 +34,7 @@ class Op(NamedTuple):
     """`result = name(args)`: a ufunc, or
 
     constant (number)    load (pointer)    store (pointer, value)    fold (pointer, value, kind): into memory
+    total (pointer): what was folded into a single number
     """
 
     name: str
@@ -64,6 +67,7 @@ class Nest(NamedTuple):
     pointers: tuple[Pointer, ...]
     start: tuple[Op, ...]
     phases: tuple[Phase, ...]
+    tail: tuple[Op, ...] = ()  # after all loops
 
 
 _COMPARE = "equal not_equal greater greater_equal less less_equal logical_and logical_or logical_xor logical_not"
@@ -95,11 +99,11 @@ def reason(node: Any, functions: frozenset[str]) -> str:
     """Why a node is not part of a loop nest; nothing if it can be. `functions` are the elementary ones there are."""
     op = node.op
     for n in (node, *node.inputs):
-        if n.dtype is None or n.dtype.name not in DTYPES or not n.dtype.isnative:
+        if n.dtype not in DTYPES:
             return f"no kernels for {n.dtype}"
     if op in ("where", "cast", "copy"):
         return ""
-    kind = DTYPES[node.inputs[0].dtype.name] if node.inputs else "?"
+    kind = DTYPES[node.inputs[0].dtype] if node.inputs else "?"
     if op in ("sum", "prod"):
         return "" if kind != "?" else f"no kernel for {op} of bool"
     if op in ("max", "min", "any", "all"):

@@ -86,7 +86,7 @@ class _Lowering:
         if node.op == "matmul" and native_product(node):
             arrays = [Array(self.buffer(a.base), a.offset, a.shape, a.strides, node.dtype) for a in layouts(node) if a]
             self.steps.append(Gemm(arrays[0], arrays[1], arrays[2], node))
-        elif node.op == "put" and node.dtype.name in DTYPES and node.dtype.isnative:
+        elif node.op == "put" and node.dtype in DTYPES:
             self.put(node, last, now)
         elif node.op != "item":
             self.call(node)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .fuse import FULL, LATER, ONE, ROW, Group, Read
+from .fuse import FULL, LATER, ONE, ROW, TAIL, Group, Read
 from .graph import REDUCTIONS, Node, c_strides
 from .loops import DTYPES, Fold, Nest, Op, Phase, Pointer, cost
 from .spaces import over
@@ -55,6 +55,7 @@ class _Builder:
         self.operands: list[Operand] = []
         self.known: dict[Any, int] = {}  # pointers by what they read; then values of the start and of the row
         self.start: list[Op] = []
+        self.tail: list[Op] = []
         self.values: dict[Any, int] = {}
         self.count = 0
         self.phase = self._phases()
@@ -62,7 +63,7 @@ class _Builder:
         self.homes: dict[int, int] = {}  # pointers of stored values and of scratch rows
         for n in group.members:
             if n.number in group.stored and group.levels[n.number] != LATER:
-                inner = 1 if group.levels[n.number] == FULL else self.inner
+                inner = {FULL: 1, ROW: self.inner}.get(group.levels[n.number], group.size)
                 self.homes[n.number] = self._pointer(n, 0, over(n.shape, c_strides(n.shape), group.cuts, inner), True)
         for n in self._dear():
             strides = over((self.inner if group.inner else n.size,), (1,), group.cuts[: self._columns() + 1])
@@ -121,7 +122,7 @@ class _Builder:
         found = self.known.get(key)
         if found is None:
             found = self.known[key] = len(self.pointers)
-            kind = DTYPES[(node.dtype if node else dtype).name]
+            kind = DTYPES[node.dtype if node else dtype]
             filled = None
             if node and node.number in self.members and self.group.levels[node.number] == LATER:
                 filled = (node.size, node.op)
@@ -140,9 +141,12 @@ class _Builder:
         level = self.group.levels.get(base.number)
         if level == FULL:
             return self._full(base, p)
+        if level == LATER and base.number not in self.values:
+            pointer = self.known[base.number, 0, (0,) * (len(self.group.cuts) - 1)]
+            self.values[base.number] = self._emit(self.tail, "total", (pointer,), DTYPES[base.dtype])
         if level is not None:
             return self.values[base.number]
-        kind = DTYPES[base.dtype.name]
+        kind = DTYPES[base.dtype]
         value = literal(base)
         if value is not None:
             key: Any = ("literal", repr(value), kind)
@@ -168,7 +172,7 @@ class _Builder:
         if n.op in REDUCTIONS:
             base = self.reads[n.number][0][0]
             return self.inner if self.group.levels.get(base.number) == ROW else 1
-        return {FULL: 1, ROW: self.inner, ONE: self.group.size}[self.group.levels[n.number]]
+        return {FULL: 1, ROW: self.inner}.get(self.group.levels[n.number], self.group.size)
 
     def _full(self, n: Node, p: int) -> int:
         known = self.parts[p].known
@@ -176,21 +180,24 @@ class _Builder:
             home = self.homes.get(n.number) if self.phase[n.number] < p else None
             body = self.parts[p].body
             if home is not None:
-                known[n.number] = self._emit(body, "load", (home,), DTYPES[n.dtype.name])
+                known[n.number] = self._emit(body, "load", (home,), DTYPES[n.dtype])
             else:
                 args = tuple([self._operand(n, read, p) for read in self.reads[n.number]])
-                known[n.number] = self._emit(body, n.op, args, DTYPES[n.dtype.name])
+                known[n.number] = self._emit(body, n.op, args, DTYPES[n.dtype])
         return known[n.number]
 
     def build(self) -> tuple[Nest, list[Operand]]:
         for p in range(len(self.parts)):
             for n in self.group.members:
-                if self.phase[n.number] == p:
+                if self.phase[n.number] == p and self.group.levels[n.number] != TAIL:
                     self._member(n, p)
+        for n in self.group.members:
+            if self.group.levels[n.number] == TAIL:
+                self._member(n, 0)
         return self._nest(), self.operands
 
     def _member(self, n: Node, p: int) -> None:
-        part, level, kind = self.parts[p], self.group.levels[n.number], DTYPES[n.dtype.name]
+        part, level, kind = self.parts[p], self.group.levels[n.number], DTYPES[n.dtype]
         if n.op in REDUCTIONS:
             self._fold(n, p)
         elif level == FULL:
@@ -198,14 +205,14 @@ class _Builder:
             if n.number in self.homes:
                 part.body.append(Op("store", (self.homes[n.number], value), kind, 0))
         else:
-            ops = self.start if level == ONE else part.row
+            ops = {ONE: self.start, TAIL: self.tail}.get(level, part.row)
             args = tuple([self._operand(n, read, p) for read in self.reads[n.number]])
             self.values[n.number] = self._emit(ops, n.op, args, kind)
             if n.number in self.homes:
                 ops.append(Op("store", (self.homes[n.number], self.values[n.number]), kind, 0))
 
     def _fold(self, n: Node, p: int) -> None:
-        part, kind, read = self.parts[p], DTYPES[n.dtype.name], self.reads[n.number][0]
+        part, kind, read = self.parts[p], DTYPES[n.dtype], self.reads[n.number][0]
         value = self._operand(n, read, p)
         if self.group.levels[n.number] == ROW:
             self.count += 1
@@ -233,7 +240,7 @@ class _Builder:
         phases = [Phase(tuple(part.row), tuple(part.body), tuple(part.folds)) for part in self.parts]
         while len(phases) > 1 and not any(phases[-1]):
             phases.pop()
-        return Nest(rows, columns, pointers, tuple(self.start), tuple(phases))
+        return Nest(rows, columns, pointers, tuple(self.start), tuple(phases), tuple(self.tail))
 
 
 def _pointers(
@@ -262,7 +269,7 @@ def copy_nest(
     base: Node, source: tuple[int, ...], target: tuple[int, ...], shape: tuple[int, ...]
 ) -> tuple[Nest, bool]:
     """The nest that copies one strided array to another, and whether it reads memory at all: not that of literals."""
-    kind, value = DTYPES[base.dtype.name], literal(base)
+    kind, value = DTYPES[base.dtype], literal(base)
     kept = [d for d, n in enumerate(shape) if n != 1]
     arrays: list[tuple[str, tuple[int, ...], bool, Any]] = [(kind, tuple([target[d] for d in kept]), True, None)]
     if value is None:

@@ -7,6 +7,7 @@ matrix product with one matrix for the whole batch is one product of taller matr
 from typing import NamedTuple
 
 from .graph import Node
+from .loops import DTYPES
 from .spaces import align, resolve
 
 __all__ = ["Layout", "layouts", "native_product"]
@@ -22,7 +23,7 @@ class Layout(NamedTuple):
 
 
 def native_product(node: Node) -> bool:
-    return node.dtype.name in ("float32", "float64") and node.dtype.isnative and node.size > 0
+    return node.size > 0 and DTYPES.get(node.dtype) in ("f4", "f8")
 
 
 def _matrix(rows: int, columns: int, strides: tuple[int, int]) -> tuple[int, int] | None:

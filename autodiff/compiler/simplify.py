@@ -11,7 +11,7 @@ import numpy as np
 from .graph import REDUCTIONS, Graph, Node, c_strides
 from .interpret import evaluate
 from .products import layouts, native_product
-from .spaces import resolve
+from .spaces import align, resolve
 
 __all__ = ["simplified"]
 
@@ -136,9 +136,16 @@ class _Simplifier:
         if node.size and node.inputs[0].size == 0:
             return self.constant(Node("constant", (), (np.zeros(node.shape, node.dtype),), node.shape, node.dtype, 0))
         if native_product(node):
-            trial = Node("matmul", inputs, (), node.shape, node.dtype, 0)
-            inputs = tuple([x if a else self.copy(x) for x, a in zip(inputs, layouts(trial))])
+            for change in (self.copy, lambda x: self.copy(self.broadcast(x, node.shape[:-2]))):
+                trial = Node("matmul", inputs, (), node.shape, node.dtype, 0)
+                inputs = tuple([x if a else change(x) for x, a in zip(inputs, layouts(trial))])
         return self.graph.add("matmul", inputs, (), node.shape, node.dtype)
+
+    def broadcast(self, x: Node, batch: tuple[int, ...]) -> Node:
+        """Matrices for a whole batch."""
+        base, offset, strides = resolve(x)
+        shape = (*batch, *x.shape[-2:])
+        return self.graph.view(base, offset, align(x.shape, strides, shape), shape)
 
     def outputs(self, nodes: list[Node]) -> None:
         """Each output a node of its own that owns its memory."""
