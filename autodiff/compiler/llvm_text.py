@@ -7,6 +7,7 @@ Floating-point sums along a row are taken in any order in blocks of 4096, and th
 than NumPy's pairwise sums.
 """
 
+import math
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from .plan import Kernel
 __all__ = ["Functions", "kernel"]
 
 BLOCK = 4096
+MASKED = 256
 
 
 class Functions(Protocol):
@@ -42,6 +44,7 @@ class _Writer:
         self.at = [f"%a{i}" for i in range(len(nest.pointers))]  # where each array is, in the loops that are open
         self.totals: dict[int, str] = {}  # accumulators of single numbers, and what they came to
         self.totals_read: dict[int, str] = {}
+        self.width = 0  # of vectors in loops with masks
 
     def write(self, line: str) -> None:
         self.lines.append("  " + line)
@@ -78,10 +81,10 @@ class _Writer:
         for p, at in outside.items():
             self.at[p] = at
 
-    def advance(self, name: str, size: int | str) -> None:
+    def advance(self, name: str, size: int | str, hint: str = "") -> None:
         self.write(f"%{name}.n = add nuw nsw i64 %{name}.i, 1")
         self.write(f"%{name}.c = icmp eq i64 %{name}.n, {size}")
-        self.write(f"br i1 %{name}.c, label %{name}.out, label %{name}")
+        self.write(f"br i1 %{name}.c, label %{name}.out, label %{name}{hint}")
         self.label(f"{name}.out")
 
     def address(self, p: int, d: int, index: str) -> str:
@@ -241,6 +244,11 @@ class _Writer:
         inside, along = [], []  # folds that give one number in this loop, and those that give one for each index
         for f in phase.folds:
             (along if f.pointer >= 0 and self.nest.pointers[f.pointer].strides[d] else inside).append(f)
+        # The larger of two numbers vectorises well if none is NaN. So whether one is, is another fold, and where it is
+        # true the first one's poison is not selected.
+        extremes = {i for i, f in enumerate(inside) if f.kind in ("max", "min") and f.dtype in llvm_ops.FLOATS}
+        for i in extremes:
+            self.write(f"%{name}.x{i} = phi i1 [ 0, %{before} ], [ %{name}.y{i}, %{name} ]")
         for i, f in enumerate(inside):
             start = llvm_ops.identity(f.kind, f.dtype)
             self.write(f"%{name}.f{i} = phi {REGISTER[f.dtype]} [ {start}, %{before} ], [ %{name}.g{i}, %{name} ]")
@@ -248,15 +256,36 @@ class _Writer:
         for f in along:
             self.accumulate(f.kind, f.dtype, self.names[f.value], self.address(f.pointer, d, f"%{name}.i"))
         for i, f in enumerate(inside):
-            step = llvm_ops.fold(f.kind, f"%{name}.f{i}", self.names[f.value], f.dtype, "reassoc ")
-            self.write(f"%{name}.g{i} = {step}")
-        self.advance(name, size)
+            last, value, type = f"%{name}.f{i}", self.names[f.value], REGISTER[f.dtype]
+            if i in extremes:
+                test = "ogt" if f.kind == "max" else "olt"
+                found = self.emit(f"fcmp nnan nsz {test} {type} {value}, {last}")
+                self.write(f"%{name}.g{i} = select nnan nsz i1 {found}, {type} {value}, {type} {last}")
+                missing = self.emit(f"fcmp uno {type} {value}, {value}")
+                self.write(f"%{name}.y{i} = or i1 %{name}.x{i}, {missing}")
+            else:
+                self.write(f"%{name}.g{i} = {llvm_ops.fold(f.kind, last, value, f.dtype, 'reassoc ')}")
+        self.advance(name, size, "" if along else self.masked(phase, n))
         for i, f in enumerate(inside):
-            self.folded(f, f"%{name}.g{i}", slots)
+            value = f"%{name}.g{i}"
+            if i in extremes:
+                type = REGISTER[f.dtype]
+                value = self.emit(
+                    f"select i1 %{name}.y{i}, {type} {llvm_ops.literal(math.nan, f.dtype)}, {type} {value}"
+                )
+            self.folded(f, value, slots)
         if blocked:
             self.close(block)
             for p, at in outside.items():
                 self.at[p] = at
+
+    def masked(self, phase: Phase, n: int) -> str:
+        """A hint to compute the end of a short row with masks, rather than one number at a time."""
+        width = 64 // max([int(op.dtype[-1:].replace("?", "1")) for op in phase.body], default=8)
+        if n > MASKED or n % width == 0 or n == 1:
+            return ""
+        self.width = max(width, self.width)
+        return ", !llvm.loop !LOOP"
 
     # the whole
 
@@ -318,4 +347,8 @@ def kernel(nest: Nest, functions: Functions, exact: bool = False) -> Kernel:
     args = ", ".join(f"ptr %h{i}" for i in range(count))
     entry += [f"  call void @{symbol}.nest({args})", "  ret void", "}"]
     text = f"define internal void @{symbol}.nest{text}" + "\n".join(entry) + "\n"
+    if writer.width:
+        loop = f"!{int(symbol[1:9], 16)}"
+        options = f'!{{!"llvm.loop.unroll.disable"}}, !{{!"llvm.loop.vectorize.enable", i1 true}}, !{{!"llvm.loop.vectorize.predicate.enable", i1 true}}, !{{!"llvm.loop.vectorize.width", i32 {writer.width}}}'
+        text = text.replace("!LOOP", loop) + f"{loop} = distinct !{{{loop}, {options}}}\n"
     return Kernel(symbol, text, frozenset(writer.uses))
