@@ -1,0 +1,203 @@
+"""One operation of a loop nest as LLVM IR: right-hand sides, with NumPy's rules for NaN, signed zeros and overflow.
+
+Sums and products may be contracted to fused multiply-adds. Nothing else is relaxed: no NaN, infinity or signed zero is
+assumed away. A float that no integer is near becomes whatever the machine makes of it (on x86 the lowest integer, as
+in NumPy); `freeze` keeps LLVM from drawing conclusions.
+"""
+
+import math
+import struct
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["MEMORY", "REGISTER", "cast", "fold", "identity", "literal", "operation"]
+
+MEMORY = {"?": "i8", "i4": "i32", "i8": "i64", "f4": "float", "f8": "double"}
+REGISTER = MEMORY | {"?": "i1"}
+FLOATS = ("f4", "f8")
+Emit = Callable[[str], str]  # writes a right-hand side down and returns the name of its value
+
+
+def literal(value: Any, kind: str) -> str:
+    """
+    >>> literal(0.1, "f4"), literal(True, "?"), literal(-3, "i8")
+    ('0x3FB99999A0000000', '1', '-3')
+    """
+    if kind not in FLOATS:
+        return str(int(value))
+    value = float(value)
+    if kind == "f4" and math.isfinite(value):
+        try:
+            value = struct.unpack("<f", struct.pack("<f", value))[0]
+        except OverflowError:
+            value = math.copysign(math.inf, value)
+    return "0x" + struct.pack(">d", value).hex().upper()
+
+
+_ARITHMETIC = {"add": "add", "subtract": "sub", "multiply": "mul", "divide": "div"}
+_COMPARISON = {  # of floats, signed integers and bools
+    "equal": ("oeq", "eq", "eq"),
+    "not_equal": ("une", "ne", "ne"),
+    "greater": ("ogt", "sgt", "ugt"),
+    "greater_equal": ("oge", "sge", "uge"),
+    "less": ("olt", "slt", "ult"),
+    "less_equal": ("ole", "sle", "ule"),
+}
+_INTRINSIC = {
+    "absolute": "fabs", "fabs": "fabs", "sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "trunc": "trunc",
+    "rint": "rint", "copysign": "copysign",
+}  # fmt: skip
+_BOOL = {
+    "add": "or", "multiply": "and", "maximum": "or", "minimum": "and", "fmax": "or", "fmin": "and",
+    "logical_and": "and", "logical_or": "or", "logical_xor": "xor", "bitwise_and": "and", "bitwise_or": "or",
+    "bitwise_xor": "xor",
+}  # fmt: skip
+_BITS = {"bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor"}
+_LOGICAL = {"logical_and": "and", "logical_or": "or", "logical_xor": "xor"}
+_DEGREES = {"deg2rad": True, "radians": True, "rad2deg": False, "degrees": False}  # whether a degree is the unit of x
+
+
+def bits(kind: str) -> str:
+    return {"f4": "f32", "f8": "f64", "i4": "i32", "i8": "i64"}[kind]
+
+
+def operation(name: str, args: list[str], kind: str, constants: dict[str, Any], emit: Emit, flags: str) -> str:
+    """The last right-hand side of a ufunc's value; `kind` is that of its operands, `constants` has literal ones."""
+    type = REGISTER[kind]
+    x, y = args[0], args[-1]
+    if name in ("conjugate", "positive"):
+        return f"select i1 true, {type} {x}, {type} {x}"
+    if name in _COMPARISON:
+        code = _COMPARISON[name][0 if kind in FLOATS else 2 if kind == "?" else 1]
+        return f"{'f' if kind in FLOATS else 'i'}cmp {code} {type} {x}, {y}"
+    if kind == "?":
+        if name in ("logical_not", "invert"):
+            return f"xor i1 {x}, true"
+        return f"{_BOOL[name]} i1 {x}, {y}"
+    if name == "logical_not":
+        return f"fcmp oeq {type} {x}, {literal(0, kind)}" if kind in FLOATS else f"icmp eq {type} {x}, 0"
+    if name in _LOGICAL:
+        return f"{_LOGICAL[name]} i1 {_true(x, kind, emit)}, {_true(y, kind, emit)}"
+    if name in ("maximum", "minimum", "fmax", "fmin"):
+        return _larger(name, x, y, kind, constants, emit)
+    return (_float if kind in FLOATS else _integer)(name, x, y, kind, emit, flags)
+
+
+def _true(x: str, kind: str, emit: Emit) -> str:
+    return emit(cast(x, kind, "?"))
+
+
+def _larger(name: str, x: str, y: str, kind: str, constants: dict[str, Any], emit: Emit) -> str:
+    """The larger or the smaller of two. `maximum` and `minimum` return NaN if there is one, `fmax` and `fmin` do not.
+
+    Where one operand is known to be a number, one comparison does: it is unordered only because of the other.
+    """
+    type = REGISTER[kind]
+    up = name in ("maximum", "fmax")
+    if kind not in FLOATS:
+        return f"call {type} @llvm.{'smax' if up else 'smin'}.{bits(kind)}({type} {x}, {type} {y})"
+    order = "ge" if up else "le"
+    number = lambda v: v in constants and constants[v] == constants[v]
+    first = name in ("maximum", "minimum")  # whether x is the result if x is NaN
+    if number(y):
+        test = f"fcmp {'u' if first else 'o'}{order} {type} {x}, {y}"
+    elif number(x):
+        test = f"fcmp {'o' if first else 'u'}{order} {type} {x}, {y}"
+    else:
+        compared = emit(f"fcmp o{order} {type} {x}, {y}")
+        missing = emit(f"fcmp uno {type} {x}, {x}" if first else f"fcmp uno {type} {y}, {y}")
+        test = f"or i1 {compared}, {missing}"
+    return f"select i1 {emit(test)}, {type} {x}, {type} {y}"
+
+
+def _integer(name: str, x: str, y: str, kind: str, emit: Emit, flags: str) -> str:
+    type = REGISTER[kind]
+    if name in _ARITHMETIC or name in _BITS:
+        return f"{_ARITHMETIC.get(name) or _BITS[name]} {type} {x}, {y}"
+    if name == "square":
+        return f"mul {type} {x}, {x}"
+    if name == "negative":
+        return f"sub {type} 0, {x}"
+    if name == "invert":
+        return f"xor {type} {x}, -1"
+    if name == "absolute":
+        return f"call {type} @llvm.abs.{bits(kind)}({type} {x}, i1 false)"
+    assert name == "sign", name
+    low = emit(f"call {type} @llvm.smax.{bits(kind)}({type} {x}, {type} -1)")
+    return f"call {type} @llvm.smin.{bits(kind)}({type} {low}, {type} 1)"
+
+
+def _float(name: str, x: str, y: str, kind: str, emit: Emit, flags: str) -> str:
+    type = REGISTER[kind]
+    zero, one, infinity = literal(0, kind), literal(1, kind), literal(math.inf, kind)
+    if name in _ARITHMETIC:
+        return f"f{_ARITHMETIC[name]} {flags}{type} {x}, {y}"
+    if name in _INTRINSIC:
+        args = f"{type} {x}, {type} {y}" if name == "copysign" else f"{type} {x}"
+        return f"call {type} @llvm.{_INTRINSIC[name]}.{bits(kind)}({args})"
+    if name == "negative":
+        return f"fneg {type} {x}"
+    if name == "square":
+        return f"fmul {flags}{type} {x}, {x}"
+    if name == "reciprocal":
+        return f"fdiv {flags}{type} {one}, {x}"
+    if name in _DEGREES:
+        pi = struct.unpack("<f", struct.pack("<f", math.pi))[0] if kind == "f4" else math.pi
+        return f"fmul {flags}{type} {x}, {literal(pi / 180 if _DEGREES[name] else 180 / pi, kind)}"
+    if name == "isnan":
+        return f"fcmp uno {type} {x}, {zero}"
+    if name in ("isinf", "isfinite"):
+        size = emit(f"call {type} @llvm.fabs.{bits(kind)}({type} {x})")
+        return f"fcmp {'oeq' if name == 'isinf' else 'one'} {type} {size}, {infinity}"
+    if name == "signbit":
+        integer = "i32" if kind == "f4" else "i64"
+        return f"icmp slt {integer} {emit(f'bitcast {type} {x} to {integer}')}, 0"
+    # sign and heaviside: what they are below zero, at zero and above; NaN stays
+    assert name in ("sign", "heaviside"), name
+    below, at = (literal(-1, kind), zero) if name == "sign" else (zero, y)
+    value = emit(f"select i1 {emit(f'fcmp oeq {type} {x}, {zero}')}, {type} {at}, {type} {x}")
+    value = emit(f"select i1 {emit(f'fcmp ogt {type} {x}, {zero}')}, {type} {one}, {type} {value}")
+    return f"select i1 {emit(f'fcmp olt {type} {x}, {zero}')}, {type} {below}, {type} {value}"
+
+
+def cast(x: str, source: str, target: str) -> str:
+    """A value of another dtype, as `astype` makes it."""
+    types = f"{REGISTER[source]} {x} to {REGISTER[target]}"
+    if target == "?":
+        kind = "fcmp une" if source in FLOATS else "icmp ne"
+        return f"{kind} {REGISTER[source]} {x}, {literal(0, source)}"
+    if source in FLOATS:
+        if target in FLOATS:
+            return f"{'fpext' if target == 'f8' else 'fptrunc'} {types}"
+        return f"fptosi {types}"
+    if target in FLOATS:
+        return f"{'uitofp' if source == '?' else 'sitofp'} {types}"
+    return f"{'zext' if source == '?' else 'sext' if target == 'i8' else 'trunc'} {types}"
+
+
+def identity(fold: str, kind: str) -> str:
+    """What a fold starts with."""
+    if fold in ("sum", "any"):
+        return literal(0, kind)
+    if fold in ("prod", "all"):
+        return literal(1, kind)
+    if kind == "?":
+        return "0" if fold == "max" else "1"
+    if kind in FLOATS:
+        return literal(-math.inf if fold == "max" else math.inf, kind)
+    width = 31 if kind == "i4" else 63
+    return str(-(1 << width) if fold == "max" else (1 << width) - 1)
+
+
+def fold(name: str, x: str, y: str, kind: str, flags: str) -> str:
+    """One step of a fold. `flags` are those of a sum."""
+    type = REGISTER[kind]
+    if kind == "?":
+        return f"{'or' if name in ('any', 'max') else 'and'} i1 {x}, {y}"
+    if name in ("sum", "prod"):
+        code = "add" if name == "sum" else "mul"
+        return (
+            f"f{code} {flags if name == 'sum' else ''}{type} {x}, {y}" if kind in FLOATS else f"{code} {type} {x}, {y}"
+        )
+    intrinsic = f"{name}imum" if kind in FLOATS else f"s{name}"
+    return f"call {type} @llvm.{intrinsic}.{bits(kind)}({type} {x}, {type} {y})"

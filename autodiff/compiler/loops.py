@@ -1,0 +1,113 @@
+"""Loop nests: what a kernel computes, without a word of the language that it is written in.
+
+    for each row:                               `rows`: nested loops, none for a kernel of one row
+        for each phase:
+            row operations                      once for each row; they see the folds of earlier phases
+            for each element of the row:        `columns`: nested loops
+                body operations
+            folds                               what became of the body's values: one number a row, or one in memory
+
+So a softmax is one nest of three phases (maximum, sum of exponentials, quotients), where x is read three times from
+cache and once from memory. An element-by-element kernel has one phase and no folds.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["COSTS", "DTYPES", "Fold", "Nest", "Op", "Phase", "Pointer", "cost", "reason"]
+
+DTYPES = {np.dtype(name): name for name in ("?", "i4", "i8", "f4", "f8")}
+
+
+class Pointer(NamedTuple):
+    """An array that the nest reads or writes. It moves by `strides` elements in each loop, rows' first."""
+
+    dtype: str
+    strides: tuple[int, ...]
+    written: bool
+    extent: tuple[int, int]  # the lowest and the highest element reached, for bounds checks
+    filled: Any = None  # number of elements and the kind of fold, where folds accumulate in it
+
+
+class Op(NamedTuple):
+    """`result = name(args)`: a ufunc, or
+
+    constant (number)    load (pointer)    store (pointer, value)    fold (pointer, value, kind): into memory
+    total (pointer): what was folded into a single number
+    """
+
+    name: str
+    args: tuple[Any, ...]
+    dtype: str
+    result: int
+
+
+class Fold(NamedTuple):
+    """A reduction of a value of the body. Its result is a value of the row, or is accumulated in memory."""
+
+    kind: str
+    value: int
+    dtype: str
+    result: int  # or -1
+    pointer: int  # or -1
+
+
+class Phase(NamedTuple):
+    row: tuple[Op, ...]
+    body: tuple[Op, ...]
+    folds: tuple[Fold, ...]
+
+
+class Nest(NamedTuple):
+    """Equal nests are one kernel: a nest says nothing of where its arrays begin."""
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    pointers: tuple[Pointer, ...]
+    start: tuple[Op, ...]
+    phases: tuple[Phase, ...]
+    tail: tuple[Op, ...] = ()  # after all loops
+
+
+_COMPARE = "equal not_equal greater greater_equal less less_equal logical_and logical_or logical_xor logical_not"
+_INTEGER = (
+    f"add subtract multiply negative positive absolute sign square maximum minimum fmax fmin conjugate {_COMPARE}"
+)
+_BITS = "bitwise_and bitwise_or bitwise_xor invert"
+_FLOAT = (
+    f"{_INTEGER} divide fabs sqrt reciprocal isnan isinf isfinite signbit copysign floor ceil trunc rint heaviside "
+    "deg2rad radians rad2deg degrees"
+)
+_BOOL = f"add multiply maximum minimum fmax fmin {_COMPARE} {_BITS}"
+OPERATIONS = {
+    "?": frozenset(_BOOL.split()),
+    "i4": frozenset(f"{_INTEGER} {_BITS}".split()),
+    "i8": frozenset(f"{_INTEGER} {_BITS}".split()),
+    "f4": frozenset(_FLOAT.split()),
+    "f8": frozenset(_FLOAT.split()),
+}
+COSTS = {"divide": 3, "sqrt": 3, "reciprocal": 3}
+
+
+def cost(name: str, functions: frozenset[str]) -> int:
+    """What computing one value takes, in additions."""
+    return 12 if name in functions else COSTS.get(name, 1)
+
+
+def reason(node: Any, functions: frozenset[str]) -> str:
+    """Why a node is not part of a loop nest; nothing if it can be. `functions` are the elementary ones there are."""
+    op = node.op
+    for n in (node, *node.inputs):
+        if n.dtype not in DTYPES:
+            return f"no kernels for {n.dtype}"
+    if op in ("where", "cast", "copy"):
+        return ""
+    kind = DTYPES[node.inputs[0].dtype] if node.inputs else "?"
+    if op in ("sum", "prod"):
+        return "" if kind != "?" else f"no kernel for {op} of bool"
+    if op in ("max", "min", "any", "all"):
+        return "" if kind == "?" or op in ("max", "min") else f"no kernel for {op} of {node.inputs[0].dtype}"
+    if op in OPERATIONS[kind] or (op in functions and kind in ("f4", "f8")):
+        return ""
+    return f"no kernel for {op} of {node.inputs[0].dtype}"

@@ -1,0 +1,179 @@
+"""From a recorded program to a plan: what runs when, on which memory."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from .fuse import FULL, Group, fuse
+from .graph import Graph, Node, c_strides
+from .llvm_text import Functions, kernel
+from .loops import DTYPES, Nest, reason
+from .memory import arrange
+from .nests import copy_nest, nest
+from .plan import Array, Buffer, Call, Check, Gemm, Kernel, Launch, Plan, Step
+from .products import layouts, native_product
+from .simplify import simplified
+from .spaces import align, resolve
+
+__all__ = ["lower"]
+
+
+class _Lowering:
+    def __init__(self, graph: Graph, functions: Functions, exact: bool) -> None:
+        self.graph, self.functions, self.exact = graph, functions, exact
+        self.buffers: list[Buffer] = []
+        self.constants: list[Any] = []
+        self.steps: list[Step] = []
+        self.where: dict[int, int] = {}  # the buffer of each node that has memory
+        self.lives: dict[int, list[int]] = {}  # first and last step of each temporary
+        self.kernels: dict[Nest, Kernel] = {}
+        self.output = {n.number: i for i, n in enumerate(graph.outputs)}
+        self.items: dict[int, list[Node]] = {}
+        self.guards: dict[int, list[tuple[int, Any, Node]]] = {}
+        for position, (node, value) in enumerate(graph.guards):
+            self.guards.setdefault(resolve(node)[0].number, []).append((position, value, node))
+
+    # memory
+
+    def buffer(self, node: Node) -> int:
+        """Where a node's memory is; new memory when it is first asked for."""
+        found = self.where.get(node.number)
+        if found is None:
+            nbytes = node.size * node.dtype.itemsize
+            found = self.where[node.number] = len(self.buffers)
+            if node.op == "input":
+                self.buffers.append(Buffer("input", node.params[0], nbytes))
+            elif node.op == "constant":
+                self.buffers.append(Buffer("constant", len(self.constants), nbytes))
+                self.constants.append(node.params[0])
+            elif node.number in self.output:
+                self.buffers.append(Buffer("output", self.output[node.number], nbytes))
+            else:
+                self.buffers.append(Buffer("temporary", 0, nbytes))
+        return self.use(found)
+
+    def use(self, buffer: int) -> int:
+        """Notes that the step that comes next needs a buffer."""
+        if self.buffers[buffer].kind == "temporary":
+            step = len(self.steps)
+            self.lives.setdefault(buffer, [step, step])[1] = step
+        return buffer
+
+    def array(self, x: Node) -> Array:
+        base, offset, strides = resolve(x)
+        return Array(self.buffer(base), offset, x.shape, strides, x.dtype)
+
+    # steps
+
+    def group(self, group: Group) -> None:
+        code, operands = nest(group, self.reads, self.functions.NATIVE)
+        pairs = []
+        for operand in operands:
+            if operand.node is None:
+                self.buffers.append(Buffer("temporary", 0, operand.nbytes))
+                pairs.append((self.use(len(self.buffers) - 1), 0))
+            else:
+                pairs.append((self.buffer(operand.node), operand.offset * operand.node.dtype.itemsize))
+        self.launch(code, pairs, tuple(group.members))
+
+    def launch(self, code: Nest, operands: Sequence[tuple[int, int]], nodes: tuple[Node, ...]) -> None:
+        found = self.kernels.get(code)
+        if found is None:
+            found = self.kernels[code] = kernel(code, self.functions, self.exact)
+        self.steps.append(Launch(found, tuple(operands), nodes))
+
+    def single(self, node: Node, last: dict[int, int], now: int) -> None:
+        """A step for a node that is no part of a nest."""
+        if node.op == "matmul" and native_product(node):
+            arrays = [Array(self.buffer(a.base), a.offset, a.shape, a.strides, node.dtype) for a in layouts(node) if a]
+            self.steps.append(Gemm(arrays[0], arrays[1], arrays[2], node))
+        elif node.op == "put" and node.dtype in DTYPES:
+            self.put(node, last, now)
+        elif node.op != "item":
+            self.call(node)
+
+    def put(self, node: Node, last: dict[int, int], now: int) -> None:
+        """In the memory of what is overwritten in part, where nobody reads that any more."""
+        x, value = node.inputs
+        offset, strides, shape = node.params
+        place = self.where.get(x.number)
+        dead = place is not None and self.buffers[place].kind == "temporary" and last[x.number] == now
+        if dead and x.op != "view" and resolve(value)[0] is not x and node.number not in self.output:
+            assert place is not None
+            self.where[node.number] = place
+        else:
+            self.store(x, node, 0, c_strides(node.shape), node.shape)
+        if 0 not in shape:
+            self.store(value, node, offset, strides, shape)
+
+    def store(self, x: Node, out: Node, offset: int, strides: tuple[int, ...], shape: tuple[int, ...]) -> None:
+        """Copies x, broadcast to `shape`, to a part of the memory of `out`."""
+        base, start, steps = resolve(x)
+        code, reads = copy_nest(base, align(x.shape, steps, shape), strides, shape)
+        size = out.dtype.itemsize
+        pairs = [(self.buffer(base), start * size)] if reads else []
+        self.launch(code, [*pairs, (self.buffer(out), offset * size)], (out,))
+
+    def call(self, node: Node) -> None:
+        if node.op == "call":
+            why = "left to NumPy"
+        elif node.op in ("argmax", "argmin", "matmul", "put"):
+            why = f"no kernel for {node.op} of {node.inputs[0].dtype}"
+        else:
+            why = reason(node, self.functions.NATIVE)
+        inputs = tuple([self.array(x) for x in node.inputs])
+        outputs: tuple[Array | None, ...]
+        if node.number in self.items:
+            by_index = {n.params[0]: self.array(n) for n in self.items[node.number]}
+            outputs = tuple([by_index.get(i) for i in range(max(by_index) + 1)])
+        else:
+            outputs = (self.array(node),)
+        self.steps.append(Call(node, inputs, outputs, why))
+
+    def checks(self, node: Node) -> None:
+        for position, value, guarded in self.guards.pop(node.number, ()):
+            array = self.array(guarded)
+            self.steps.append(Check(position, value, array))
+
+    # the whole
+
+    def run(self) -> Plan:
+        graph = self.graph
+        nodes = graph.live()
+        for n in nodes:
+            if n.op == "item":
+                self.items.setdefault(n.inputs[0].number, []).append(n)
+        units, self.reads = fuse(graph, nodes, self.functions.NATIVE)
+        last: dict[int, int] = {}
+        for i, unit in enumerate(units):
+            read = (
+                [r[0] for n in unit.members for r in self.reads[n.number]]
+                if isinstance(unit, Group)
+                else [resolve(x)[0] for x in unit.inputs]
+            )
+            for base in read:
+                last[base.number] = i
+        for n, _ in graph.guards:
+            last[resolve(n)[0].number] = len(units)
+        inputs = [self.array(n) for n in graph.inputs]
+        for n in nodes:
+            if n.op in ("input", "constant"):
+                self.checks(n)
+        for i, unit in enumerate(units):
+            if isinstance(unit, Group):
+                self.group(unit)
+                for n in unit.members:
+                    self.checks(n)
+            else:
+                self.single(unit, last, i)
+                self.checks(unit)
+        outputs = [self.array(n) for n in graph.outputs]
+        order = sorted(self.lives, key=lambda b: self.lives[b][0])
+        offsets, arena = arrange([(*self.lives[b], self.buffers[b].nbytes) for b in order])
+        for b, offset in zip(order, offsets):
+            self.buffers[b] = self.buffers[b]._replace(at=offset)
+        return Plan(self.buffers, self.steps, inputs, outputs, self.constants, arena)
+
+
+def lower(graph: Graph, functions: Functions, exact: bool = False) -> Plan:
+    """The plan of a program. `exact`: sums of products are rounded twice, as NumPy does, and not once."""
+    return _Lowering(simplified(graph), functions, exact).run()

@@ -1,0 +1,285 @@
+"""A fused group as a loop nest.
+
+The phase of a value is the number of folds over the row that it waits for, one after the other. A value of the body that
+a later phase needs once more is read back if it is stored, put aside in a scratch row if it was dear, and else computed
+again from what it was made of.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .fuse import FULL, LATER, ONE, ROW, TAIL, Group, Read
+from .graph import REDUCTIONS, Node, c_strides
+from .loops import DTYPES, Fold, Nest, Op, Phase, Pointer, cost
+from .spaces import over
+
+__all__ = ["Operand", "copy_nest", "nest"]
+
+AGAIN = 3  # additions that are cheaper than to put a value aside
+LITERALS = frozenset((0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, 4.0))
+
+
+class Operand(NamedTuple):
+    """Where a pointer of the nest begins: in a node's memory, or in a scratch row of so many bytes."""
+
+    node: Node | None
+    offset: int
+    nbytes: int
+
+
+def literal(node: Node) -> float | int | bool | None:
+    """The value of a constant that kernels have in their text; others they read, so that more kernels are equal."""
+    if node.op != "constant" or node.size != 1:
+        return None
+    value = node.params[0].reshape(-1)[0].item()
+    return value if value in LITERALS or value != value or value in (float("inf"), float("-inf")) else None
+
+
+class _Part:
+    """A phase in the making."""
+
+    def __init__(self) -> None:
+        self.row: list[Op] = []
+        self.body: list[Op] = []
+        self.folds: list[Fold] = []
+        self.known: dict[Any, int] = {}
+
+
+class _Builder:
+    def __init__(self, group: Group, reads: dict[int, list[Read]], functions: frozenset[str]) -> None:
+        self.group, self.reads, self.functions = group, reads, functions
+        self.inner = group.inner or 1
+        self.members = {n.number: n for n in group.members}
+        self.pointers: list[tuple[str, tuple[int, ...], bool, Any]] = []
+        self.operands: list[Operand] = []
+        self.known: dict[Any, int] = {}  # pointers by what they read; then values of the start and of the row
+        self.start: list[Op] = []
+        self.tail: list[Op] = []
+        self.values: dict[Any, int] = {}
+        self.count = 0
+        self.phase = self._phases()
+        self.parts = [_Part() for _ in range(max(self.phase.values()) + 2)]
+        self.homes: dict[int, int] = {}  # pointers of stored values and of scratch rows
+        for n in group.members:
+            if n.number in group.stored and group.levels[n.number] != LATER:
+                inner = {FULL: 1, ROW: self.inner}.get(group.levels[n.number], group.size)
+                self.homes[n.number] = self._pointer(n, 0, over(n.shape, c_strides(n.shape), group.cuts, inner), True)
+        for n in self._dear():
+            strides = over((self.inner if group.inner else n.size,), (1,), group.cuts[: self._columns() + 1])
+            strides = (0,) * (len(group.cuts) - 1 - len(strides)) + strides
+            nbytes = (self.inner if group.inner else n.size) * n.dtype.itemsize
+            self.homes[n.number] = self._pointer(None, 0, strides, True, nbytes, n.dtype)
+
+    def _columns(self) -> int:
+        """How many of the innermost loops are those of a row."""
+        return self.group.cuts.index(self.group.inner) if self.group.inner else len(self.group.cuts) - 1
+
+    def _phases(self) -> dict[int, int]:
+        phase: dict[int, int] = {}
+        for n in self.group.members:
+            found = 0
+            for base, _, _, _ in self.reads[n.number]:
+                if base.number in phase:
+                    folded = base.op in REDUCTIONS and self.group.levels[base.number] == ROW
+                    found = max(found, phase[base.number] + folded)
+            phase[n.number] = found
+        return phase
+
+    def _dear(self) -> list[Node]:
+        """What a later phase reads, and is neither stored nor cheap."""
+        if not self.group.inner:
+            return []
+        found: dict[int, Node] = {}
+        prices: dict[int, int] = {}
+        for n in self.group.members:
+            number = n.number
+            price = cost(n.op, self.functions)
+            for base, _, _, _ in self.reads[number]:
+                b = base.number
+                if self.group.levels.get(b) != FULL or b in self.homes or b in found:
+                    continue
+                if self.phase[b] < self.phase[number] and self._by_element(n) and prices[b] > AGAIN:
+                    found[b] = base
+                else:
+                    price += prices[b]
+            prices[number] = price
+        return list(found.values())
+
+    def _by_element(self, n: Node) -> bool:
+        return n.op in REDUCTIONS or self.group.levels[n.number] == FULL
+
+    def _pointer(
+        self,
+        node: Node | None,
+        offset: int,
+        strides: tuple[int, ...],
+        written: bool,
+        nbytes: int = 0,
+        dtype: Any = None,
+    ) -> int:
+        key = (node.number if node else -1 - len(self.pointers), offset, strides)
+        found = self.known.get(key)
+        if found is None:
+            found = self.known[key] = len(self.pointers)
+            kind = DTYPES[node.dtype if node else dtype]
+            filled = None
+            if node and node.number in self.members and self.group.levels[node.number] == LATER:
+                filled = (node.size, node.op)
+            self.pointers.append((kind, strides, written, filled))
+            self.operands.append(Operand(node, offset, nbytes))
+        return found
+
+    def _emit(self, ops: list[Op], name: str, args: tuple[Any, ...], dtype: str) -> int:
+        self.count += 1
+        ops.append(Op(name, args, dtype, self.count))
+        return self.count
+
+    def _operand(self, n: Node, read: Read, p: int) -> int:
+        """The value of an operand where `n` is computed in phase p."""
+        base, offset, strides, _ = read
+        level = self.group.levels.get(base.number)
+        if level == FULL:
+            return self._full(base, p)
+        if level == LATER and base.number not in self.values:
+            pointer = self.known[base.number, 0, (0,) * (len(self.group.cuts) - 1)]
+            self.values[base.number] = self._emit(self.tail, "total", (pointer,), DTYPES[base.dtype])
+        if level is not None:
+            return self.values[base.number]
+        kind = DTYPES[base.dtype]
+        value = literal(base)
+        if value is not None:
+            key: Any = ("literal", repr(value), kind)
+            if key not in self.values:
+                self.values[key] = self._emit(self.start, "constant", (value,), kind)
+            return self.values[key]
+        space = n.inputs[0].shape if n.op in REDUCTIONS else n.shape
+        pointer = self._pointer(base, offset, over(space, strides, self.group.cuts, self._share(n)), False)
+        steps = self.pointers[pointer][1]
+        columns, part = self._columns(), self.parts[p]
+        if not any(steps):
+            ops, values = self.start, self.values
+        elif not any(steps[len(steps) - columns :]) and self.group.inner:
+            ops, values = part.row, self.values
+        else:
+            ops, values = part.body, part.known
+        if ("load", pointer) not in values:
+            values["load", pointer] = self._emit(ops, "load", (pointer,), kind)
+        return values["load", pointer]
+
+    def _share(self, n: Node) -> int:
+        """How many elements of the space there are for each that `n` reads or is."""
+        if n.op in REDUCTIONS:
+            base = self.reads[n.number][0][0]
+            return self.inner if self.group.levels.get(base.number) == ROW else 1
+        return {FULL: 1, ROW: self.inner}.get(self.group.levels[n.number], self.group.size)
+
+    def _full(self, n: Node, p: int) -> int:
+        known = self.parts[p].known
+        if n.number not in known:
+            home = self.homes.get(n.number) if self.phase[n.number] < p else None
+            body = self.parts[p].body
+            if home is not None:
+                known[n.number] = self._emit(body, "load", (home,), DTYPES[n.dtype])
+            else:
+                args = tuple([self._operand(n, read, p) for read in self.reads[n.number]])
+                known[n.number] = self._emit(body, n.op, args, DTYPES[n.dtype])
+        return known[n.number]
+
+    def build(self) -> tuple[Nest, list[Operand]]:
+        for p in range(len(self.parts)):
+            for n in self.group.members:
+                if self.phase[n.number] == p and self.group.levels[n.number] != TAIL:
+                    self._member(n, p)
+        for n in self.group.members:
+            if self.group.levels[n.number] == TAIL:
+                self._member(n, 0)
+        return self._nest(), self.operands
+
+    def _member(self, n: Node, p: int) -> None:
+        part, level, kind = self.parts[p], self.group.levels[n.number], DTYPES[n.dtype]
+        if n.op in REDUCTIONS:
+            self._fold(n, p)
+        elif level == FULL:
+            value = self._full(n, p)
+            if n.number in self.homes:
+                part.body.append(Op("store", (self.homes[n.number], value), kind, 0))
+        else:
+            ops = {ONE: self.start, TAIL: self.tail}.get(level, part.row)
+            args = tuple([self._operand(n, read, p) for read in self.reads[n.number]])
+            self.values[n.number] = self._emit(ops, n.op, args, kind)
+            if n.number in self.homes:
+                ops.append(Op("store", (self.homes[n.number], self.values[n.number]), kind, 0))
+
+    def _fold(self, n: Node, p: int) -> None:
+        part, kind, read = self.parts[p], DTYPES[n.dtype], self.reads[n.number][0]
+        value = self._operand(n, read, p)
+        if self.group.levels[n.number] == ROW:
+            self.count += 1
+            part.folds.append(Fold(n.op, value, kind, self.count, -1))
+            self.values[n.number] = self.count
+            if n.number in self.homes:
+                self.parts[p + 1].row.append(Op("store", (self.homes[n.number], self.count), kind, 0))
+            return
+        kept, steps = iter(c_strides(n.shape)), []
+        shape = n.inputs[0].shape
+        for axis in range(len(shape)):
+            steps.append(0 if axis in n.params[0] else next(kept))
+        pointer = self._pointer(n, 0, over(shape, tuple(steps), self.group.cuts, self._share(n)), True)
+        if self.group.levels.get(read[0].number) == ROW:
+            part.row.append(Op("fold", (pointer, value, n.op), kind, 0))
+        else:
+            part.folds.append(Fold(n.op, value, kind, -1, pointer))
+
+    def _nest(self) -> Nest:
+        """With loops made one where every array moves on as if they were."""
+        loops = self.group.cuts
+        sizes = [high // low for low, high in zip(loops, loops[1:])][::-1]
+        split = len(sizes) - self._columns() if self.group.inner else None
+        rows, columns, pointers = _pointers(sizes, split, self.pointers)
+        phases = [Phase(tuple(part.row), tuple(part.body), tuple(part.folds)) for part in self.parts]
+        while len(phases) > 1 and not any(phases[-1]):
+            phases.pop()
+        return Nest(rows, columns, pointers, tuple(self.start), tuple(phases), tuple(self.tail))
+
+
+def _pointers(
+    sizes: list[int], split: int | None, arrays: list[tuple[str, tuple[int, ...], bool, Any]]
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[Pointer, ...]]:
+    """Loops of rows and of columns, the fewest that all arrays have a step for. Without a split the last is a row."""
+    steps = [list(strides) for _, strides, _, _ in arrays]
+    rows = len(sizes) if split is None else split
+    for d in reversed(range(len(sizes) - 1)):
+        if d + 1 != split and all(s[d] == s[d + 1] * sizes[d + 1] for s in steps):
+            sizes[d : d + 2] = [sizes[d] * sizes[d + 1]]
+            for s in steps:
+                del s[d]
+            rows -= split is not None and d + 1 < split
+    if split is None:
+        rows = max(len(sizes) - 1, 0)
+    pointers = []
+    for (kind, _, written, filled), s in zip(arrays, steps):
+        reach = [(n - 1) * step for n, step in zip(sizes, s)]
+        extent = (sum([r for r in reach if r < 0]), sum([r for r in reach if r > 0]))
+        pointers.append(Pointer(kind, tuple(s), written, extent, filled))
+    return tuple(sizes[:rows]), tuple(sizes[rows:]), tuple(pointers)
+
+
+def copy_nest(
+    base: Node, source: tuple[int, ...], target: tuple[int, ...], shape: tuple[int, ...]
+) -> tuple[Nest, bool]:
+    """The nest that copies one strided array to another, and whether it reads memory at all: not that of literals."""
+    kind, value = DTYPES[base.dtype], literal(base)
+    kept = [d for d, n in enumerate(shape) if n != 1]
+    arrays: list[tuple[str, tuple[int, ...], bool, Any]] = [(kind, tuple([target[d] for d in kept]), True, None)]
+    if value is None:
+        arrays.insert(0, (kind, tuple([source[d] for d in kept]), False, None))
+    rows, columns, pointers = _pointers([shape[d] for d in kept], None, arrays)
+    read = Op("load", (0,), kind, 1) if value is None else Op("constant", (value,), kind, 1)
+    body = (read, Op("store", (len(arrays) - 1, 1), kind, 0))
+    return Nest(rows, columns, pointers, (), (Phase((), body, ()),)), value is None
+
+
+def nest(group: Group, reads: dict[int, list[Read]], functions: frozenset[str]) -> tuple[Nest, list[Operand]]:
+    """A group's loop nest, and what its pointers point to."""
+    return _Builder(group, reads, functions).build()

@@ -1,0 +1,167 @@
+"""A graph that computes the same, bit for bit, with less: and in the form that `fuse` and `lower` expect.
+
+In that form no `copy` is left but where one is needed: for outputs that are views, inputs, constants or other outputs,
+and for operands that BLAS cannot read. Constants with one value throughout are views of a scalar.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from .graph import REDUCTIONS, Graph, Node, c_strides
+from .interpret import evaluate
+from .products import layouts, native_product
+from .spaces import align, resolve
+
+__all__ = ["simplified"]
+
+
+def scalar(node: Node) -> Any:
+    """The value of a constant, or of a broadcast one; None for anything else."""
+    base = node.inputs[0] if node.op == "view" else node
+    if base.op != "constant" or base.size != 1:
+        return None
+    return base.params[0].reshape(-1)[0].item()
+
+
+def _identity(node: Node, inputs: tuple[Node, ...]) -> Node | None:
+    """The operand that an elementwise node is equal to."""
+    op = node.op
+    if op in ("copy", "positive", "conjugate"):
+        return inputs[0]
+    if op == "cast":
+        return inputs[0]  # of the same dtype, else the caller refuses it
+    if op == "where":
+        test = scalar(inputs[0])
+        if inputs[1] is inputs[2]:
+            return inputs[1]
+        return None if test is None else inputs[1 if test else 2]
+    if op in ("multiply", "divide", "power"):
+        if scalar(inputs[1]) == 1:
+            return inputs[0]
+        if op == "multiply" and scalar(inputs[0]) == 1:
+            return inputs[1]
+    if op == "subtract" and scalar(inputs[1]) == 0 and not np.signbit(scalar(inputs[1])):
+        return inputs[0]
+    if op == "negative" and inputs[0].op == "negative":
+        return inputs[0].inputs[0]
+    if op in ("maximum", "minimum") and inputs[0] is inputs[1]:
+        return inputs[0]
+    return None
+
+
+_EMPTY = {"sum": 0, "prod": 1, "any": False, "all": True}
+
+
+class _Simplifier:
+    def __init__(self) -> None:
+        self.graph = Graph()
+
+    def node(self, node: Node, inputs: tuple[Node, ...]) -> Node:
+        """The node of the new graph for one of the old."""
+        op, graph = node.op, self.graph
+        if op == "input":
+            return graph.input(node.shape, node.dtype)
+        if op == "constant":
+            return self.constant(node)
+        if op == "view":
+            return self.view(inputs[0], node)
+        if op in REDUCTIONS:
+            return self.reduction(node, inputs[0])
+        if op == "matmul":
+            return self.product(node, inputs)
+        if op == "put":
+            x, value = inputs
+            if value.dtype != x.dtype:
+                value = graph.add("cast", (value,), (), value.shape, x.dtype)
+            return graph.add(op, (x, value), node.params, node.shape, node.dtype)
+        if op in ("call", "item", "argmax", "argmin"):
+            return graph.fresh(op, inputs, node.params, node.shape, node.dtype)
+        if op == "power" and scalar(inputs[1]) == 2 and inputs[0].dtype == node.dtype:
+            return (
+                self.node_of("square", inputs[:1], node) if inputs[0].shape == node.shape else self.plain(node, inputs)
+            )
+        same = _identity(node, inputs)
+        if same is not None and same.shape == node.shape and same.dtype == node.dtype:
+            return same
+        if node.size == 1 and all(n.op == "constant" for n in inputs):
+            return graph.constant(np.asarray(evaluate(node, [n.params[0] for n in inputs]), node.dtype))
+        return self.plain(node, inputs)
+
+    def plain(self, node: Node, inputs: tuple[Node, ...]) -> Node:
+        return self.graph.add(node.op, inputs, node.params, node.shape, node.dtype)
+
+    def node_of(self, op: str, inputs: tuple[Node, ...], node: Node) -> Node:
+        return self.graph.add(op, inputs, (), node.shape, node.dtype)
+
+    def constant(self, node: Node) -> Node:
+        array = node.params[0]
+        if array.size > 1 and array.dtype.kind in "biuf":
+            raw = array.reshape(-1).view(np.uint8).reshape(array.size, -1)
+            if (raw == raw[0]).all():
+                one = self.graph.constant(array.reshape(-1)[:1].reshape(()))
+                return self.graph.add("view", (one,), (0, (0,) * array.ndim), array.shape, array.dtype)
+        return self.graph.constant(array)
+
+    def view(self, x: Node, node: Node) -> Node:
+        """A view of what may have become a view itself."""
+        offset, strides = node.params
+        if x.op == "view":
+            base, start, steps = resolve(x)
+            if base.size == 1:
+                offset, strides, x = 0, (0,) * len(node.shape), base
+            elif start == 0 and base.size == x.size and steps == c_strides(x.shape):
+                x = base
+            else:
+                x = self.copy(x)
+        return self.graph.view(x, offset, strides, node.shape)
+
+    def copy(self, x: Node) -> Node:
+        return self.graph.add("copy", (x,), (), x.shape, x.dtype)
+
+    def reduction(self, node: Node, x: Node) -> Node:
+        axes = tuple(sorted(node.params[0]))
+        if x.size == 0 and node.size:
+            return self.constant(
+                Node("constant", (), (np.full(node.shape, _EMPTY[node.op], node.dtype),), node.shape, node.dtype, 0)
+            )
+        if x.size == node.size and x.dtype == node.dtype:  # over axes of one element
+            base, offset, strides = resolve(x)
+            strides = tuple([s for axis, s in enumerate(strides) if axis not in axes])
+            return self.graph.view(base, offset, strides, node.shape)
+        return self.graph.add(node.op, (x,), (axes,), node.shape, node.dtype)
+
+    def product(self, node: Node, inputs: tuple[Node, ...]) -> Node:
+        """With operands copied that BLAS cannot read."""
+        if node.size and node.inputs[0].size == 0:
+            return self.constant(Node("constant", (), (np.zeros(node.shape, node.dtype),), node.shape, node.dtype, 0))
+        if native_product(node):
+            for change in (self.copy, lambda x: self.copy(self.broadcast(x, node.shape[:-2]))):
+                trial = Node("matmul", inputs, (), node.shape, node.dtype, 0)
+                inputs = tuple([x if a else change(x) for x, a in zip(inputs, layouts(trial))])
+        return self.graph.add("matmul", inputs, (), node.shape, node.dtype)
+
+    def broadcast(self, x: Node, batch: tuple[int, ...]) -> Node:
+        """Matrices for a whole batch."""
+        base, offset, strides = resolve(x)
+        shape = (*batch, *x.shape[-2:])
+        return self.graph.view(base, offset, align(x.shape, strides, shape), shape)
+
+    def outputs(self, nodes: list[Node]) -> None:
+        """Each output a node of its own that owns its memory."""
+        taken: set[int] = set()
+        for n in nodes:
+            if n.op in ("input", "constant", "view", "item") or n.number in taken:
+                n = self.graph.fresh("copy", (n,), (), n.shape, n.dtype)
+            taken.add(n.number)
+            self.graph.outputs.append(n)
+
+
+def simplified(graph: Graph) -> Graph:
+    simplifier = _Simplifier()
+    new: dict[int, Node] = {}
+    for node in graph.live():
+        new[node.number] = simplifier.node(node, tuple([new[n.number] for n in node.inputs]))
+    simplifier.outputs([new[n.number] for n in graph.outputs])
+    simplifier.graph.guards = [(new[n.number], value) for n, value in graph.guards]
+    return simplifier.graph

@@ -1,0 +1,321 @@
+"""Recorded programs as kernels: random graphs against NumPy, and what has to be one kernel is one."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llvmlite")
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autodiff.compiler.graph import Graph, Node, c_strides
+from autodiff.compiler.interpret import Interpreted, Mismatch, strided
+from autodiff.compiler.lower import lower
+from autodiff.compiler.plan import Call, Gemm, Launch, Plan
+
+from compiler_driver import Driver, Libm, module
+
+f4, f8, i4, i8, b1 = (np.dtype(t) for t in ("f4", "f8", "i4", "i8", "?"))
+
+
+class Write:
+    """A graph, written like NumPy."""
+
+    def __init__(self, dtype: Any = f8) -> None:
+        self.graph, self.dtype = Graph(), dtype
+
+    def input(self, *shape: int, dtype: Any = None) -> Node:
+        return self.graph.input(shape, dtype or self.dtype)
+
+    def lift(self, x: Any, dtype: Any = None) -> Node:
+        return x if isinstance(x, Node) else self.graph.constant(np.asarray(x, dtype or self.dtype))
+
+    def __getattr__(self, op: str) -> Any:
+        """An elementwise operation."""
+
+        def apply(*inputs: Any) -> Node:
+            like = next((x.dtype for x in inputs[-2:] if isinstance(x, Node)), self.dtype)
+            nodes = [self.lift(x, like) for x in inputs]
+            shape = np.broadcast_shapes(*[n.shape for n in nodes])
+            dtype = nodes[-1].dtype
+            if op in BOOLEAN:
+                dtype = b1
+            return self.graph.add(op, nodes, (), shape, dtype)
+
+        return apply
+
+    def cast(self, x: Node, dtype: Any) -> Node:
+        return self.graph.add("cast", (x,), (), x.shape, np.dtype(dtype))
+
+    def fold(self, op: str, x: Node, axis: Any = None, keepdims: bool = False) -> Node:
+        axes = tuple(range(len(x.shape))) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        axes = tuple(sorted(a % len(x.shape) for a in axes))
+        shape = tuple(n for a, n in enumerate(x.shape) if a not in axes)
+        out = self.graph.add(op, (x,), (axes,), shape, x.dtype)
+        return self.reshape(out, *(1 if a in axes else n for a, n in enumerate(x.shape))) if keepdims else out
+
+    def sum(self, x: Node, axis: Any = None, keepdims: bool = False) -> Node:
+        return self.fold("sum", x, axis, keepdims)
+
+    def reshape(self, x: Node, *shape: int) -> Node:
+        if x.op == "view":
+            x = self.graph.add("copy", (x,), (), x.shape, x.dtype)
+        return self.graph.view(x, 0, c_strides(shape), shape)
+
+    def index(self, x: Node, key: Any) -> Node:
+        """Any basic index, transposition or broadcast: what NumPy makes of it."""
+        start, base = (x.params[0], x.inputs[0]) if x.op == "view" else (0, x)
+        memory = np.arange(base.size)
+        array = strided(memory, start, x.params[1] if x.op == "view" else c_strides(x.shape), x.shape)
+        array = key(array) if callable(key) else array[(*key, ...) if isinstance(key, tuple) else (key, ...)]
+        offset = (array.ctypes.data - memory.ctypes.data) // 8 if array.size else 0
+        return self.graph.view(base, offset, tuple(s // 8 for s in array.strides), array.shape)
+
+    def T(self, x: Node) -> Node:
+        return self.index(x, np.transpose)
+
+    def matmul(self, x: Node, y: Node) -> Node:
+        shape = (*np.broadcast_shapes(x.shape[:-2], y.shape[:-2]), x.shape[-2], y.shape[-1])
+        return self.graph.add("matmul", (x, y), (), shape, x.dtype)
+
+    def put(self, x: Node, value: Any, offset: int, strides: Any, shape: Any) -> Node:
+        return self.graph.add("put", (x, self.lift(value, x.dtype)), (offset, strides, shape), x.shape, x.dtype)
+
+    def returns(self, *outputs: Node) -> Graph:
+        self.graph.outputs = list(outputs)
+        return self.graph
+
+
+BOOLEAN = frozenset(
+    "equal not_equal greater greater_equal less less_equal logical_and logical_or logical_xor logical_not isnan isinf "
+    "isfinite signbit".split()
+)
+
+
+def run(graph: Graph, arrays: list[Any], exact: bool = False) -> tuple[list[Any], Plan]:
+    plan = lower(graph, Libm, exact)
+    return Driver(plan, Libm)(arrays), plan
+
+
+def compare(graph: Graph, *arrays: Any, exact: bool = True, rtol: float | None = None) -> Plan:
+    """Runs a graph both ways."""
+    with np.errstate(all="ignore"):
+        expected = Interpreted(graph)(list(arrays))
+    found, plan = run(graph, list(arrays), exact)
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == b.dtype and a.shape == b.shape
+        eps = np.finfo(a.dtype).eps if a.dtype.kind == "f" else 0
+        np.testing.assert_allclose(a, b, rtol=50 * eps if rtol is None else rtol, atol=50 * eps)
+    return plan
+
+
+def launches(plan: Plan) -> list[Launch]:
+    return [s for s in plan.steps if isinstance(s, Launch)]
+
+
+def test_elementwise_sums_and_views_share_a_kernel(rng: Any) -> None:
+    w = Write(f4)
+    x, y = w.input(4, 6), w.input(6)
+    a = w.multiply(x, y)
+    outputs = [a, w.sum(a, 1), w.sum(a), w.sum(a, 0), w.exp(w.index(a, np.s_[:, 1::2])), w.T(a), x, a]
+    plan = compare(w.returns(*outputs), rng.normal(size=(4, 6)).astype(f4), rng.normal(size=6).astype(f4), rtol=1e-6)
+    assert max(len(s.nodes) for s in launches(plan)) == 5
+
+
+# every operation on every special value
+
+SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.5, np.inf, -np.inf, np.nan, 1e-45, 1e30, -7.0]
+INTEGERS = [0, 1, -1, 2, 7, -(2**31), 2**31 - 1]
+UNARY = "negative positive absolute sign square logical_not conjugate"
+REAL = "fabs sqrt reciprocal isnan isinf isfinite signbit floor ceil trunc rint deg2rad rad2deg"
+BINARY = (
+    "add subtract multiply maximum minimum fmax fmin equal not_equal greater greater_equal less less_equal logical_and "
+    "logical_or logical_xor"
+)
+BITWISE = "bitwise_and bitwise_or bitwise_xor"
+
+
+@pytest.mark.parametrize("dtype", [f4, f8, i4, i8, b1])
+def test_each_operation_is_numpys(dtype: Any) -> None:
+    values = np.array(SPECIAL if dtype.kind == "f" else INTEGERS if dtype.kind == "i" else [0, 1]).astype(dtype)
+    x, y = (a.ravel().copy() for a in np.meshgrid(values, values))
+    w = Write(dtype)
+    a, b = w.input(len(x)), w.input(len(x))
+    unary = {"f": UNARY.split() + REAL.split(), "i": [*UNARY.split(), "invert"], "b": ["logical_not", "invert"]}
+    binary = (
+        BINARY.split()
+        + {"f": ["divide", "copysign", "heaviside"], "i": BITWISE.split(), "b": BITWISE.split()}[dtype.kind]
+    )
+    if dtype == b1:
+        binary.remove("subtract")
+    names = [(op, 1) for op in unary[dtype.kind]] + [(op, 2) for op in binary]
+    nodes = [getattr(w, op)(*(a, b)[:n]) for op, n in names]
+    nodes += [getattr(w, op)(a, w.lift(v)) for op in ("maximum", "fmin") for v in values[:3]]
+    nodes += [getattr(w, op)(w.lift(v), a) for op in ("maximum", "fmin") for v in values[:3]]
+    graph = w.returns(*nodes)
+    with np.errstate(all="ignore"):
+        expected = Interpreted(graph)([x, y])
+    found, plan = run(graph, [x, y], exact=True)
+    assert not any(isinstance(s, Call) for s in plan.steps), [s.reason for s in plan.steps if isinstance(s, Call)]
+    for node, p, q in zip(nodes, found, expected, strict=True):
+        assert p.dtype == q.dtype
+        assert np.array_equal(p, q, equal_nan=dtype.kind == "f"), (node, x[p != q], y[p != q], p[p != q], q[p != q])
+
+
+@pytest.mark.parametrize("source", [f4, f8, i4, i8, b1])
+@pytest.mark.parametrize("target", [f4, f8, i4, i8, b1])
+def test_casts_are_numpys(source: Any, target: Any) -> None:
+    values = np.array([0, 1, -1, 2.5, -2.5, 1e6, 123456789]).astype(source)
+    w = Write(source)
+    x = w.input(len(values))
+    compare(w.returns(w.cast(x, target)), values)
+
+
+def test_division_of_integers_is_left_to_numpy() -> None:
+    w = Write(i8)
+    x, y = w.input(3), w.input(3)
+    plan = compare(w.returns(w.floor_divide(x, y), w.remainder(x, y)), np.array([7, -7, 3]), np.array([2, 2, 1]))
+    assert [s.reason for s in plan.steps if isinstance(s, Call)] == [
+        "no kernel for floor_divide of int64",
+        "no kernel for remainder of int64",
+    ]
+
+
+# random programs
+
+SHAPES = [(3, 4), (4,), (3, 1), (1, 4), (), (2, 3, 4), (3,), (12,), (2, 1, 4), (4, 3)]
+
+
+class Random:
+    """A program of random steps over the values there are."""
+
+    def __init__(self, data: Any, dtype: Any) -> None:
+        self.draw, self.w, self.dtype = data.draw, Write(dtype), dtype
+        shapes = self.draw(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=3))
+        self.pool = [self.w.input(*shape) for shape in shapes]
+        self.pool += [self.w.lift(np.full((3, 4), 2)), self.w.lift(1), self.w.lift(0.75 if dtype.kind == "f" else 5)]
+
+    def pick(self, test: Any = lambda n: True) -> Node | None:
+        found = [n for n in self.pool if test(n)]
+        return self.draw(st.sampled_from(found[::-1])) if found else None
+
+    def fitting(self, x: Node) -> Node:
+        def fits(n: Node) -> bool:
+            try:
+                return np.prod(np.broadcast_shapes(n.shape, x.shape)) <= 64
+            except ValueError:
+                return False
+
+        found = self.pick(fits)
+        assert found is not None
+        return found
+
+    def unary(self, x: Node) -> Node:
+        return getattr(self.w, self.draw(st.sampled_from(["negative", "absolute", "square"])))(x)
+
+    def binary(self, x: Node) -> Node:
+        op = self.draw(st.sampled_from(["add", "subtract", "multiply", "maximum", "minimum"]))
+        return getattr(self.w, op)(x, self.fitting(x))
+
+    def where(self, x: Node) -> Node:
+        y = self.fitting(x)
+        test = getattr(self.w, self.draw(st.sampled_from(["greater", "less_equal", "not_equal"])))(x, y)
+        return self.w.where(test, x, self.fitting(self.w.add(x, y)))
+
+    def mask(self, x: Node) -> Node:
+        return self.w.multiply(x, self.w.cast(self.w.greater(x, self.w.lift(0)), self.dtype))
+
+    def fold(self, x: Node) -> Node:
+        axes = tuple(self.draw(st.sets(st.sampled_from(range(len(x.shape)))))) if x.shape else ()
+        op = self.draw(st.sampled_from(["sum", "sum", "sum", "max", "min"]))
+        return self.w.fold(op, x, axes, self.draw(st.booleans()))
+
+    def product(self, x: Node) -> Node:
+        y = self.pick(lambda n: len(n.shape) == 2)
+        if len(x.shape) < 2 or y is None:
+            return x
+        if x.shape[-1] != y.shape[0]:
+            y = self.w.T(y)
+        return self.w.matmul(x, y) if x.shape[-1] == y.shape[0] else x
+
+    def view(self, x: Node) -> Node:
+        if not x.shape:
+            return self.w.index(x, None)
+        key = tuple(
+            self.draw(st.sampled_from([np.s_[:], np.s_[::-1], np.s_[:1], np.s_[1:], np.s_[::2], 0])) for _ in x.shape
+        )
+        return self.w.index(x, self.draw(st.sampled_from([key, np.s_[None], np.transpose])))
+
+    def reshape(self, x: Node) -> Node:
+        sizes = [shape for shape in SHAPES if np.prod(shape) == x.size]
+        return self.w.reshape(x, *self.draw(st.sampled_from(sizes))) if sizes else x
+
+    def put(self, x: Node) -> Node:
+        if x.op == "view" or not x.shape or x.size < 2:
+            return x
+        n = self.draw(st.integers(0, x.size // 2))
+        return self.w.put(x, self.pick(lambda v: v.shape in ((), (n,))), self.draw(st.integers(0, 1)), (2,), (n,))
+
+    def program(self, steps: int) -> Graph:
+        kinds = [self.unary, self.binary, self.binary, self.where, self.mask, self.fold, self.fold, self.view]
+        kinds += [self.reshape, self.put, self.product, self.product]
+        for _ in range(steps):
+            x = self.pick()
+            assert x is not None
+            found = self.draw(st.sampled_from(kinds))(x)
+            if found.size and found.size <= 64:
+                self.pool.append(found)
+        outputs = self.draw(st.lists(st.sampled_from(self.pool[::-1]), min_size=1, max_size=4))
+        return self.w.returns(*outputs, self.pool[-1])
+
+
+@pytest.mark.parametrize("dtype", [f8, i8, i4])
+@settings(max_examples=60)
+@given(st.data())
+def test_random_programs(dtype: Any, data: Any) -> None:
+    graph = Random(data, dtype).program(data.draw(st.integers(1, 14)))
+    random = np.random.default_rng(data.draw(st.integers(0, 99)))
+    arrays = [random.integers(-2, 3, n.shape).astype(dtype) for n in graph.inputs]
+    compare(graph, *arrays)
+
+
+# matrix products
+
+
+@pytest.mark.parametrize(
+    "x, y",
+    [((3, 4), (4, 5)), ((2, 3, 4), (4, 5)), ((6, 2, 3, 4), (4, 5)), ((2, 3, 4), (2, 4, 5)), ((3, 4), (2, 4, 5))]
+    + [((6, 2, 3, 4), (2, 4, 5)), ((6, 1, 3, 4), (2, 4, 5)), ((1, 4), (4, 1)), ((3, 1), (1, 5)), ((2, 1, 4), (4, 1))],
+)
+def test_products_are_gemms(x: Any, y: Any, rng: Any) -> None:
+    w = Write(f8)
+    a, b = w.input(*x), w.input(*y)
+    plan = compare(w.returns(w.matmul(a, b)), rng.normal(size=x), rng.normal(size=y))
+    assert [type(s) for s in plan.steps][-1] is Gemm
+    for step in plan.steps:
+        if isinstance(step, Gemm):
+            for array in (step.x, step.y, step.out):
+                assert len(array.shape) in (2, 3)
+                down, right = array.strides[-2:]
+                assert (right == 1 and down >= array.shape[-1]) or (down == 1 and right >= array.shape[-2])
+
+
+def test_a_product_reads_transposed_and_sliced_matrices_where_they_are(rng: Any) -> None:
+    w = Write(f4)
+    x, y = w.input(8, 6), w.input(8, 10)
+    z = w.matmul(w.T(x), w.index(y, np.s_[:, 2:7]))
+    plan = compare(w.returns(z), rng.normal(size=(8, 6)).astype(f4), rng.normal(size=(8, 10)).astype(f4))
+    assert [type(s) for s in plan.steps] == [Gemm]
+    w = Write(f4)
+    x, y = w.input(8, 6), w.input(8, 10)
+    plan = compare(w.returns(w.matmul(w.T(x), w.index(y, np.s_[:, ::2]))), *[np.ones(n.shape, f4) for n in (x, y)])
+    assert [type(s) for s in plan.steps] == [Launch, Gemm]
+
+
+def test_products_of_integers_are_left_to_numpy() -> None:
+    w = Write(i8)
+    x = w.input(3, 3)
+    plan = compare(w.returns(w.matmul(x, w.T(x))), np.arange(9).reshape(3, 3))
+    assert [type(s) for s in plan.steps] == [Call]
