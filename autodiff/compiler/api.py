@@ -5,6 +5,8 @@ was recorded for still holds: shapes and dtypes, numbers that `f` branches on, w
 again; and what cannot be a program runs as it is, after one warning that says why. It never refuses.
 """
 
+import importlib.util
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,7 +22,11 @@ from ..transform import name_of, transform
 from ..tree import tree_map
 from ..value import Value
 from .captures import Captures, TooManyError
+from .graph import Graph
 from .interpret import Interpreted, Mismatch
+from . import llvm_math
+from .lower import lower
+from .native import Program as Native
 from .places import Draw, Fixed, Places, UnstableError, scrub
 from .recorded import Recorded
 from .recorder import Recorder, Unrecordable
@@ -73,7 +79,7 @@ class Program:
         runner = self.runner
         if runner is None:
             with self.lock:
-                runner = self.runner = self.runner or Interpreted(self.graph)
+                runner = self.runner = self.runner or runner_of(self.graph)
         states = [(bits, bits.state) for bits in self.draws.values()]
         try:
             arrays = [a if type(a) is np.ndarray and a.flags.c_contiguous else np.asarray(a, order="C") for a in leaves]
@@ -295,6 +301,13 @@ class _Jitted:
             raise OperandError(f"{text}, which cannot be compiled; leave out strict=True to run it as it is")
         entry.eager = reason
         warnings.warn(f"{text}; it runs without the compiler for these arguments", JitWarning, stacklevel=4)
+
+
+def runner_of(graph: Graph) -> Any:
+    """What runs a graph: native code where llvmlite is installed, else NumPy."""
+    if os.environ.get("AUTODIFF_JIT") == "numpy" or importlib.util.find_spec("llvmlite") is None:
+        return Interpreted(graph)
+    return Native(lower(graph, llvm_math))
 
 
 def _attempts(entry: Entry) -> Iterator[Program]:

@@ -53,10 +53,8 @@ def _call(step: Call, view: Callable[[Array], View]) -> Callable[[Frame], None]:
         for out, value in zip(outputs, found if isinstance(found, tuple | list) else (found,)):
             if out is None:
                 continue
-            if np.shape(value) != out.shape:  # which depends on more than shapes
-                raise ValueError(
-                    f"{step.node}: this result has the shape {np.shape(value)}; it had {out.shape} when recorded"
-                )
+            if np.shape(value) != out.shape or np.asarray(value).dtype != out.dtype:
+                raise Mismatch(None, np.shape(value))  # it depends on the numbers
             out(frame)[...] = value
 
     return call
