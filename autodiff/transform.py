@@ -54,6 +54,11 @@ class Transform:
         is_bound = instance is not None and not isinstance(self.__wrapped__, staticmethod)
         return MethodType(self, instance) if is_bound else self
 
+    def __getattr__(self, name: str) -> Any:
+        if name in ("explain", "cache_info"):  # of what jit makes
+            return getattr(self._call, name)
+        raise AttributeError(f"{self!r} has no attribute {name!r}")
+
     def __repr__(self) -> str:
         made_by, (f, *args), kwargs = self._made
         given = [name_of(f), *map(repr, args), *(f"{k}={v!r}" for k, v in kwargs.items())]

@@ -22,6 +22,7 @@ from ..transform import name_of, transform
 from ..tree import tree_map
 from ..value import Value
 from .captures import Captures, TooManyError
+from .explain import described
 from .graph import Graph
 from .interpret import Interpreted, Mismatch
 from . import llvm_math
@@ -128,6 +129,15 @@ class Entry:
         self.runs = 0
 
 
+class CacheInfo(NamedTuple):
+    """How often a jitted function found a program, and how often it had to record one."""
+
+    hits: int
+    recordings: int
+    signatures: int
+    programs: int
+
+
 @transform
 def jit(f: Callable[..., Any], *, strict: bool = False) -> Callable[..., Any]:
     """`f`, recorded at its first call and run as a program from then on.
@@ -155,6 +165,7 @@ class _Jitted:
         self.entries: dict[Any, Entry] = {}
         self.tracked: dict[Any, Tracked] = {}
         self.lock = threading.RLock()
+        self.hits = self.recordings = 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         given = signature(args, kwargs)
@@ -170,14 +181,33 @@ class _Jitted:
             return self._eagerly(args, kwargs)
         for attempt in _attempts(entry):
             try:
-                return attempt.run(given.leaves)
+                result = attempt.run(given.leaves)
             except Mismatch:
                 continue
             except InvalidError:
                 with self.lock:
                     entry.masked, entry.programs = True, []
                 break
+            else:
+                self.hits += 1
+                return result
         return self._record(entry, given, args, kwargs)
+
+    def explain(self) -> str:
+        """What its programs do: what is fused, what goes to BLAS, what stays in NumPy and why, and bytes moved."""
+        lines = []
+        for entry in self.entries.values():
+            if entry.eager:
+                lines.append(f"runs without a program: it {entry.eager}")
+            for i, program in enumerate(entry.programs):
+                lines.append(f"program {i + 1}: {len(program.graph.live())} operations, for {_signature(program)}")
+                lines.append(described(lower(program.graph, llvm_math)))
+        return "\n".join(lines) or "it has not been called yet"
+
+    def cache_info(self) -> CacheInfo:
+        """Counts of calls that ran a program, of recordings, of signatures, and of programs."""
+        programs = sum(len(entry.programs) for entry in self.entries.values())
+        return CacheInfo(self.hits, self.recordings, len(self.entries), programs)
 
     def _tracked(self, given: Signature, args: Any, kwargs: Any) -> Any:
         """The result as a node of the graph that is being recorded."""
@@ -222,6 +252,7 @@ class _Jitted:
             raise _GiveUpError("captures too many objects") from None
         if any(v._node is not None and v._node.number != LEAF for v in captures.values):
             raise _GiveUpError("captures a Value that was computed from tracked ones")
+        self.recordings += 1
         recorder = Recorder()
         recorder.masked = entry.masked
         recorder.captured = {i: Fixed(captures, slot) for i, (_, slot) in captures.arrays.items()}
@@ -329,6 +360,10 @@ def _filled(template: Any, outputs: list[Any]) -> Any:
     if kind is dict:
         return {key: _filled(item, outputs) for key, item in template.items()}
     return tree_map(lambda y: _filled(y, outputs) if type(y) is Out else y, template, result=True)
+
+
+def _signature(program: Program) -> str:
+    return ", ".join(f"{n.dtype}{list(n.shape)}" for n in program.graph.inputs) or "no arguments"
 
 
 def _mark(x: Any) -> Any:
