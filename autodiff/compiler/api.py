@@ -5,6 +5,7 @@ was recorded for still holds: shapes and dtypes, numbers that `f` branches on, w
 again; and what cannot be a program runs as it is, after one warning that says why. It never refuses.
 """
 
+import functools
 import importlib.util
 import os
 import threading
@@ -22,6 +23,7 @@ from ..transform import name_of, transform
 from ..tree import tree_map
 from ..value import Value
 from .captures import Captures, TooManyError
+from .entry import Out, filler, flattener
 from .explain import described
 from .graph import Graph
 from .interpret import Interpreted, Mismatch
@@ -43,18 +45,13 @@ class JitWarning(UserWarning):
     """A function, or a part of one, runs without the compiler."""
 
 
-class Out(NamedTuple):
-    """The place of an output in a result."""
-
-    index: int
-
-
 class Program:
     """What was recorded in one run: a graph, when it holds, how to make the result, and what to write back."""
 
     def __init__(self, recorder: Recorder, captures: Captures, places: Places, volatile: set[Any], result: Any) -> None:
         self.captures, self.places, self.volatile = captures, places, frozenset(volatile)
         self.result = result
+        self.fill = filler(result) or functools.partial(_filled, result)
         self.graph = recorder.close()
         self.text = self.graph.fingerprint()
         self.flagged = recorder.flagged
@@ -96,7 +93,25 @@ class Program:
             raise
         if self.places.writes:
             self.places.write(outputs)
-        return _filled(self.result, outputs)
+        return self.fill(outputs)
+
+    def quickly(self, arrays: tuple[Any, ...]) -> Any:
+        """The outputs for arrays that may not be of the right kinds; None if they are not, or there is more to it."""
+        runner = self.runner
+        whole = runner.whole if type(runner) is Native and not self.draws else None
+        if whole is None or not self.holds():
+            return None
+        if self.sources:
+            further = [source.get() for source in self.sources]
+            arrays = (*arrays, *[np.asarray(x._array if isinstance(x, Box) else x) for x in further])
+        outputs = whole(*arrays)
+        if type(outputs) is tuple and len(outputs) == 1 and not self.flagged:
+            outputs = outputs[0]  # an operation was invalid, which nobody asks for
+        if type(outputs) is not list:
+            return None
+        if self.places.writes:
+            self.places.write(outputs)
+        return outputs
 
     def forget(self, other: "Program") -> None:
         """Learn from one that was recorded for other contents of captured arrays, and is the same nevertheless.
@@ -166,8 +181,17 @@ class _Jitted:
         self.tracked: dict[Any, Tracked] = {}
         self.lock = threading.RLock()
         self.hits = self.recordings = 0
+        self.last: Any = None  # the last program, and what takes the arrays out of the arguments for it
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        last = self.last
+        if last is not None:
+            arrays = last[0](args, kwargs)
+            if arrays is not None:
+                outputs = last[1].quickly(arrays)
+                if outputs is not None:
+                    self.hits += 1
+                    return last[1].fill(outputs)
         given = signature(args, kwargs)
         if given is None or given.inline:
             return self.f(*args, **kwargs)
@@ -190,6 +214,9 @@ class _Jitted:
                 break
             else:
                 self.hits += 1
+                if last is None or last[1] is not attempt:
+                    flat = flattener(args, kwargs)
+                    self.last = (flat, attempt) if flat else None
                 return result
         return self._record(entry, given, args, kwargs)
 
@@ -310,11 +337,11 @@ class _Jitted:
             if isinstance(y, Value) and y._node is not None and RECORDING.get():
                 raise recorder.escape("returns a tracked Value")
             if isinstance(data, Recorded):
-                return Out(recorder.result(data))
+                return Out(recorder.result(data), not data.ndim)
             if isinstance(data, Inner):
                 raise recorder.escape("returns a batch")
             if isinstance(data, (np.ndarray, np.generic)):
-                return Out(recorder.result(recorder.constant(data)))
+                return Out(recorder.result(recorder.constant(data)), not data.ndim)
             return y
 
         return tree_map(place, result, result=True)
@@ -351,15 +378,12 @@ def _attempts(entry: Entry) -> Iterator[Program]:
 
 
 def _filled(template: Any, outputs: list[Any]) -> Any:
-    kind = type(template)
-    if kind is Out:
-        y = outputs[template.index]
-        return y if y.ndim else y[()]
-    if kind is tuple or kind is list:
-        return kind([_filled(item, outputs) for item in template])
-    if kind is dict:
-        return {key: _filled(item, outputs) for key, item in template.items()}
-    return tree_map(lambda y: _filled(y, outputs) if type(y) is Out else y, template, result=True)
+    def place(y: Any) -> Any:
+        if type(y) is not Out:
+            return y
+        return outputs[y.index][()] if y.scalar else outputs[y.index]
+
+    return place(template) if type(template) is Out else tree_map(place, template, result=True)
 
 
 def _signature(program: Program) -> str:

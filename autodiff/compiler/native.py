@@ -159,6 +159,12 @@ class Program:
                 records += first_output + self._positions[b], 0
         return records
 
+    @property
+    def whole(self) -> Any:
+        """The native function of all of it, if it is not cut and its outputs need no arranging. Other results than
+        lists mean that something has to be looked at: `run` does."""
+        return self._whole if self._in_order else None
+
     def _view(self, array: Array) -> View:
         return View(array, self.plan, self._start, self._positions, self._constants)
 

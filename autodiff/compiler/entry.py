@@ -1,0 +1,105 @@
+"""The way into a program and out of it, as functions made for one signature: from arguments to arrays, and back.
+
+What is known is compiled into the function: which containers there are, how long, with which keys. It only looks
+whether the arguments are like that; shapes and dtypes are looked at by the program.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..codegen import compile_function
+from .signature import STATIC
+
+__all__ = ["Out", "filler", "flattener"]
+
+CONTAINERS = (tuple, list, dict)
+
+
+class Out:
+    """The place of an output in a result."""
+
+    __slots__ = ("index", "scalar")
+
+    def __init__(self, index: int, scalar: bool) -> None:
+        self.index, self.scalar = index, scalar
+
+
+class _Unknown(Exception):
+    """There is something that no code is made for."""
+
+
+def flattener(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[..., Any] | None:
+    """A function of (args, kwargs): the arrays and floats in them, in order, or None if they are built differently.
+
+    >>> flat = flattener(({"w": np.ones(2), "n": 3}, 0.5), {})
+    >>> flat(({"w": np.zeros(1), "n": 3}, 1.5), {}), flat(({"w": np.zeros(1), "n": 4}, 1.5), {})
+    ((array([0.]), array(1.5)), None)
+    """
+    lines: list[str] = []
+    names: dict[str, Any] = {"asarray": np.asarray, "ndarray": np.ndarray}
+    leaves: list[str] = []
+
+    def visit(x: Any, name: str) -> None:
+        kind = type(x)
+        if kind is np.ndarray:
+            leaves.append(name)
+        elif kind is float:
+            lines.append(f"    if type({name}) is not float: return None")
+            leaves.append(f"asarray({name})")
+        elif kind in CONTAINERS:
+            if name != "args":
+                lines.append(f"    if type({name}) is not {kind.__name__}: return None")
+            inner = [f"{name}_{i}" for i in range(len(x))]
+            if kind is dict:
+                names[f"keys_{name}"] = (*x,)
+                lines.append(f"    if (*{name},) != keys_{name}: return None")
+            else:
+                lines.append(f"    if len({name}) != {len(x)}: return None")
+            if inner:
+                lines.append(f"    {', '.join(inner)}, = {name}{'.values()' if kind is dict else ''}")
+            for part, new in zip(x.values() if kind is dict else x, inner, strict=True):
+                visit(part, new)
+        elif isinstance(x, STATIC):
+            names[f"is_{name}"], names[f"type_{name}"] = x, kind
+            lines.append(f"    if type({name}) is not type_{name} or {name} != is_{name}: return None")
+        else:
+            raise _Unknown
+
+    try:
+        visit(args, "args")
+        visit(kwargs, "kwargs")
+    except _Unknown:
+        return None
+    source = "\n".join(["def flat(args, kwargs):", *lines, f"    return ({''.join(f'{x}, ' for x in leaves)})", ""])
+    return compile_function("flat", source, names)
+
+
+def filler(template: Any) -> Callable[..., Any] | None:
+    """A function of the list of outputs: the result; None if there is something in it besides plain containers."""
+    names: dict[str, Any] = {}
+
+    def text(x: Any) -> str:
+        kind = type(x)
+        if kind is Out:
+            return f"o[{x.index}][()]" if x.scalar else f"o[{x.index}]"
+        if kind is tuple:
+            return f"({''.join(f'{text(part)}, ' for part in x)})"
+        if kind is list:
+            return f"[{', '.join(map(text, x))}]"
+        if kind is dict:
+            parts = []
+            for key, part in x.items():
+                names[f"key_{len(names)}"] = key
+                parts.append(f"key_{len(names) - 1}: {text(part)}")
+            return f"{{{', '.join(parts)}}}"
+        if x is None or kind in (bool, int, float, str):
+            names[f"is_{len(names)}"] = x
+            return f"is_{len(names) - 1}"
+        raise _Unknown
+
+    try:
+        return compile_function("fill", f"def fill(o):\n    return {text(template)}\n", names)
+    except _Unknown:
+        return None
