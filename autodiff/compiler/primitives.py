@@ -138,6 +138,8 @@ def matmul(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
     left = x if x.ndim > 1 else recorder.view(x, x.data[None])
     right = y if y.ndim > 1 else recorder.view(y, y.data[:, None])
     full = np.matmul(left.data, right.data)
+    if not left.shape[-1]:
+        return recorder.filled(0, data.shape, dtype)
     made = recorder.add("matmul", [recorder.node(left, dtype), recorder.node(right, dtype)], (), full)
     return made if full.shape == data.shape else recorder.view(made, made.data.reshape(data.shape))
 

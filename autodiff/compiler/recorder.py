@@ -359,6 +359,11 @@ class Recorder:
         else:
             node = self.graph.add("item", (call,), (i,), data.shape, data.dtype)
         made = self.made(node, data)
+        if not data.size:  # nothing is computed for it, so it would not be seen that there is something another time
+            inputs, (function, template) = (call.inputs, call.params) if call else (nodes, (function, template))
+            counted = _Counted(function, i if call else None)
+            count = self.graph.add("call", inputs, (counted, template), (), np.dtype(int))
+            self.graph.guards.append((count, 0))
         return self.guard(made, y) if isinstance(y, PYTHON) and not isinstance(y, np.generic) else made
 
     def guard(self, x: Recorded, value: Any) -> Any:
@@ -482,6 +487,17 @@ class _At:
         whole = whole.copy()
         self.ufunc.at(strided(whole, offset, strides, shape), key, *([] if value is None else [value]))
         return whole
+
+
+class _Counted:
+    """How many elements the result of a function has, or one of its results."""
+
+    def __init__(self, function: Any, item: int | None) -> None:
+        self.function, self.item, self.__name__ = function, item, f"size of {function.__name__}"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> int:
+        result = self.function(*args, **kwargs)
+        return int(np.size(result if self.item is None else result[self.item]))
 
 
 AT: dict[Any, _At] = {u: _At(u) for u in ufunc_names}
