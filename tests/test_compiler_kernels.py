@@ -7,15 +7,14 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
+from compiler_driver import Driver, Libm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autodiff.compiler.graph import Graph, Node, c_strides
-from autodiff.compiler.interpret import Interpreted, Mismatch, strided
+from autodiff.compiler.interpret import Hole, Interpreted, Mismatch, strided
 from autodiff.compiler.lower import lower
-from autodiff.compiler.plan import Call, Gemm, Launch, Plan
-
-from compiler_driver import Driver, Libm, module
+from autodiff.compiler.plan import Call, Check, Gemm, Launch, Plan
 
 f4, f8, i4, i8, b1 = (np.dtype(t) for t in ("f4", "f8", "i4", "i8", "?"))
 
@@ -88,10 +87,8 @@ class Write:
         return self.graph
 
 
-BOOLEAN = frozenset(
-    "equal not_equal greater greater_equal less less_equal logical_and logical_or logical_xor logical_not isnan isinf "
-    "isfinite signbit".split()
-)
+COMPARISONS = "equal not_equal greater greater_equal less less_equal logical_and logical_or logical_xor logical_not"
+BOOLEAN = frozenset((*COMPARISONS.split(), "isnan", "isinf", "isfinite", "signbit"))
 
 
 def run(graph: Graph, arrays: list[Any], exact: bool = False) -> tuple[list[Any], Plan]:
@@ -319,3 +316,254 @@ def test_products_of_integers_are_left_to_numpy() -> None:
     x = w.input(3, 3)
     plan = compare(w.returns(w.matmul(x, w.T(x))), np.arange(9).reshape(3, 3))
     assert [type(s) for s in plan.steps] == [Call]
+
+
+# programs that have to be few kernels
+
+
+def softmax(w: Write, x: Node) -> Node:
+    e = w.exp(w.subtract(x, w.fold("max", x, 1, True)))
+    return w.divide(e, w.sum(e, 1, True))
+
+
+def layernorm(w: Write, x: Node, gamma: Node, beta: Node, g: Node) -> list[Node]:
+    """Value and gradients."""
+    mean = lambda v: w.multiply(w.sum(v, 1, True), 1 / x.shape[1])
+    d = w.subtract(x, mean(x))
+    r = w.divide(1.0, w.sqrt(w.add(mean(w.square(d)), 1e-5)))
+    h = w.multiply(d, r)
+    gh = w.multiply(g, gamma)
+    gx = w.multiply(r, w.subtract(w.subtract(gh, mean(gh)), w.multiply(h, mean(w.multiply(gh, h)))))
+    return [w.add(w.multiply(h, gamma), beta), gx, w.sum(w.multiply(g, h), 0), w.sum(g, 0)]
+
+
+def test_layernorm_and_its_gradient_are_one_kernel(rng: Any) -> None:
+    w = Write(f4)
+    x, gamma, beta, g = w.input(40, 96), w.input(96), w.input(96), w.input(40, 96)
+    arrays = [rng.normal(size=n.shape).astype(f4) for n in (x, gamma, beta, g)]
+    plan = compare(w.returns(*layernorm(w, x, gamma, beta, g)), *arrays, rtol=1e-4)
+    assert len(plan.steps) == 1
+
+
+@pytest.mark.parametrize("shape", [(17, 10), (8, 64), (3, 5000)])
+def test_softmax_and_its_gradient_are_one_kernel(shape: Any, rng: Any) -> None:
+    w = Write(f4)
+    x, g = w.input(*shape), w.input(*shape)
+    p = softmax(w, x)
+    gx = w.multiply(p, w.subtract(g, w.sum(w.multiply(p, g), 1, True)))
+    plan = compare(w.returns(p, gx), *[rng.normal(size=shape).astype(f4) for _ in range(2)], rtol=1e-4, exact=False)
+    assert len(plan.steps) == 1
+
+
+def test_what_is_divided_by_its_norm_is_one_kernel_if_it_is_small(rng: Any) -> None:
+    for n, steps in ((1000, 1), (100_000, 2)):
+        w = Write(f8)
+        x = w.input(n)
+        plan = compare(w.returns(w.divide(x, w.sqrt(w.sum(w.square(x))))), rng.normal(size=n), exact=False)
+        assert len(plan.steps) == steps
+
+
+def mlp(w: Write, x: Node, y: Node, weights: list[Node], biases: list[Node]) -> list[Node]:
+    """The loss of a classifier and one step of gradient descent."""
+    hidden, sums = [x], []
+    for m, b in zip(weights, biases):
+        sums.append(w.add(w.matmul(hidden[-1], m), b))
+        hidden.append(w.maximum(sums[-1], 0.0))
+    p = softmax(w, sums[-1])
+    found = [w.multiply(w.sum(w.multiply(y, w.log(p))), -1 / x.shape[0])]
+    g = w.multiply(w.subtract(p, y), 1 / x.shape[0])
+    for i in reversed(range(len(weights))):
+        found.append(w.subtract(weights[i], w.multiply(w.matmul(w.T(hidden[i]), g), 0.1)))
+        found.append(w.subtract(biases[i], w.multiply(w.sum(g, 0), 0.1)))
+        if i:
+            g = w.multiply(w.matmul(g, w.T(weights[i])), w.cast(w.greater(sums[i - 1], 0.0), w.dtype))
+    return found
+
+
+def test_a_classifiers_step(rng: Any) -> None:
+    w = Write(f4)
+    sizes = [20, 16, 16, 10]
+    x, y = w.input(32, 20), w.input(32, 10)
+    weights = [w.input(a, b) for a, b in zip(sizes, sizes[1:])]
+    graph = w.returns(*mlp(w, x, y, weights, [w.input(b) for b in sizes[1:]]))
+    arrays = [rng.normal(size=n.shape).astype(f4) for n in graph.inputs]
+    plan = compare(graph, *arrays, rtol=2e-3, exact=False)
+    found = launches(plan)
+    assert len(found) == 11  # 2 of hidden layers, loss and gradient, 2 of gradients, 6 of steps
+    assert not any(isinstance(s, Call) for s in plan.steps)
+    hidden = next(s for s in found if any(n.op == "maximum" for n in s.nodes))
+    assert len(hidden.operands) == 3  # the sum before relu is computed again in the gradient, not stored
+    assert all(n.op != "greater" for n in hidden.nodes)
+
+
+def recurrent(steps: int) -> Graph:
+    w = Write(f4)
+    xs, wx, wh, state = w.input(steps, 4, 6), w.input(6, 5), w.input(5, 5), w.input(4, 5)
+    states, inputs = [state], [w.index(xs, t) for t in range(steps)]
+    for x in inputs:
+        states.append(w.tanh(w.add(w.matmul(x, wx), w.matmul(states[-1], wh))))
+    g, gx, gh = states[-1], None, None
+    for t in reversed(range(steps)):
+        g = w.multiply(g, w.subtract(1.0, w.square(states[t + 1])))
+        a, b = w.matmul(w.T(inputs[t]), g), w.matmul(w.T(states[t]), g)
+        gx, gh = (a, b) if gx is None else (w.add(gx, a), w.add(gh, b))
+        g = w.matmul(g, w.T(wh))
+    return w.returns(w.sum(w.square(states[-1])), gx, gh, g)
+
+
+def test_steps_of_an_unrolled_loop_share_their_kernels(rng: Any) -> None:
+    graph = recurrent(12)
+    plan = compare(graph, *[rng.normal(size=n.shape).astype(f4) * 0.3 for n in graph.inputs], rtol=1e-3, exact=False)
+    assert len(launches(plan)) > 40
+    assert len({s.kernel.symbol for s in launches(plan)}) <= 7
+
+
+def test_memory_of_an_unrolled_loop_is_used_again() -> None:
+    used = [lower(recurrent(n), Libm).arena for n in (10, 20)]
+    assert used[1] - used[0] <= 10 * (4 * 64 + 64 + 4 * 5 * 4 * 4)
+
+
+def test_planning_takes_time_in_proportion(monkeypatch: Any) -> None:
+    """Calls of Python functions, not seconds."""
+    import sys
+
+    def calls(graph: Graph) -> int:
+        count = 0
+
+        def profile(frame: Any, event: str, arg: Any) -> None:
+            nonlocal count
+            count += event == "call"
+
+        sys.setprofile(profile)
+        try:
+            lower(graph, Libm)
+        finally:
+            sys.setprofile(None)
+        return count
+
+    for build in (recurrent, chain):
+        few, many = (build(n) for n in (60, 600))
+        assert calls(many) < 12 * calls(few)
+
+
+def chain(n: int) -> Graph:
+    w = Write(f4)
+    x, y = w.input(10, 5), w.input(10, 5)
+    a = x
+    for _ in range(n):
+        a = w.multiply(w.subtract(w.sin(w.add(a, y)), x), 0.7)
+    return w.returns(a)
+
+
+# sums
+
+
+@pytest.mark.parametrize(
+    "shape, axis", [((1 << 20,), 0), ((64, 20000), 1), ((64, 20000), None), ((300, 3, 400), (0, 2))]
+)
+def test_float32_sums_are_as_good_as_numpys(shape: Any, axis: Any, rng: Any) -> None:
+    w = Write(f4)
+    x = w.input(*shape)
+    array = rng.uniform(size=shape).astype(f4)
+    (found,), _ = run(w.returns(w.sum(x, axis)), [array])
+    true = array.astype(f8).sum(axis)
+    assert np.abs(found - true).max() <= np.abs(array.sum(axis) - true).max() + 1e-7 * np.abs(true).max()
+
+
+@pytest.mark.parametrize("dtype", [f4, f8])
+@pytest.mark.parametrize("axis", [0, 1, None])
+def test_extremes_of_nan(dtype: Any, axis: Any) -> None:
+    array = np.arange(140, dtype=dtype).reshape(7, 20) - 50
+    array[2, 3], array[5, 7], array[6, 8] = np.nan, np.inf, -np.inf
+    w = Write(dtype)
+    x = w.input(7, 20)
+    compare(w.returns(w.fold("max", x, axis), w.fold("min", x, axis), w.fold("max", w.negative(x), axis)), array)
+
+
+def test_folds_of_bools_and_integers() -> None:
+    w = Write(i8)
+    x = w.input(4, 6)
+    outputs = [w.fold(op, x, axis) for op in ("sum", "prod", "max", "min") for axis in (0, 1, None)]
+    test = w.greater(x, 3)
+    outputs += [w.fold(op, test, axis) for op in ("any", "all", "max", "min") for axis in (0, 1, None)]
+    plan = compare(w.returns(*outputs), np.arange(24).reshape(4, 6) % 7 - 2)
+    assert not any(isinstance(s, Call) for s in plan.steps)
+
+
+# parts of arrays, and arrays without elements
+
+
+def test_a_part_is_written_in_place_where_nobody_reads_the_rest(rng: Any) -> None:
+    w = Write(f8)
+    x, y = w.input(6, 5), w.input(6, 2)
+    a = w.multiply(x, 2.0)
+    b = w.put(w.put(a, y, 1, (5, 2), (6, 2)), 7.0, 0, (5,), (6,))
+    plan = compare(w.returns(w.add(b, x)), rng.normal(size=(6, 5)), rng.normal(size=(6, 2)))
+    assert len(plan.steps) == 4
+    w = Write(f8)
+    x, y = w.input(6, 5), w.input(6, 2)
+    a = w.multiply(x, 2.0)
+    b = w.put(a, y, 1, (5, 2), (6, 2))
+    plan = compare(w.returns(b, w.sum(w.T(w.index(a, np.s_[1:])))), rng.normal(size=(6, 5)), rng.normal(size=(6, 2)))
+    assert len(plan.steps) >= 4
+
+
+def test_arrays_without_elements() -> None:
+    w = Write(f8)
+    x, y = w.input(0, 3), w.input(3, 0)
+    outputs = [w.multiply(x, 2.0), w.sum(x, 0), w.sum(x), w.fold("prod", x, 0), w.matmul(y, x), w.matmul(x, y), x]
+    outputs.append(w.put(w.lift(np.arange(3)), 1.0, 0, (1,), (0,)))
+    compare(w.returns(*outputs), np.ones((0, 3)), np.ones((3, 0)))
+
+
+def test_outputs_that_are_inputs_constants_views_or_twice_there() -> None:
+    w = Write(f8)
+    x = w.input(3, 4)
+    y = w.add(x, 1.0)
+    constant = w.lift(np.arange(100.0))
+    plan = compare(
+        w.returns(x, y, y, w.T(y), constant, w.lift(2.0), w.lift(np.zeros((2, 2)))), np.arange(12.0).reshape(3, 4)
+    )
+    assert sorted(b.at for b in plan.buffers if b.kind == "output") == list(range(7))
+
+
+def test_guards_are_checked_where_they_are_known() -> None:
+    w = Write(f8)
+    x = w.input(3)
+    test = w.greater(w.sum(x), 0.0)
+    w.graph.guards = [(test, True)]
+    graph = w.returns(w.exp(x))
+    compare(graph, np.ones(3))
+    with pytest.raises(Mismatch):
+        run(graph, [-np.ones(3)])
+    plan = lower(graph, Libm)
+    check = next(i for i, s in enumerate(plan.steps) if isinstance(s, Check))
+    assert test.op in {n.op for n in plan.steps[check - 1].nodes}
+
+
+def test_a_call_gives_several_results() -> None:
+    w = Write(f8)
+    x = w.input(3, 3)
+
+    class Template:
+        value = ((Hole(0),), {})
+
+    call = w.graph.fresh("call", (w.add(x, 0.5),), (np.linalg.eigh, Template()), (), np.dtype(object))
+    values, vectors = (w.graph.add("item", (call,), (i,), s, f8) for i, s in ((0, (3,)), (1, (3, 3))))
+    compare(w.returns(w.multiply(values, 2.0), w.T(vectors)), np.diag([1.0, 2, 4]), rtol=1e-9)
+
+
+def test_a_view_beyond_its_array_is_found() -> None:
+    w = Write(f8)
+    x = w.input(3)
+    view = w.graph.view(x, 2, (1,), (2,))
+    with pytest.raises(IndexError, match="reaches bytes 16 to 32"):
+        lower(w.returns(w.add(view, 1.0)), Libm)
+
+
+def test_contracted_products_are_within_rounding(rng: Any) -> None:
+    w = Write(f8)
+    x, y = w.input(50), w.input(50)
+    compare(
+        w.returns(w.add(w.multiply(x, y), x)), rng.uniform(1, 2, 50), rng.uniform(1, 2, 50), exact=False, rtol=1e-15
+    )

@@ -329,7 +329,7 @@ class _Fusion:
                 continue
             cone[n.number] = n
             budget -= cost(n.op, self.functions)
-            if budget < 0 or refine(cuts(n.shape), group.cuts) != group.cuts and level == FULL:
+            if budget < 0 or (level == FULL and refine(cuts(n.shape), group.cuts) != group.cuts):
                 return
             for b, _, _, share in self.reads[n.number]:
                 known = group.levels.get(b.number)
@@ -368,8 +368,7 @@ class _Fusion:
             waits[id(unit)] = len(needed)
             for k in needed:
                 readers.setdefault(k, []).append(unit)
-        last = lambda unit: unit.members[-1].number if isinstance(unit, Group) else unit.number
-        ready: list[tuple[int, int, Any]] = [(last(u), i, u) for i, u in enumerate(self.units) if not waits[id(u)]]
+        ready: list[tuple[int, int, Any]] = [(_last(u), i, u) for i, u in enumerate(self.units) if not waits[id(u)]]
         heapify(ready)
         order: list[Group | Node] = []
         while ready:
@@ -378,7 +377,7 @@ class _Fusion:
             for reader in readers.get(id(unit), ()):
                 waits[id(reader)] -= 1
                 if not waits[id(reader)]:
-                    heappush(ready, (last(reader), len(order) + len(self.units), reader))
+                    heappush(ready, (_last(reader), len(order) + len(self.units), reader))
         assert len(order) == len(self.units), "a group waits for itself"
         return self._needed(order)
 
@@ -401,6 +400,10 @@ class _Fusion:
                 wanted.update(live.difference(unit.levels))
         found.reverse()
         return found
+
+
+def _last(unit: Group | Node) -> int:
+    return unit.members[-1].number if isinstance(unit, Group) else unit.number
 
 
 def _positions(mask: int) -> Iterable[int]:

@@ -87,6 +87,10 @@ def _true(x: str, kind: str, emit: Emit) -> str:
     return emit(cast(x, kind, "?"))
 
 
+def _number(name: str, constants: dict[str, Any]) -> bool:
+    return name in constants and constants[name] == constants[name]
+
+
 def _larger(name: str, x: str, y: str, kind: str, constants: dict[str, Any], emit: Emit) -> str:
     """The larger or the smaller of two. `maximum` and `minimum` return NaN if there is one, `fmax` and `fmin` do not.
 
@@ -97,11 +101,10 @@ def _larger(name: str, x: str, y: str, kind: str, constants: dict[str, Any], emi
     if kind not in FLOATS:
         return f"call {type} @llvm.{'smax' if up else 'smin'}.{bits(kind)}({type} {x}, {type} {y})"
     order = "ge" if up else "le"
-    number = lambda v: v in constants and constants[v] == constants[v]
     first = name in ("maximum", "minimum")  # whether x is the result if x is NaN
-    if number(y):
+    if _number(y, constants):
         test = f"fcmp {'u' if first else 'o'}{order} {type} {x}, {y}"
-    elif number(x):
+    elif _number(x, constants):
         test = f"fcmp {'o' if first else 'u'}{order} {type} {x}, {y}"
     else:
         compared = emit(f"fcmp o{order} {type} {x}, {y}")

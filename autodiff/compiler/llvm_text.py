@@ -1,4 +1,4 @@
-"""A loop nest as LLVM IR, in the form that LLVM is known to vectorise: innermost loops of one block from 0 to a constant.
+"""A loop nest as LLVM IR, in the form that LLVM vectorises: innermost loops of one block, from 0 to a constant.
 
     define void @k0123(ptr %table, ptr %slots)     finds the arrays and calls
     define internal void @k0123.nest(ptr noalias ...)
@@ -31,8 +31,8 @@ class Functions(Protocol):
 
 
 class _Writer:
-    def __init__(self, nest: Nest, functions: Functions, exact: bool) -> None:
-        self.nest, self.functions = nest, functions
+    def __init__(self, nest: Nest, functions: Functions, exact: bool, masks: bool) -> None:
+        self.nest, self.functions, self.masks = nest, functions, masks
         self.flags = "" if exact else "contract "
         self.lines: list[str] = []
         self.count = 0
@@ -112,12 +112,14 @@ class _Writer:
         found = self.load(kind, address)
         self.store(kind, self.emit(llvm_ops.fold(fold, found, value, kind, flags)), address)
 
+    def spot(self, p: int, d: int | None, index: str) -> str:
+        return self.at[p] if d is None else self.address(p, d, index)
+
     def operations(self, ops: tuple[Op, ...], d: int | None = None, index: str = "") -> None:
         """Operations at an index of loop d, or outside the loops over a row."""
-        where = lambda p: self.at[p] if d is None else self.address(p, d, index)
         for name, args, kind, result in ops:
             if name == "store":
-                self.store(kind, self.names[args[1]], where(args[0]))
+                self.store(kind, self.names[args[1]], self.spot(args[0], d, index))
             elif name == "fold":
                 p, value, how = args
                 self.flush(p, how, kind, self.names[value])
@@ -127,7 +129,7 @@ class _Writer:
                 self.names[result] = text = llvm_ops.literal(args[0], kind)
                 self.constants[text] = args[0]
             elif name == "load":
-                self.names[result] = self.load(kind, where(args[0]))
+                self.names[result] = self.load(kind, self.spot(args[0], d, index))
             else:
                 self.names[result] = self.value(name, args, kind)
             self.kinds[result] = kind
@@ -241,7 +243,8 @@ class _Writer:
         self.write(f"br label %{name}")
         self.label(name)
         self.write(f"%{name}.i = phi i64 [ 0, %{before} ], [ %{name}.n, %{name} ]")
-        inside, along = [], []  # folds that give one number in this loop, and those that give one for each index
+        inside: list[Fold] = []
+        along: list[Fold] = []  # folds that give one number in this loop, and those that give one for each index
         for f in phase.folds:
             (along if f.pointer >= 0 and self.nest.pointers[f.pointer].strides[d] else inside).append(f)
         # The larger of two numbers vectorises well if none is NaN. So whether one is, is another fold, and where it is
@@ -282,7 +285,7 @@ class _Writer:
     def masked(self, phase: Phase, n: int) -> str:
         """A hint to compute the end of a short row with masks, rather than one number at a time."""
         width = 64 // max([int(op.dtype[-1:].replace("?", "1")) for op in phase.body], default=8)
-        if n > MASKED or n % width == 0 or n == 1:
+        if not self.masks or n > MASKED or n % width == 0 or n == 1:
             return ""
         self.width = max(width, self.width)
         return ", !llvm.loop !LOOP"
@@ -325,14 +328,20 @@ class _Writer:
         return ["entry:", *self.lines, "  ret void"]
 
 
-def kernel(nest: Nest, functions: Functions, exact: bool = False) -> Kernel:
-    """The kernel of a nest. Where `exact`, products and sums are rounded one by one, as NumPy does."""
-    writer = _Writer(nest, functions, exact)
+def kernel(nest: Nest, functions: Functions, exact: bool = False, masks: bool = True) -> Kernel:
+    """The kernel of a nest. Its symbol is a hash of its text, so that equal kernels are one."""
+    writer = _Writer(nest, functions, exact, masks)
     body = "\n".join(writer.body())
     count = len(nest.pointers)
     params = ", ".join(f"ptr noalias %a{i}" for i in range(count))
-    text = f"({params}) #0 {{\n{body}\n}}\n".replace("#0", '"prefer-vector-width"="512"')
-    symbol = "k" + blake2b(text.encode(), digest_size=10).hexdigest()
+    text = f'({params}) "prefer-vector-width"="512" {{\n{body}\n}}\n'
+    symbol = "k" + blake2b(f"{text}{writer.width}".encode(), digest_size=10).hexdigest()
+    if writer.width:  # metadata has numbers, which have to differ between kernels
+        loop = f"!{int(symbol[1:9], 16)}"
+        flags = ["unroll.disable", "vectorize.enable", "vectorize.predicate.enable"]
+        options = ", ".join(f'!{{!"llvm.loop.{flag}"{"" if "un" in flag else ", i1 true"}}}' for flag in flags)
+        options += f', !{{!"llvm.loop.vectorize.width", i32 {writer.width}}}'
+        text = text.replace("!LOOP", loop) + f"{loop} = distinct !{{{loop}, {options}}}\n"
     entry = [f"define void @{symbol}(ptr %table, ptr %slots) {{"]
     for i in range(count):
         entry += [
@@ -347,8 +356,4 @@ def kernel(nest: Nest, functions: Functions, exact: bool = False) -> Kernel:
     args = ", ".join(f"ptr %h{i}" for i in range(count))
     entry += [f"  call void @{symbol}.nest({args})", "  ret void", "}"]
     text = f"define internal void @{symbol}.nest{text}" + "\n".join(entry) + "\n"
-    if writer.width:
-        loop = f"!{int(symbol[1:9], 16)}"
-        options = f'!{{!"llvm.loop.unroll.disable"}}, !{{!"llvm.loop.vectorize.enable", i1 true}}, !{{!"llvm.loop.vectorize.predicate.enable", i1 true}}, !{{!"llvm.loop.vectorize.width", i32 {writer.width}}}'
-        text = text.replace("!LOOP", loop) + f"{loop} = distinct !{{{loop}, {options}}}\n"
     return Kernel(symbol, text, frozenset(writer.uses))

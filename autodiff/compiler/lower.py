@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from .fuse import FULL, Group, fuse
+from .fuse import Group, fuse
 from .graph import Graph, Node, c_strides
 from .llvm_text import Functions, kernel
 from .loops import DTYPES, Nest, reason
@@ -16,10 +16,12 @@ from .spaces import align, resolve
 
 __all__ = ["lower"]
 
+SIZES = {kind: dtype.itemsize for dtype, kind in DTYPES.items()}
+
 
 class _Lowering:
-    def __init__(self, graph: Graph, functions: Functions, exact: bool) -> None:
-        self.graph, self.functions, self.exact = graph, functions, exact
+    def __init__(self, graph: Graph, functions: Functions, exact: bool, masks: bool) -> None:
+        self.graph, self.functions, self.exact, self.masks = graph, functions, exact, masks
         self.buffers: list[Buffer] = []
         self.constants: list[Any] = []
         self.steps: list[Step] = []
@@ -62,6 +64,11 @@ class _Lowering:
         base, offset, strides = resolve(x)
         return Array(self.buffer(base), offset, x.shape, strides, x.dtype)
 
+    def within(self, buffer: int, low: int, high: int, what: Any) -> None:
+        """Every address is an affine function of loops of constant length, so bounds are checked here, once for all."""
+        if low < 0 or high > self.buffers[buffer].nbytes:
+            raise IndexError(f"{what} reaches bytes {low} to {high} of {self.buffers[buffer]}")
+
     # steps
 
     def group(self, group: Group) -> None:
@@ -76,15 +83,22 @@ class _Lowering:
         self.launch(code, pairs, tuple(group.members))
 
     def launch(self, code: Nest, operands: Sequence[tuple[int, int]], nodes: tuple[Node, ...]) -> None:
+        for pointer, (buffer, offset) in zip(code.pointers, operands, strict=True):
+            size, (low, high) = SIZES[pointer.dtype], pointer.extent
+            self.within(buffer, offset + low * size, offset + (high + 1) * size, nodes)
         found = self.kernels.get(code)
         if found is None:
-            found = self.kernels[code] = kernel(code, self.functions, self.exact)
+            found = self.kernels[code] = kernel(code, self.functions, self.exact, self.masks)
         self.steps.append(Launch(found, tuple(operands), nodes))
 
     def single(self, node: Node, last: dict[int, int], now: int) -> None:
         """A step for a node that is no part of a nest."""
         if node.op == "matmul" and native_product(node):
             arrays = [Array(self.buffer(a.base), a.offset, a.shape, a.strides, node.dtype) for a in layouts(node) if a]
+            for a in arrays:
+                size = node.dtype.itemsize
+                reach = sum([(n - 1) * s for n, s in zip(a.shape, a.strides)])
+                self.within(a.buffer, a.offset * size, (a.offset + reach + 1) * size, node)
             self.steps.append(Gemm(arrays[0], arrays[1], arrays[2], node))
         elif node.op == "put" and node.dtype in DTYPES:
             self.put(node, last, now)
@@ -168,12 +182,16 @@ class _Lowering:
                 self.checks(unit)
         outputs = [self.array(n) for n in graph.outputs]
         order = sorted(self.lives, key=lambda b: self.lives[b][0])
-        offsets, arena = arrange([(*self.lives[b], self.buffers[b].nbytes) for b in order])
+        offsets, arena = arrange([(self.lives[b][0], self.lives[b][1], self.buffers[b].nbytes) for b in order])
         for b, offset in zip(order, offsets):
             self.buffers[b] = self.buffers[b]._replace(at=offset)
         return Plan(self.buffers, self.steps, inputs, outputs, self.constants, arena)
 
 
-def lower(graph: Graph, functions: Functions, exact: bool = False) -> Plan:
-    """The plan of a program. `exact`: sums of products are rounded twice, as NumPy does, and not once."""
-    return _Lowering(simplified(graph), functions, exact).run()
+def lower(graph: Graph, functions: Functions, exact: bool = False, masks: bool = True) -> Plan:
+    """The plan of a program.
+
+    `exact`: sums of products are rounded twice, as NumPy does, and not once. `masks`: whether the machine computes
+    parts of vectors (AVX2, AVX-512, SVE).
+    """
+    return _Lowering(simplified(graph), functions, exact, masks).run()

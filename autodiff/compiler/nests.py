@@ -1,13 +1,13 @@
 """A fused group as a loop nest.
 
-The phase of a value is the number of folds over the row that it waits for, one after the other. A value of the body that
-a later phase needs once more is read back if it is stored, put aside in a scratch row if it was dear, and else computed
+The phase of a value is the number of folds over the row that it waits for, one after the other. A value of the body
+that a later phase needs once more is read back if it is stored, put aside in a scratch row if it was dear, and else computed
 again from what it was made of.
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from .fuse import FULL, LATER, ONE, ROW, TAIL, Group, Read
 from .graph import REDUCTIONS, Node, c_strides
@@ -49,7 +49,11 @@ class _Part:
 class _Builder:
     def __init__(self, group: Group, reads: dict[int, list[Read]], functions: frozenset[str]) -> None:
         self.group, self.reads, self.functions = group, reads, functions
-        self.inner = group.inner or 1
+        self.levels, self.row = group.levels, group.inner
+        self.inner = self.row or 1
+        if self._crosswise():
+            self.levels = {number: LATER if level == ROW else level for number, level in group.levels.items()}
+            self.row, self.inner = None, 1
         self.members = {n.number: n for n in group.members}
         self.pointers: list[tuple[str, tuple[int, ...], bool, Any]] = []
         self.operands: list[Operand] = []
@@ -62,18 +66,35 @@ class _Builder:
         self.parts = [_Part() for _ in range(max(self.phase.values()) + 2)]
         self.homes: dict[int, int] = {}  # pointers of stored values and of scratch rows
         for n in group.members:
-            if n.number in group.stored and group.levels[n.number] != LATER:
-                inner = {FULL: 1, ROW: self.inner}.get(group.levels[n.number], group.size)
+            if n.number in group.stored and self.levels[n.number] != LATER:
+                inner = {FULL: 1, ROW: self.inner}.get(self.levels[n.number], group.size)
                 self.homes[n.number] = self._pointer(n, 0, over(n.shape, c_strides(n.shape), group.cuts, inner), True)
         for n in self._dear():
-            strides = over((self.inner if group.inner else n.size,), (1,), group.cuts[: self._columns() + 1])
+            strides = over((self.inner,), (1,), group.cuts[: self._columns() + 1])
             strides = (0,) * (len(group.cuts) - 1 - len(strides)) + strides
-            nbytes = (self.inner if group.inner else n.size) * n.dtype.itemsize
+            nbytes = self.inner * n.dtype.itemsize
             self.homes[n.number] = self._pointer(None, 0, strides, True, nbytes, n.dtype)
+
+    def _crosswise(self) -> bool:
+        """Whether sums over rows read better along another loop, where nobody waits for a row's sum."""
+        group = self.group
+        if not group.inner:
+            return False
+        strides = []
+        for n in group.members:
+            if group.levels[n.number] == ROW and n.op not in REDUCTIONS:
+                return False
+            for base, _, steps, _ in self.reads[n.number]:
+                if group.levels.get(base.number) == ROW:
+                    return False
+                if base.number not in group.levels and base.size > 1:
+                    space = n.inputs[0].shape if n.op in REDUCTIONS else n.shape
+                    strides.append(over(space, steps, group.cuts, self._share(n)))
+        return bool(strides) and _innermost([(s, False) for s in strides]) != len(group.cuts) - 2
 
     def _columns(self) -> int:
         """How many of the innermost loops are those of a row."""
-        return self.group.cuts.index(self.group.inner) if self.group.inner else len(self.group.cuts) - 1
+        return self.group.cuts.index(self.row) if self.row else len(self.group.cuts) - 1
 
     def _phases(self) -> dict[int, int]:
         phase: dict[int, int] = {}
@@ -81,14 +102,14 @@ class _Builder:
             found = 0
             for base, _, _, _ in self.reads[n.number]:
                 if base.number in phase:
-                    folded = base.op in REDUCTIONS and self.group.levels[base.number] == ROW
+                    folded = base.op in REDUCTIONS and self.levels[base.number] == ROW
                     found = max(found, phase[base.number] + folded)
             phase[n.number] = found
         return phase
 
     def _dear(self) -> list[Node]:
         """What a later phase reads, and is neither stored nor cheap."""
-        if not self.group.inner:
+        if not self.row:
             return []
         found: dict[int, Node] = {}
         prices: dict[int, int] = {}
@@ -97,7 +118,7 @@ class _Builder:
             price = cost(n.op, self.functions)
             for base, _, _, _ in self.reads[number]:
                 b = base.number
-                if self.group.levels.get(b) != FULL or b in self.homes or b in found:
+                if self.levels.get(b) != FULL or b in self.homes or b in found:
                     continue
                 if self.phase[b] < self.phase[number] and self._by_element(n) and prices[b] > AGAIN:
                     found[b] = base
@@ -107,7 +128,7 @@ class _Builder:
         return list(found.values())
 
     def _by_element(self, n: Node) -> bool:
-        return n.op in REDUCTIONS or self.group.levels[n.number] == FULL
+        return n.op in REDUCTIONS or self.levels[n.number] == FULL
 
     def _pointer(
         self,
@@ -124,7 +145,7 @@ class _Builder:
             found = self.known[key] = len(self.pointers)
             kind = DTYPES[node.dtype if node else dtype]
             filled = None
-            if node and node.number in self.members and self.group.levels[node.number] == LATER:
+            if node and node.number in self.members and self.levels[node.number] == LATER:
                 filled = (node.size, node.op)
             self.pointers.append((kind, strides, written, filled))
             self.operands.append(Operand(node, offset, nbytes))
@@ -138,7 +159,7 @@ class _Builder:
     def _operand(self, n: Node, read: Read, p: int) -> int:
         """The value of an operand where `n` is computed in phase p."""
         base, offset, strides, _ = read
-        level = self.group.levels.get(base.number)
+        level = self.levels.get(base.number)
         if level == FULL:
             return self._full(base, p)
         if level == LATER and base.number not in self.values:
@@ -159,7 +180,7 @@ class _Builder:
         columns, part = self._columns(), self.parts[p]
         if not any(steps):
             ops, values = self.start, self.values
-        elif not any(steps[len(steps) - columns :]) and self.group.inner:
+        elif not any(steps[len(steps) - columns :]) and self.row:
             ops, values = part.row, self.values
         else:
             ops, values = part.body, part.known
@@ -171,8 +192,8 @@ class _Builder:
         """How many elements of the space there are for each that `n` reads or is."""
         if n.op in REDUCTIONS:
             base = self.reads[n.number][0][0]
-            return self.inner if self.group.levels.get(base.number) == ROW else 1
-        return {FULL: 1, ROW: self.inner}.get(self.group.levels[n.number], self.group.size)
+            return self.inner if self.levels.get(base.number) == ROW else 1
+        return {FULL: 1, ROW: self.inner}.get(self.levels[n.number], self.group.size)
 
     def _full(self, n: Node, p: int) -> int:
         known = self.parts[p].known
@@ -189,15 +210,15 @@ class _Builder:
     def build(self) -> tuple[Nest, list[Operand]]:
         for p in range(len(self.parts)):
             for n in self.group.members:
-                if self.phase[n.number] == p and self.group.levels[n.number] != TAIL:
+                if self.phase[n.number] == p and self.levels[n.number] != TAIL:
                     self._member(n, p)
         for n in self.group.members:
-            if self.group.levels[n.number] == TAIL:
+            if self.levels[n.number] == TAIL:
                 self._member(n, 0)
         return self._nest(), self.operands
 
     def _member(self, n: Node, p: int) -> None:
-        part, level, kind = self.parts[p], self.group.levels[n.number], DTYPES[n.dtype]
+        part, level, kind = self.parts[p], self.levels[n.number], DTYPES[n.dtype]
         if n.op in REDUCTIONS:
             self._fold(n, p)
         elif level == FULL:
@@ -214,7 +235,7 @@ class _Builder:
     def _fold(self, n: Node, p: int) -> None:
         part, kind, read = self.parts[p], DTYPES[n.dtype], self.reads[n.number][0]
         value = self._operand(n, read, p)
-        if self.group.levels[n.number] == ROW:
+        if self.levels[n.number] == ROW:
             self.count += 1
             part.folds.append(Fold(n.op, value, kind, self.count, -1))
             self.values[n.number] = self.count
@@ -226,7 +247,7 @@ class _Builder:
         for axis in range(len(shape)):
             steps.append(0 if axis in n.params[0] else next(kept))
         pointer = self._pointer(n, 0, over(shape, tuple(steps), self.group.cuts, self._share(n)), True)
-        if self.group.levels.get(read[0].number) == ROW:
+        if self.levels.get(read[0].number) == ROW:
             part.row.append(Op("fold", (pointer, value, n.op), kind, 0))
         else:
             part.folds.append(Fold(n.op, value, kind, -1, pointer))
@@ -234,8 +255,8 @@ class _Builder:
     def _nest(self) -> Nest:
         """With loops made one where every array moves on as if they were."""
         loops = self.group.cuts
-        sizes = [high // low for low, high in zip(loops, loops[1:])][::-1]
-        split = len(sizes) - self._columns() if self.group.inner else None
+        sizes = [high // low for low, high in pairwise(loops)][::-1]
+        split = len(sizes) - self._columns() if self.row else None
         rows, columns, pointers = _pointers(sizes, split, self.pointers)
         phases = [Phase(tuple(part.row), tuple(part.body), tuple(part.folds)) for part in self.parts]
         while len(phases) > 1 and not any(phases[-1]):
@@ -243,11 +264,25 @@ class _Builder:
         return Nest(rows, columns, pointers, tuple(self.start), tuple(phases), tuple(self.tail))
 
 
+def _innermost(strides: Sequence[tuple[tuple[int, ...], bool]]) -> int:
+    """The loop along which the most arrays are read and written element after element; the last if in doubt."""
+    price = [0.0] * len(strides[0][0])
+    for steps, written in strides:
+        for d, step in enumerate(steps):
+            price[d] += 0 if not step else 1 if step == 1 else 16 if written else 8
+    return min(range(len(price)), key=lambda d: (price[d], -d), default=0)
+
+
 def _pointers(
     sizes: list[int], split: int | None, arrays: list[tuple[str, tuple[int, ...], bool, Any]]
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[Pointer, ...]]:
     """Loops of rows and of columns, the fewest that all arrays have a step for. Without a split the last is a row."""
     steps = [list(strides) for _, strides, _, _ in arrays]
+    if split is None and len(sizes) > 1:
+        best = _innermost([(strides, written) for _, strides, written, _ in arrays])
+        if best != len(sizes) - 1:
+            for s in (sizes, *steps):
+                s.append(s.pop(best))
     rows = len(sizes) if split is None else split
     for d in reversed(range(len(sizes) - 1)):
         if d + 1 != split and all(s[d] == s[d + 1] * sizes[d + 1] for s in steps):

@@ -26,9 +26,8 @@ def native_product(node: Node) -> bool:
     return node.size > 0 and DTYPES.get(node.dtype) in ("f4", "f8")
 
 
-def _matrix(rows: int, columns: int, strides: tuple[int, int]) -> tuple[int, int] | None:
+def _matrix(rows: int, columns: int, down: int, right: int) -> tuple[int, int] | None:
     """Strides of a matrix that BLAS takes, or nothing. Where an axis has one element, any step is right."""
-    down, right = strides
     if columns == 1:
         right = 1
     if rows == 1:
@@ -55,7 +54,7 @@ def _batch(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, int] 
 def _operand(x: Node, batch: tuple[int, ...]) -> Layout | None:
     base, offset, strides = resolve(x)
     strides = align(x.shape, strides, (*batch, *x.shape[-2:]))
-    matrix = _matrix(*x.shape[-2:], strides[-2:])
+    matrix = _matrix(x.shape[-2], x.shape[-1], strides[-2], strides[-1])
     many = _batch(batch, strides[:-2])
     if matrix is None or many is None or many[1] < 0:
         return None

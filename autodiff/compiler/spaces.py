@@ -8,6 +8,7 @@ Shapes of one size that can be cut into the same loops are the same space: (6, 4
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from .graph import Node, c_strides
 
@@ -45,7 +46,7 @@ def refine(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:
     if a == b:
         return a
     both = sorted({*a, *b})
-    if any(high % low for low, high in zip(both, both[1:])):
+    if any(high % low for low, high in pairwise(both)):
         return None
     return tuple(both)
 
