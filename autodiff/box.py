@@ -26,3 +26,11 @@ class Inner:
     """An array that is only ever seen inside of a Value: a batch, or one that is recorded."""
 
     __slots__ = ()
+
+    def __autodiff_apply__(self, function: Any, args: Any, kwargs: Any) -> Any:
+        """A function of ours, see arrays.dispatchable."""
+        raise NotImplementedError
+
+    def __autodiff_adopt__(self, array: Any) -> Any:
+        """A plain array that is going to be written to with arrays of this kind: as one of them, if it has to be."""
+        raise NotImplementedError

@@ -40,7 +40,9 @@ def same(actual: Any, expected: Any, what: str, exact: bool = True) -> None:
     if exact:
         np.testing.assert_array_equal(actual, expected, what)
     else:
-        np.testing.assert_allclose(actual, expected, 1e-10, 1e-12 * max(1.0, float(np.max(np.abs(expected), initial=0))), err_msg=what)
+        np.testing.assert_allclose(
+            actual, expected, 1e-10, 1e-12 * max(1.0, float(np.max(np.abs(expected), initial=0))), err_msg=what
+        )
 
 
 def function_of(case: Case) -> Callable[..., Any]:

@@ -5,9 +5,6 @@ was recorded for still holds: shapes and dtypes, numbers that `f` branches on, w
 again; and what cannot be a program runs as it is, after one warning that says why. It never refuses.
 """
 
-import functools
-import importlib.util
-import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,22 +12,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..box import Box, Inner
+from ..box import Inner
 from ..buffers import watching
 from ..errors import OperandError
 from ..tape import LEAF, RECORDING
 from ..transform import name_of, transform
 from ..tree import tree_map
 from ..value import Value
-from .captures import Captures, TooManyError
-from .entry import Out, filler, flattener
-from .explain import described
-from .graph import Graph
-from .interpret import Interpreted, Mismatch
 from . import llvm_math
+from .captures import Captures, TooManyError
+from .entry import Out, flattener
+from .explain import described
+from .interpret import Mismatch
 from .lower import lower
-from .native import Program as Native
-from .places import Draw, Fixed, Places, UnstableError, scrub
+from .places import Fixed, Places, UnstableError, scrub
+from .program import InvalidError, Program, filled
 from .recorded import Recorded
 from .recorder import Recorder, Unrecordable
 from .signature import Signature, signature
@@ -43,88 +39,6 @@ PATHS = 8  # programs for one signature
 
 class JitWarning(UserWarning):
     """A function, or a part of one, runs without the compiler."""
-
-
-class Program:
-    """What was recorded in one run: a graph, when it holds, how to make the result, and what to write back."""
-
-    def __init__(self, recorder: Recorder, captures: Captures, places: Places, volatile: set[Any], result: Any) -> None:
-        self.captures, self.places, self.volatile = captures, places, frozenset(volatile)
-        self.result = result
-        self.fill = filler(result) or functools.partial(_filled, result)
-        self.graph = recorder.close()
-        self.text = self.graph.fingerprint()
-        self.flagged = recorder.flagged
-        self.sources = recorder.sources
-        self.draws = {id(d.generator): d.generator.bit_generator for d in self.sources if type(d) is Draw}
-        replaced = {(id(p.container), p.key) for p in places.places if type(p).__name__ == "_Place"}
-        self.fixed = {
-            slot: _mark(x)
-            for x, slot in captures.arrays.values()
-            if (id(captures.slots[slot][0]), captures.slots[slot][1]) not in replaced
-        }
-        self.runner: Any = None
-        self.lock = threading.Lock()
-
-    def holds(self) -> bool:
-        """Whether what `f` captures is as it was."""
-        if not self.captures.holds(self.volatile) or not self.places.fits():
-            return False
-        return all(_mark(self.captures.array(slot)) == mark for slot, mark in self.fixed.items())
-
-    def run(self, leaves: list[Any]) -> Any:
-        """The result for other numbers. Raises Mismatch, and InvalidError; then nothing has happened."""
-        runner = self.runner
-        if runner is None:
-            with self.lock:
-                runner = self.runner = self.runner or runner_of(self.graph)
-        states = [(bits, bits.state) for bits in self.draws.values()]
-        try:
-            arrays = [a if type(a) is np.ndarray and a.flags.c_contiguous else np.asarray(a, order="C") for a in leaves]
-            for source in self.sources:
-                x = source.get()
-                arrays.append(np.asarray(x._array if isinstance(x, Box) else x, order="C"))
-            outputs, invalid = runner.run(arrays)
-            if invalid and self.flagged:
-                raise InvalidError
-        except BaseException:
-            for bits, state in states:
-                bits.state = state
-            raise
-        if self.places.writes:
-            self.places.write(outputs)
-        return self.fill(outputs)
-
-    def quickly(self, arrays: tuple[Any, ...]) -> Any:
-        """The outputs for arrays that may not be of the right kinds; None if they are not, or there is more to it."""
-        runner = self.runner
-        whole = runner.whole if type(runner) is Native and not self.draws else None
-        if whole is None or not self.holds():
-            return None
-        if self.sources:
-            further = [source.get() for source in self.sources]
-            arrays = (*arrays, *[np.asarray(x._array if isinstance(x, Box) else x) for x in further])
-        outputs = whole(*arrays)
-        if type(outputs) is tuple and len(outputs) == 1 and not self.flagged:
-            outputs = outputs[0]  # an operation was invalid, which nobody asks for
-        if type(outputs) is not list:
-            return None
-        if self.places.writes:
-            self.places.write(outputs)
-        return outputs
-
-    def forget(self, other: "Program") -> None:
-        """Learn from one that was recorded for other contents of captured arrays, and is the same nevertheless.
-
-        What differed is read by the program itself, and need not be compared any more.
-        """
-        for slot, mark in [*self.fixed.items()]:
-            if slot not in other.fixed or other.fixed[slot] != mark:
-                del self.fixed[slot]
-
-
-class InvalidError(Exception):
-    """0/0 or the like occurred: the derivatives may need the masks that were left out."""
 
 
 class _GiveUpError(Exception):
@@ -262,7 +176,7 @@ class _Jitted:
                 entry.volatile |= known.captures.numbers()
             try:
                 return self._run(entry, given, args, kwargs)
-            except _GiveUpError as error:
+            except _GiveUpError:
                 if not entry.by_reference and not entry.eager:
                     entry.by_reference = True  # what only reads its plain arrays may still be recorded
                     try:
@@ -319,7 +233,7 @@ class _Jitted:
         elif not (unsteady or changed):
             self._keep(entry, Program(recorder, captures, places, entry.volatile, template))
         places.write(values)
-        return _filled(template, values)
+        return filled(template, values)
 
     def _keep(self, entry: Entry, program: Program) -> None:
         for known in entry.programs:
@@ -361,13 +275,6 @@ class _Jitted:
         warnings.warn(f"{text}; it runs without the compiler for these arguments", JitWarning, stacklevel=4)
 
 
-def runner_of(graph: Graph) -> Any:
-    """What runs a graph: native code where llvmlite is installed, else NumPy."""
-    if os.environ.get("AUTODIFF_JIT") == "numpy" or importlib.util.find_spec("llvmlite") is None:
-        return Interpreted(graph)
-    return Native(lower(graph, llvm_math))
-
-
 def _attempts(entry: Entry) -> Iterator[Program]:
     """The programs that may be the right one."""
     for i, program in enumerate([*entry.programs]):
@@ -377,27 +284,10 @@ def _attempts(entry: Entry) -> Iterator[Program]:
                 continue
 
 
-def _filled(template: Any, outputs: list[Any]) -> Any:
-    def place(y: Any) -> Any:
-        if type(y) is not Out:
-            return y
-        return outputs[y.index][()] if y.scalar else outputs[y.index]
-
-    return place(template) if type(template) is Out else tree_map(place, template, result=True)
-
-
 def _signature(program: Program) -> str:
     return ", ".join(f"{n.dtype}{list(n.shape)}" for n in program.graph.inputs) or "no arguments"
 
 
-def _mark(x: Any) -> Any:
-    """The contents of an array, or of a large one a sample."""
-    step = max(x.size // 1024, 1) | 1 if x.nbytes > 65536 else 1
-    return hash(bytes(x.flat[::step])) if step > 1 else hash(x.tobytes())
-
-
 def _same_random(before: Any) -> bool:
-    after = np.random.get_state()
+    after: Any = np.random.get_state()
     return bool(before[2] == after[2] and np.array_equal(before[1], after[1]))
-
-

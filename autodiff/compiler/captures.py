@@ -57,7 +57,7 @@ class Captures:
         self._look_into(value)
 
     def _look_into(self, x: Any) -> None:
-        if isinstance(x, NUMBERS) or isinstance(x, OPAQUE) or isinstance(x, np.ndarray) or id(x) in self._seen:
+        if isinstance(x, (*NUMBERS, *OPAQUE, np.ndarray)) or id(x) in self._seen:
             return
         self._seen[id(x)] = x
         if isinstance(x, Box):
@@ -261,4 +261,3 @@ def _same_state(a: Any, b: Any) -> bool:
     if isinstance(a, tuple) and isinstance(b, tuple):
         return len(a) == len(b) and all(map(_same_state, a, b))
     return bool(np.array_equal(a, b)) if isinstance(a, np.ndarray) else bool(a == b)
-

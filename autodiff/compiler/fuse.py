@@ -211,7 +211,7 @@ class _Fusion:
                 alike = group.inner == g.inner or group.inner is None or g.inner is None
                 few = len(group.members) + len(g.members) < MOST_MEMBERS
                 few = few and len(group.arrays | g.arrays) + len(reads) <= MOST_ARRAYS
-                if both and alike and few and not self._cycle([group, g], near):
+                if both and alike and few and self._joinable(group, g) and not self._cycle([group, g], near):
                     loops = both
                     self._absorb(group, g, bits)
         if group is None:
@@ -258,6 +258,29 @@ class _Fusion:
         if refined and level == ROW and folds and g.inner is None:
             refined = refine(refined, (1, row_length(node), g.size))
         return (level if refined else None), refined or g.cuts
+
+    def _joinable(self, group: Group, other: Group) -> bool:
+        """Whether what one of them reads of the other from memory can be read while that is computed."""
+        for own, of in ((group, other), (other, group)):
+            if own.arrays.isdisjoint(of.levels):
+                continue
+            for n in own.members:
+                level = own.levels[n.number]
+                for base, _, _, inner in self.reads[n.number]:
+                    found = of.levels.get(base.number)
+                    if found is None:
+                        continue
+                    if n.op in REDUCTIONS:
+                        fits = inner == 1 and found == FULL
+                    elif found == FULL:
+                        fits = level == FULL and inner == 1
+                    elif found == ROW:
+                        fits = level in (FULL, ROW) and inner == (of.inner if level == FULL else 1)
+                    else:
+                        fits = level == TAIL and base.size == 1
+                    if not fits:
+                        return False
+        return True
 
     def _cycle(self, chosen: list[Group], near: list[Group]) -> bool:
         """Whether something outside lies between the chosen groups, or between them and a new reader of `near`."""

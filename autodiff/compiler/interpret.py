@@ -8,7 +8,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from .graph import REDUCTIONS, Graph, Node
 
-__all__ = ["Hole", "Interpreted", "Mismatch", "evaluate", "filled"]
+__all__ = ["Hole", "Interpreted", "Mismatch", "evaluate", "filled", "strided"]
 
 
 class Mismatch(Exception):
@@ -66,7 +66,7 @@ def evaluate(node: Node, arrays: Sequence[Any]) -> Any:
         function, template = params
         args, kwargs = filled(template.value, arrays)
         result = function(*args, **kwargs)
-        return result if node.dtype is None else np.asarray(result, order="C")
+        return result if isinstance(result, (tuple, list)) else np.asarray(result, order="C")
     if op == "item":
         return np.asarray(arrays[0][params[0]], order="C")
     if op == "view":

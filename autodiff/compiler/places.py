@@ -164,7 +164,9 @@ class Places:
                 self.generators.append((_Place(container, key), value))
             elif not captures.is_replaceable(container):
                 continue
-            elif type(value) is np.ndarray and arrays and value.dtype.kind in "biufc" and id(value) not in captures.fixed:
+            elif (
+                type(value) is np.ndarray and arrays and value.dtype.kind in "biufc" and id(value) not in captures.fixed
+            ):
                 self.places.append(_Place(container, key))
             elif type(value) in NUMBERS and (id(container), key) in volatile:
                 self.places.append(_Number(container, key))

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from .operands import plain
+
 __all__ = ["CALLED", "PRIMITIVES", "STATIC"]
 
 PRIMITIVES: dict[Any, Callable[..., Any]] = {}
@@ -47,7 +49,7 @@ def _reduction(op: str, function: Any) -> None:
         initial: Any = None,
         where: Any = True,
     ) -> Any:
-        if out is not None or initial not in (None, np._NoValue) or where is not True and where is not np._NoValue:
+        if out is not None or initial not in (None, np._NoValue) or (where is not True and where is not np._NoValue):
             return NotImplemented
         if not hasattr(a, "buffer"):
             return NotImplemented
@@ -78,12 +80,21 @@ def _kept(recorder: Any, a: Any, made: Any, axes: tuple[int, ...]) -> Any:
     return recorder.view(made, made.data.reshape(shape))
 
 
-for _op, _function in {"sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min, "any": np.any, "all": np.all}.items():
+for _op, _function in {
+    "sum": np.sum,
+    "prod": np.prod,
+    "max": np.max,
+    "min": np.min,
+    "any": np.any,
+    "all": np.all,
+}.items():
     _reduction(_op, _function)
 
 
 @primitive(np.mean)
-def mean(recorder: Any, a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **more: Any) -> Any:
+def mean(
+    recorder: Any, a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **more: Any
+) -> Any:
     if out is not None or dtype is not None or more.get("where", True) is not True or a.dtype.char not in FLOATS:
         return NotImplemented
     total = recorder.record(np.sum, (a,), {"axis": axis, "keepdims": keepdims})
@@ -92,7 +103,14 @@ def mean(recorder: Any, a: Any, axis: Any = None, dtype: Any = None, out: Any = 
 
 @primitive(np.var)
 def var(
-    recorder: Any, a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False, **more: Any
+    recorder: Any,
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    ddof: Any = 0,
+    keepdims: Any = False,
+    **more: Any,
 ) -> Any:
     if out is not None or dtype is not None or more or a.dtype.char not in FLOATS:
         return NotImplemented
@@ -160,12 +178,9 @@ def dot(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
 def where(recorder: Any, condition: Any, *cases: Any) -> Any:
     if len(cases) != 2:
         return NotImplemented
-    from .recorder import _kind, _plain
-
-    data = np.asarray(np.where(_plain(condition), *_plain(tuple(cases))))
+    data = np.asarray(np.where(plain(condition), *plain(tuple(cases))))
     if data.dtype.char not in "?ilqfd" or any(isinstance(c, (list, tuple)) for c in (condition, *cases)):
         return NotImplemented
-    del _kind
     nodes = [recorder.node(condition, np.dtype(bool)), *[recorder.node(c, data.dtype) for c in cases]]
     return recorder.add("where", nodes, (), data)
 
@@ -199,7 +214,9 @@ _like(np.empty_like, 0)
 
 
 @primitive(np.full_like)
-def full_like(recorder: Any, a: Any, fill_value: Any, dtype: Any = None, *args: Any, shape: Any = None, **more: Any) -> Any:
+def full_like(
+    recorder: Any, a: Any, fill_value: Any, dtype: Any = None, *args: Any, shape: Any = None, **more: Any
+) -> Any:
     if hasattr(fill_value, "buffer") or np.ndim(fill_value):
         return NotImplemented
     dtype = a.dtype if dtype is None else np.dtype(dtype)

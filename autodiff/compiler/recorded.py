@@ -152,7 +152,9 @@ class Recorded(Inner):
         return int(self.buffer.recorder.guard(self, int(self.data)))
 
     def __index__(self) -> int:
-        return operator.index(self.buffer.recorder.guard(self, operator.index(self.data.item() if self.size == 1 else self.data)))
+        return operator.index(
+            self.buffer.recorder.guard(self, operator.index(self.data.item() if self.size == 1 else self.data))
+        )
 
     def __float__(self) -> float:
         return float(self.buffer.recorder.guard(self, float(self.data)))
@@ -227,6 +229,10 @@ def _operator(ufunc: Any, swapped: bool) -> Callable[..., Any]:
     return method
 
 
+def _unary(ufunc: Any) -> Callable[..., Any]:
+    return lambda self: self.buffer.recorder.ufunc(ufunc, "__call__", (self,), {})
+
+
 def _is_operand(x: Any) -> bool:
     return isinstance(x, (Recorded, np.ndarray, np.generic, int, float, complex))
 
@@ -263,10 +269,11 @@ COMPARISONS = {
     "ne": np.not_equal,
 }
 UNARY = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
-METHODS = (
-    "all any argmax argmin argsort argpartition clip conj conjugate cumprod cumsum diagonal dot max mean min nonzero"
-    " prod ptp ravel repeat round searchsorted std sum take trace var choose compress"
-).split()
+METHODS = [
+    "all", "any", "argmax", "argmin", "argsort", "argpartition", "clip", "conj", "conjugate", "cumprod", "cumsum",
+    "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "ptp", "ravel", "repeat", "round", "searchsorted",
+    "std", "sum", "take", "trace", "var", "choose", "compress",
+]  # fmt: skip
 
 for _name, _ufunc in BINARY.items():
     setattr(Recorded, f"__{_name}__", _operator(_ufunc, False))
@@ -275,7 +282,11 @@ for _name, _ufunc in BINARY.items():
 for _name, _ufunc in COMPARISONS.items():
     setattr(Recorded, f"__{_name}__", _operator(_ufunc, False))
 for _name, _ufunc in UNARY.items():
-    setattr(Recorded, f"__{_name}__", lambda self, _ufunc=_ufunc: self.buffer.recorder.ufunc(_ufunc, "__call__", (self,), {}))
+    setattr(
+        Recorded,
+        f"__{_name}__",
+        lambda self, _ufunc=_ufunc: self.buffer.recorder.ufunc(_ufunc, "__call__", (self,), {}),
+    )
 
 
 def _method(name: str) -> Callable[..., Any]:

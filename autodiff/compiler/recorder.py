@@ -13,8 +13,10 @@ import numpy as np
 
 from ..arrays import getitem, is_unique, scatter_add
 from ..nested import collect
-from .graph import Graph, Node
-from .interpret import Hole, strided
+from .calls import AT, UFUNC_NAMES, At, Counted, astype_of, getitem_of, written
+from .graph import Graph, Node, c_strides
+from .interpret import Hole
+from .operands import kind_of, known_slice, place_of, plain
 from .primitives import CALLED, PRIMITIVES, STATIC
 from .recorded import Buffer, Recorded
 
@@ -22,7 +24,6 @@ __all__ = ["Recorder", "Template", "Unrecordable"]
 
 NATIVE = frozenset("?ilqfd")  # dtypes that ufuncs are noted with by name; others are calls
 PYTHON = (bool, int, float, complex)
-ufunc_names = {u: name for name, u in vars(np).items() if isinstance(u, np.ufunc) and u.__name__ == name}
 
 
 class Unrecordable(Exception):
@@ -124,7 +125,7 @@ class Recorder:
         if x.data is buffer.data:
             node = buffer.node
         else:
-            offset, strides = _place(x.data, buffer.data)
+            offset, strides = place_of(x.data, buffer.data)
             node = self.graph.view(buffer.node, offset, strides, x.shape)
         return node if dtype is None or node.dtype == dtype else self._cast(node, dtype)
 
@@ -147,7 +148,7 @@ class Recorder:
     def record(self, function: Any, args: Any, kwargs: Any) -> Any:
         """A function of NumPy."""
         if self.closed:
-            return function(*_plain(args), **_plain(kwargs))
+            return function(*plain(args), **plain(kwargs))
         primitive = PRIMITIVES.get(function)
         if primitive is not None:
             result = primitive(self, *args, **kwargs)
@@ -159,7 +160,9 @@ class Recorder:
         """A function of ours: as it is written, in terms of NumPy's."""
         if function is collect:
             xs, shape = args
-            whole = self.record(np.stack, ([x if isinstance(x, Recorded) else self.constant(np.asarray(x)) for x in xs],), {})
+            whole = self.record(
+                np.stack, ([x if isinstance(x, Recorded) else self.constant(np.asarray(x)) for x in xs],), {}
+            )
             return self.record(np.reshape, (whole, (*shape, *whole.shape[1:])), {})
         if function is getitem:
             return self.getitem(self.lifted(args[0]), args[1])
@@ -175,7 +178,7 @@ class Recorder:
     def ufunc(self, ufunc: Any, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """A ufunc or one of its methods."""
         if self.closed:
-            return getattr(ufunc, method)(*_plain(inputs), **_plain(kwargs))
+            return getattr(ufunc, method)(*plain(inputs), **plain(kwargs))
         out = kwargs.pop("out", None)
         if out is not None:
             result = self.ufunc(ufunc, method, inputs, kwargs)
@@ -194,22 +197,22 @@ class Recorder:
                 result = PRIMITIVES[ufunc](self, *inputs)
                 if result is not NotImplemented:
                     return result
-            if ufunc in ufunc_names and ufunc.nout == 1 and ufunc.signature is None:
+            if ufunc in UFUNC_NAMES and ufunc.nout == 1 and ufunc.signature is None:
                 result = self._elementwise(ufunc, inputs)
                 if result is not NotImplemented:
                     return result
         return self.call(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
 
     def _elementwise(self, ufunc: Any, inputs: Sequence[Any]) -> Any:
-        kinds = [_kind(x) for x in inputs]
+        kinds = [kind_of(x) for x in inputs]
         weak = type(None) not in kinds and all(isinstance(k, type) for k in kinds)
         try:
             loop = ufunc.resolve_dtypes((*kinds, None)) if not weak else None
         except TypeError:
             return NotImplemented
-        data = ufunc(*[_plain(x) for x in inputs])
+        data = ufunc(*[plain(x) for x in inputs])
         if loop is None:  # Python numbers all of them
-            loop = ufunc.resolve_dtypes((*[np.asarray(_plain(x)).dtype for x in inputs], None))
+            loop = ufunc.resolve_dtypes((*[np.asarray(plain(x)).dtype for x in inputs], None))
         if any(dtype.char not in NATIVE for dtype in loop):
             return NotImplemented
         nodes = [self.node(x, dtype) for x, dtype in zip(inputs, loop, strict=False)]
@@ -223,7 +226,7 @@ class Recorder:
         if x.dtype == dtype:
             return self.copy(x) if copy else x
         if dtype.char not in NATIVE or x.dtype.char not in NATIVE:
-            return self.call(_astype, (x, dtype), {})  # type: ignore[no-any-return]
+            return self.call(astype_of, (x, dtype), {})
         return self.made(self._cast(self.node(x), dtype), x.data.astype(dtype))
 
     def copy(self, x: Recorded) -> Recorded:
@@ -239,12 +242,12 @@ class Recorder:
     def getitem(self, x: Recorded, key: Any) -> Any:
         """`x[key]`."""
         if self.closed:
-            return x.data[_plain(key)]
+            return x.data[plain(key)]
         keys = key if type(key) is tuple else (key,)
         if all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys):
-            keys = tuple([_whole_slice(k) if type(k) is slice else k for k in keys])
+            keys = tuple([known_slice(k) if type(k) is slice else k for k in keys])
             return Recorded(x.buffer, x.data[keys if Ellipsis in keys else (*keys, ...)])
-        return self.call(_getitem, (x, key), {})
+        return self.call(getitem_of, (x, key), {})
 
     def setitem(self, x: Recorded, key: Any, value: Any) -> None:
         """`x[key] = value`: the buffer of x has another node from now on."""
@@ -254,14 +257,15 @@ class Recorder:
         if basic and buffer.data.dtype == x.dtype:
             region = x.data[keys if any(k is Ellipsis for k in keys) else (*keys, ...)]
             source = self.node(value, x.dtype)
-            _plain_write(region, _plain(value))
+            region[...] = plain(value)
             extra = len(source.shape) - region.ndim
             if extra > 0:
-                source = self.graph.view(*_reshaped(self.whole(source), source.shape[extra:]))
+                shape = source.shape[extra:]
+                source = self.graph.view(self.whole(source), 0, c_strides(shape), shape)
             if region.shape == buffer.data.shape and region.strides == buffer.data.strides:
                 buffer.node = self._spread(source, region.shape)
                 return
-            offset, strides = _place(region, buffer.data)
+            offset, strides = place_of(region, buffer.data)
             params = (offset, strides, region.shape)
             buffer.node = self.graph.add("put", (buffer.node, source), params, buffer.data.shape, x.dtype)
             return
@@ -291,14 +295,14 @@ class Recorder:
         """`ufunc.at(x, key, value)`."""
         if not isinstance(x, Recorded):
             raise self.escape(f"np.{ufunc.__name__}.at writes to a plain array")
-        self._write(AT.setdefault(ufunc, _At(ufunc)), x, key, value)
+        self._write(AT.get(ufunc) or At(ufunc), x, key, value)
 
     def _write(self, function: Any, x: Recorded, key: Any, value: Any) -> None:
         """Let NumPy write, into a copy of the buffer."""
         buffer = x.buffer
         if buffer.data.dtype != x.dtype:
             raise self.escape("a real or imaginary part is written to")
-        offset, strides = _place(x.data, buffer.data)
+        offset, strides = place_of(x.data, buffer.data)
         made = self.call(function, (buffer.root, offset, strides, x.shape, key, value), {})
         buffer.node = made.buffer.node
         buffer.data[...] = made.data
@@ -310,7 +314,7 @@ class Recorder:
         if function in MUTATING:
             raise self.escape(f"{function.__name__} writes to an array")
         if function in STATIC:
-            return function(*_plain(args), **_plain(kwargs))
+            return function(*plain(args), **plain(kwargs))
         arrays: list[Recorded] = []
 
         def hole(x: Any) -> Any:
@@ -329,7 +333,7 @@ class Recorder:
             return x
 
         template = Template((hole(tuple(args)), hole(dict(kwargs))))
-        result = function(*_plain(args), **_plain(kwargs))
+        result = function(*plain(args), **plain(kwargs))
         nodes = [self.node(x) for x in arrays]
         if isinstance(result, (tuple, list)):
             node = self.graph.add("call", nodes, (function, template), (), None)
@@ -361,7 +365,7 @@ class Recorder:
         made = self.made(node, data)
         if not data.size:  # nothing is computed for it, so it would not be seen that there is something another time
             inputs, (function, template) = (call.inputs, call.params) if call else (nodes, (function, template))
-            counted = _Counted(function, i if call else None)
+            counted = Counted(function, i if call else None)
             count = self.graph.add("call", inputs, (counted, template), (), np.dtype(int))
             self.graph.guards.append((count, 0))
         return self.guard(made, y) if isinstance(y, PYTHON) and not isinstance(y, np.generic) else made
@@ -411,96 +415,6 @@ class Recorder:
         return self.graph
 
 
-def _kind(x: Any) -> Any:
-    """What NumPy promotes an operand by: its dtype, or the type of a Python number."""
-    if isinstance(x, Recorded):
-        return x.weak or x.dtype
-    if isinstance(x, np.generic):
-        return x.dtype
-    kind = type(x)
-    return kind if kind in (int, float, complex) else x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
-
-
-def _plain(x: Any) -> Any:
-    """Arguments with the arrays themselves."""
-    if isinstance(x, Recorded):
-        return x.data if x.weak is None else x.data.item()
-    kind = type(x)
-    if kind is tuple or kind is list:
-        return kind([_plain(item) for item in x])
-    if kind is dict:
-        return {k: _plain(v) for k, v in x.items()}
-    if kind is slice:
-        return slice(_plain(x.start), _plain(x.stop), _plain(x.step))
-    return x
-
-
-def _whole_slice(k: slice) -> slice:
-    """A slice of plain integers: bounds that are recorded numbers are guarded."""
-    return slice(*[None if v is None else v.__index__() for v in (k.start, k.stop, k.step)])
-
-
-def _place(part: Any, whole: Any) -> tuple[int, tuple[int, ...]]:
-    """The offset and strides of a view, in elements."""
-    if not part.size:
-        return 0, (0,) * part.ndim
-    size = whole.itemsize
-    start = part.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
-    return start // size, tuple([s // size if n > 1 else 0 for s, n in zip(part.strides, part.shape, strict=True)])
-
-
-def _reshaped(node: Node, shape: tuple[int, ...]) -> tuple[Node, int, tuple[int, ...], tuple[int, ...]]:
-    from .graph import c_strides
-
-    return node, 0, c_strides(shape), shape
-
-
-def _plain_write(region: Any, value: Any) -> None:
-    region[...] = value
-
-
-# -- functions that calls name
-
-
-def _getitem(x: Any, key: Any) -> Any:
-    return x[key]
-
-
-def _astype(x: Any, dtype: Any) -> Any:
-    return x.astype(dtype)
-
-
-def written(whole: Any, offset: int, strides: tuple[int, ...], shape: tuple[int, ...], key: Any, value: Any) -> Any:
-    """A copy of `whole`, where `value` is written at `key` of a view."""
-    whole = whole.copy()
-    strided(whole, offset, strides, shape)[key] = value
-    return whole
-
-
-class _At:
-    """`ufunc.at` on a copy, likewise."""
-
-    def __init__(self, ufunc: Any) -> None:
-        self.ufunc, self.__name__ = ufunc, f"{ufunc.__name__}.at"
-
-    def __call__(self, whole: Any, offset: int, strides: Any, shape: Any, key: Any, value: Any) -> Any:
-        whole = whole.copy()
-        self.ufunc.at(strided(whole, offset, strides, shape), key, *([] if value is None else [value]))
-        return whole
-
-
-class _Counted:
-    """How many elements the result of a function has, or one of its results."""
-
-    def __init__(self, function: Any, item: int | None) -> None:
-        self.function, self.item, self.__name__ = function, item, f"size of {function.__name__}"
-
-    def __call__(self, *args: Any, **kwargs: Any) -> int:
-        result = self.function(*args, **kwargs)
-        return int(np.size(result if self.item is None else result[self.item]))
-
-
-AT: dict[Any, _At] = {u: _At(u) for u in ufunc_names}
 MUTATING = frozenset((np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis))
 _REDUCTIONS = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}
 _REDUCTIONS |= {np.logical_and: np.all, np.logical_or: np.any}

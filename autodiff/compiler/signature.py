@@ -27,14 +27,14 @@ class Signature:
         """The arguments with others in the places of the leaves."""
         if self.plain:
             return tuple(map(new, args)), kwargs
-        return tree_map(lambda x: new(x) if is_leaf(x) else x, (args, kwargs))  # type: ignore[no-any-return]
+        return tree_map(lambda x: new(x) if is_leaf(x) else x, (args, kwargs))
 
 
 def signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Signature | None:
     """The signature of a call; None if something in it cannot be part of a key."""
-    if not kwargs and all([type(a) is np.ndarray for a in args]):
+    if not kwargs and all(type(a) is np.ndarray for a in args):
         key = tuple([(a.shape, a.dtype) for a in args])
-        if all([dtype.kind in "biufc" for _, dtype in key]):
+        if all(dtype.kind in "biufc" for _, dtype in key):
             return Signature(key, [*args], True)
         return None
     found = Signature(None, [], False)
@@ -94,7 +94,7 @@ def _container_key(x: Any, kind: Any, found: Signature) -> Any:
     entered = tree_map(parts.append, x)
     del entered
     if parts == [x] or (len(parts) == 1 and parts[0] is x):
-        if callable(x) or hasattr(x, "__hash__") and x.__hash__ is not None:
+        if callable(x) or (hasattr(x, "__hash__") and x.__hash__ is not None):
             return (kind, x)
         raise TypeError
     statics = _statics(x)

@@ -1,0 +1,47 @@
+"""What an operand is to NumPy, and what is in it."""
+
+from typing import Any
+
+import numpy as np
+
+from .recorded import Recorded
+
+__all__ = ["kind_of", "known_slice", "place_of", "plain"]
+
+
+def kind_of(x: Any) -> Any:
+    """What NumPy promotes an operand by: its dtype, or the type of a Python number."""
+    if isinstance(x, Recorded):
+        return x.weak or x.dtype
+    if isinstance(x, np.generic):
+        return x.dtype
+    kind = type(x)
+    return kind if kind in (int, float, complex) else x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
+
+
+def plain(x: Any) -> Any:
+    """Arguments with the arrays themselves."""
+    if isinstance(x, Recorded):
+        return x.data if x.weak is None else x.data.item()
+    kind = type(x)
+    if kind is tuple or kind is list:
+        return kind([plain(item) for item in x])
+    if kind is dict:
+        return {k: plain(v) for k, v in x.items()}
+    if kind is slice:
+        return slice(plain(x.start), plain(x.stop), plain(x.step))
+    return x
+
+
+def known_slice(k: slice) -> slice:
+    """A slice of plain integers: bounds that are recorded numbers are guarded."""
+    return slice(*[None if v is None else v.__index__() for v in (k.start, k.stop, k.step)])
+
+
+def place_of(part: Any, whole: Any) -> tuple[int, tuple[int, ...]]:
+    """The offset and strides of a view, in elements."""
+    if not part.size:
+        return 0, (0,) * part.ndim
+    size = whole.itemsize
+    start = part.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+    return start // size, tuple([s // size if n > 1 else 0 for s, n in zip(part.strides, part.shape, strict=True)])

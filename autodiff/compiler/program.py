@@ -1,0 +1,129 @@
+"""A program of one run of a function: when it holds, how to run it, and what to make of the outputs."""
+
+import functools
+import importlib.util
+import os
+import threading
+from typing import Any
+
+import numpy as np
+
+from ..box import Box
+from ..tree import tree_map
+from . import llvm_math
+from .captures import Captures
+from .entry import Out, filler
+from .graph import Graph
+from .interpret import Interpreted
+from .lower import lower
+from .native import Program as Native
+from .places import Draw, Places
+from .recorder import Recorder
+
+__all__ = ["InvalidError", "Program", "filled"]
+
+
+class InvalidError(Exception):
+    """0/0 or the like occurred: the derivatives may need the masks that were left out."""
+
+
+class Program:
+    """What was recorded in one run: a graph, when it holds, how to make the result, and what to write back."""
+
+    def __init__(self, recorder: Recorder, captures: Captures, places: Places, volatile: set[Any], result: Any) -> None:
+        self.captures, self.places, self.volatile = captures, places, frozenset(volatile)
+        self.result = result
+        self.fill = filler(result) or functools.partial(filled, result)
+        self.graph = recorder.close()
+        self.text = self.graph.fingerprint()
+        self.flagged = recorder.flagged
+        self.sources = recorder.sources
+        self.draws = {id(d.generator): d.generator.bit_generator for d in self.sources if type(d) is Draw}
+        replaced = {(id(p.container), p.key) for p in places.places if type(p).__name__ == "_Place"}
+        self.fixed = {
+            slot: _mark(x)
+            for x, slot in captures.arrays.values()
+            if (id(captures.slots[slot][0]), captures.slots[slot][1]) not in replaced
+        }
+        self.runner: Any = None
+        self.lock = threading.Lock()
+
+    def holds(self) -> bool:
+        """Whether what `f` captures is as it was."""
+        if not self.captures.holds(self.volatile) or not self.places.fits():
+            return False
+        return all(_mark(self.captures.array(slot)) == mark for slot, mark in self.fixed.items())
+
+    def run(self, leaves: list[Any]) -> Any:
+        """The result for other numbers. Raises Mismatch, and InvalidError; then nothing has happened."""
+        runner = self.runner
+        if runner is None:
+            with self.lock:
+                runner = self.runner = self.runner or _runner_of(self.graph)
+        states = [(bits, bits.state) for bits in self.draws.values()]
+        try:
+            arrays = [a if type(a) is np.ndarray and a.flags.c_contiguous else np.asarray(a, order="C") for a in leaves]
+            for source in self.sources:
+                x = source.get()
+                arrays.append(np.asarray(x._array if isinstance(x, Box) else x, order="C"))
+            outputs, invalid = runner.run(arrays)
+            if invalid and self.flagged:
+                raise InvalidError
+        except BaseException:
+            for bits, state in states:
+                bits.state = state
+            raise
+        if self.places.writes:
+            self.places.write(outputs)
+        return self.fill(outputs)
+
+    def quickly(self, arrays: tuple[Any, ...]) -> Any:
+        """The outputs for arrays that may not be of the right kinds; None if they are not, or there is more to it."""
+        runner = self.runner
+        whole = runner.whole if type(runner) is Native and not self.draws else None
+        if whole is None or not self.holds():
+            return None
+        if self.sources:
+            further = [source.get() for source in self.sources]
+            arrays = (*arrays, *[np.asarray(x._array if isinstance(x, Box) else x) for x in further])
+        outputs = whole(*arrays)
+        if type(outputs) is tuple and len(outputs) == 1 and not self.flagged:
+            outputs = outputs[0]  # an operation was invalid, which nobody asks for
+        if type(outputs) is not list:
+            return None
+        if self.places.writes:
+            self.places.write(outputs)
+        return outputs
+
+    def forget(self, other: "Program") -> None:
+        """Learn from one that was recorded for other contents of captured arrays, and is the same nevertheless.
+
+        What differed is read by the program itself, and need not be compared any more.
+        """
+        for slot, mark in [*self.fixed.items()]:
+            if slot not in other.fixed or other.fixed[slot] != mark:
+                del self.fixed[slot]
+
+
+def _runner_of(graph: Graph) -> Any:
+    """What runs a graph: native code where llvmlite is installed, else NumPy."""
+    if os.environ.get("AUTODIFF_JIT") == "numpy" or importlib.util.find_spec("llvmlite") is None:
+        return Interpreted(graph)
+    return Native(lower(graph, llvm_math))
+
+
+def filled(template: Any, outputs: list[Any]) -> Any:
+    """A result with the outputs in their places."""
+
+    def place(y: Any) -> Any:
+        if type(y) is not Out:
+            return y
+        return outputs[y.index][()] if y.scalar else outputs[y.index]
+
+    return place(template) if type(template) is Out else tree_map(place, template, result=True)
+
+
+def _mark(x: Any) -> Any:
+    """The contents of an array, or of a large one a sample."""
+    step = max(x.size // 1024, 1) | 1 if x.nbytes > 65536 else 1
+    return hash(bytes(x.flat[::step])) if step > 1 else hash(x.tobytes())
