@@ -143,7 +143,8 @@ def _size(f: Function, given: list[Any], axes: list[Any]) -> int:
 def _entered(x: Any, level: Level, axis: int | None) -> Any:
     """An argument as f sees it: a Value of its own, to which f may write."""
     if isinstance(x, Value):
-        return Value._wrap(x._array, x._node) if axis is None else apply(enter, (x, level, axis), {})
+        entered = x if axis is None else apply(enter, (x, level, axis), {})
+        return Value._wrap(entered._array, entered._node)  # no view of the caller's
     if axis is None:
         return Value._wrap(x) if isinstance(x, np.ndarray) and is_array(x) and x.ndim else x
     return Value._wrap(enter(x.copy(), level, axis))
@@ -207,8 +208,10 @@ def _looped(f: Function, given: Any, axes: list[Any], size: int, out_axes: Any) 
 
 
 def _example(i: int, axes: Iterator[Any], x: Any) -> Any:
+    """One example of an argument, of its own as well."""
     axis = next(axes)
-    if axis is None:
-        return x
-    part = x[(slice(None),) * (axis % np.ndim(x)) + (i,)]
-    return part.copy() if isinstance(part, np.ndarray) else part
+    if axis is not None:
+        x = x[(slice(None),) * (axis % np.ndim(x)) + (i,)]
+    if isinstance(x, Value):
+        return Value._wrap(x._array, x._node)
+    return x.copy(order="K") if isinstance(x, np.ndarray) else x
