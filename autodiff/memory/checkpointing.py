@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..buffers import watching
-from ..context import CHECKS
+from ..context import CHECKS, LEVELS
 from ..record import input_node
 from ..rule import Rule
 from ..tape import RECORDING, Node, number, walk_back, walk_forward
@@ -51,7 +51,7 @@ def checkpoint(f: Function) -> Function:
         if not RECORDING.get():
             (args, kwargs), _ = arguments.fresh(lambda k, item: item.node)
             with watching(f):
-                result = run(f, args, kwargs, False)
+                result = run(f, args, kwargs, False, LEVELS.get())
             return assemble(result, (), CASE, _Call(f, arguments), RULE, _is_plain(arguments))
         return _first(_Call(f, arguments), Surroundings(f, args, kwargs))
 
@@ -69,7 +69,7 @@ class _Run(NamedTuple):
 class _Call:
     """A call that can be repeated, which its node saves."""
 
-    __slots__ = ("arguments", "checks", "errors", "f", "parents", "places", "print", "states", "surroundings")
+    __slots__ = ("arguments", "checks", "errors", "f", "levels", "parents", "places", "print", "states", "surroundings")
 
     surroundings: Surroundings
     states: list[Any]
@@ -78,7 +78,7 @@ class _Call:
     def __init__(self, f: Function, arguments: Aside) -> None:
         self.f = f
         self.arguments = arguments
-        self.checks = CHECKS.get()
+        self.checks, self.levels = CHECKS.get(), LEVELS.get()
         self.errors: Any = np.geterr()
         self.places: dict[int, Node] | set[int] = {}
         self.parents: tuple[Node, ...] = ()
@@ -91,7 +91,7 @@ class _Call:
 
         (args, kwargs), inputs = self.arguments.fresh(node_of)
         with watching(self.f):
-            result = run(self.f, args, kwargs, CHECKS.get() or self.checks or True)
+            result = run(self.f, args, kwargs, CHECKS.get() or self.checks or True, self.levels)
         return _Run(top, inputs, result)
 
     def again(self) -> tuple[_Run, dict[int, Node]]:

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..batched import Batched
 from ..constants import COPY_LIMIT, is_frozen, sample
+from ..context import LEVELS, Active
 from ..convert import is_array
 from ..errors import GraphError
 from ..many import Pick
@@ -110,13 +112,14 @@ def _is_foreign(x: Any) -> bool:
     return hasattr(x, "__setitem__") and hasattr(x, "copy") and is_array(x)
 
 
-def run(f: Callable[..., Any], args: Any, kwargs: Any, recording: Any) -> Any:
-    """Call `f`, recording or not."""
-    token = RECORDING.set(recording)
+def run(f: Callable[..., Any], args: Any, kwargs: Any, recording: Any, levels: Active) -> Any:
+    """Call `f`, recording or not, with the `levels` of its first run active: its vmap may have ended meanwhile."""
+    tokens = RECORDING.set(recording), LEVELS.set(levels)
     try:
         return f(*args, **kwargs)
     finally:
-        RECORDING.reset(token)
+        RECORDING.reset(tokens[0])
+        LEVELS.reset(tokens[1])
 
 
 def roots(result: Any, number: int) -> dict[int, Node]:
@@ -232,6 +235,7 @@ def changed(name: str, what: str) -> GraphError:
 def _mark(y: Any) -> tuple[Any, Any]:
     if isinstance(y, Value):
         y = peek(y)[0]
+    y = y.whole if type(y) is Batched else y
     if isinstance(y, (int, float, complex)):
         y = np.asarray(y)
     if not hasattr(y, "dtype") or not hasattr(y, "shape"):
@@ -244,8 +248,8 @@ def _said(what: Any) -> str:
     return what[0].__name__ if isinstance(what[0], type) else f"{what[1]}{list(what[0])}"
 
 
-def _is_rounding(dtype: Any, a: bytes, b: bytes) -> bool:
-    if dtype.kind not in "fc":
+def _is_rounding(dtype: Any, a: bytes | None, b: bytes | None) -> bool:
+    if a is None or b is None or dtype.kind not in "fc":
         return False
     x, y = np.frombuffer(a, dtype), np.frombuffer(b, dtype)
     finite = np.isfinite(x)

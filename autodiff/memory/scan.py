@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..buffers import watching
-from ..context import CHECKS
+from ..context import CHECKS, LEVELS
 from ..errors import GraphError, OperandError
 from ..record import input_node
 from ..rule import Rule
@@ -86,7 +86,7 @@ class _Scan:
         self.step, self.n, self.slots = step, n, slots
         self.first = _Stored(0, Aside(NAME, carry), [])
         self.specs = [*map(_spec, leaves(carry))]
-        self.checks = CHECKS.get()
+        self.checks, self.levels = CHECKS.get(), LEVELS.get()
         self.errors: dict[str, Any] = {**np.geterr()}
         self.parents: tuple[Node, ...] = ()
         self.tracked: set[int] = set()  # the places in the carry at which there is a tracked Value before some step
@@ -100,7 +100,7 @@ class _Scan:
     def run(self, aside: Aside, i: int, node_of: Function, recording: Any) -> tuple[list[Node | None], Any]:
         """One step: the nodes of its inputs, and the result."""
         carry, inputs = aside.fresh(node_of)
-        result = run(self.step, (carry, i), {}, recording)
+        result = run(self.step, (carry, i), {}, recording, self.levels)
         new = leaves_like(self.first.aside.template, result, f"{NAME}: the carry after step {i}")
         for place, (spec, y) in enumerate(zip(self.specs, new, strict=True)):
             if spec != _spec(y):
