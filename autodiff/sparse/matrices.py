@@ -15,9 +15,9 @@ import numpy as np
 
 from ..batched import Batched, Level, hide
 from ..batching import leave
-from ..context import LEVELS
 from ..convert import describe, is_array
 from ..errors import BatchError, GraphError, OperandError
+from ..jacobians import pulled_rows
 from ..record import Record
 from ..tape import OuterGraphError, number, reachable
 from ..transform import name_of, transform
@@ -275,22 +275,6 @@ class _Run:
 def _passes(record: Record, result: Any, directions: Any, mode: Mode) -> Any:
     """The derivatives of `result` in a stack of directions, or those pulled back from a stack of them: in one walk."""
     level = Level(number(), len(directions))
-
-    def pulled(seeds: Any) -> Any:
-        token = LEVELS.set(LEVELS.get().entered(level))
-        try:
-            return _stacked(record.pull([result], [hide(seeds, (level,))])[0], level)
-        finally:
-            LEVELS.reset(token)
-
-    if mode == "fwd":
-        return _stacked(record.push([result], [hide(directions, (level,))])[0], level)
-    rows = pulled(directions)
-    if directions.dtype.kind != "c":
-        return rows
-    return rows.conj() if rows.dtype.kind == "c" else rows + 1j * pulled(1j * directions)
-
-
-def _stacked(x: Any, level: Level) -> Any:
-    """The directions as the first axis."""
+    given = [hide(directions, (level,))]
+    (x,) = record.push([result], given) if mode == "fwd" else pulled_rows(record, [result], given, level)
     return leave(x._array if isinstance(x, Value) else x, level, 0)
