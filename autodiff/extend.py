@@ -29,6 +29,7 @@ from .arrays import (
     expand,
     eye_like,
     getitem,
+    is_dispatchable,
     keepaxes,
     restore,
     safe_divide,
@@ -94,12 +95,21 @@ def _checked(declare: F) -> F:
         if function in RULES:
             raise OperandError(f"{name}: {called} has a rule already; extend.rule_of({called}) is {RULES[function]!r}")
         own = _parameters(function)
+        if not is_dispatchable(function):
+            raise OperandError(
+                f"{name}: nothing looks for a rule when {called} is called; decorate it with @extend.dispatchable"
+            )
         if own and len(maps) > len(own) + (declare.__name__ in ("composite", "general")):
             raise OperandError(f"{name}: {len(maps)} maps for {called}, which takes {len(own)} arguments")
         if declare.__name__ != "composite":
             for m in maps[declare.__name__ == "general" :]:
                 if m is None:
                     continue
+                if not hasattr(m, "__code__"):
+                    raise OperandError(
+                        f"{name}: {m!r} as a map of {called} does not tell the names of its parameters; wrap it in a "
+                        "function, as in lambda g, x: ..."
+                    )
                 names = [*m.__code__.co_varnames[: m.__code__.co_argcount]]
                 wrong = [n for n in names[1:] if n not in KNOWN and own and n not in own]
                 if not names or wrong:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -129,4 +130,27 @@ def test_misuse() -> None:
         extend.elementwise(f, lambda g, w: g * w)
     with pytest.raises(OperandError, match="2 maps for softsign, which takes 1 arguments"):
         extend.elementwise(f, lambda g: g, lambda g: g)
+    assert extend.rule_of(f) is None
+
+
+def plain(x: Any) -> Any:
+    return 2 * x
+
+
+@pytest.mark.parametrize("declare", [extend.elementwise, extend.linear, extend.bilinear, extend.general])
+def test_a_rule_that_nobody_would_ask_for(declare: Any) -> None:
+    with pytest.raises(OperandError, match=rf"extend.{declare.__name__}: .* plain .*@extend.dispatchable"):
+        declare(plain, lambda g: 2 * g)
+    with pytest.raises(OperandError, match=r"@extend.dispatchable"):
+        extend.composite(plain, plain)
+    assert extend.rule_of(plain) is None
+
+
+@pytest.mark.parametrize("m", [np.negative, functools.partial(plain, x=2.0)], ids=["ufunc", "partial"])
+def test_a_map_without_names(m: Any) -> None:
+    f = softsign()
+    with pytest.raises(OperandError, match=r"extend.linear: .* a map of softsign .* lambda g, x: ..."):
+        extend.linear(f, m)
+    with pytest.raises(OperandError, match=r"extend.general: .* a map of softsign"):
+        extend.general(f, None, m)
     assert extend.rule_of(f) is None
