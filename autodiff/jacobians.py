@@ -15,12 +15,11 @@ from .argnums import Argnums
 from .batched import Batched, Level, hide
 from .batching import leave
 from .context import LEVELS
-from .convert import describe, is_array
 from .dispatch import apply
 from .errors import OperandError
 from .record import Record
 from .tape import number
-from .transform import name_of, transform
+from .transform import check_numbers, name_of, transform
 from .transforms import gradient_in
 from .tree import leaves, tree_map
 from .value import Value
@@ -108,9 +107,7 @@ def _jacobian(name: str, f: Function, argnums: Positions, mode: str | None) -> F
         record = Record(name, chosen.take(args, kwargs, keys), keys)
         result = record.run(f, *chosen.put(args, kwargs, keys, record.arguments))
         outputs = [*leaves(result, result=True)]
-        for y in outputs:
-            if not isinstance(y, (Value, int, float, complex)) and not is_array(y):
-                raise OperandError(f"{name}: {name_of(f)} must return arrays, it returned {describe(y)}")
+        check_numbers(name, f, outputs)
         ins = {data.dtype.kind for _, data in record.inputs}
         outs = {np.result_type(y).kind if not hasattr(y, "dtype") else y.dtype.kind for y in outputs}
         if "c" in ins and outs - {"c"}:

@@ -21,7 +21,7 @@ from .convert import describe, is_array
 from .dispatch import apply
 from .errors import OperandError
 from .tape import number
-from .transform import name_of, transform
+from .transform import check_numbers, name_of, transform
 from .tree import leaves, leaves_like, tree_map
 from .value import Value
 
@@ -154,8 +154,7 @@ def _left(f: Function, outputs: list[Any], level: Level, axis: int | None) -> An
     """The last of `outputs` as the caller sees it: an array, unless an outer derivative or vmap needs a Value."""
     is_ours = _is_ours(outputs)
     y = outputs.pop()
-    if not isinstance(y, (Value, int, float, complex)) and not is_array(y):
-        raise OperandError(f"vmap: {name_of(f)} must return arrays, it returned {describe(y)}")
+    check_numbers("vmap", f, (y,))
     shown = y if isinstance(y, Value) else Value._wrap(np.asarray(y) if isinstance(y, (int, float, complex)) else y)
     if axis is None:
         if type(shown._array) is Batched and level in shown._array.levels:

@@ -21,6 +21,7 @@ from ..errors import GraphError, OperandError
 from ..record import input_node
 from ..rule import Rule
 from ..tape import RECORDING, Node, number, operation, walk_back, walk_forward
+from ..transform import check_callable
 from ..tree import leaves, leaves_like
 from ..value import Value
 from ..views import peek
@@ -52,6 +53,7 @@ def checkpoint_scan(step: Function, carry: Any, n: int, *, slots: int | None = N
     result when it runs again, ValueError if n < 0 or slots < 1. The schedule: A. Griewank and A. Walther, Algorithm
     799: Revolve, ACM TOMS 26 (2000) 19-45.
     """
+    check_callable(NAME, step, f"{NAME}(step, carry, n)")
     n = _integer("n", n)
     slots = default_slots(n) if slots is None else _integer("slots", slots)
     if n < 0:
