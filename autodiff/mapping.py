@@ -22,7 +22,7 @@ from .dispatch import apply
 from .errors import OperandError
 from .tape import number
 from .transform import check_numbers, name_of, transform
-from .tree import leaves, leaves_like, tree_map
+from .tree import leaves, leaves_like, places, tree_map
 from .value import Value
 
 __all__ = ["vmap"]
@@ -37,9 +37,13 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, *, loop: bool = False
     """`f`, which is written for one example, for a batch of them: all at once, without a loop in Python.
 
     `in_axes` says along which axis of each argument the examples are: an int or None (the argument is the same for
-    all of them), or a tuple of these, one for each argument, each of which may have the structure of its argument;
-    arguments by keyword are mapped along their first axis. `out_axes` likewise for the results. With `loop=True`, f is
-    called for one example after the other, which allows everything: `if`, `float`, results of a mask.
+    all of them), or a tuple of these, one for each argument, each of which may have the structure of its argument.
+    Arguments by keyword are always mapped, along their first axis; bind those that are not with functools.partial.
+    `out_axes` likewise for the results. With `loop=True`, f is called for one example after the other, which
+    allows everything: `if`, `float`, results of a mask.
+
+    f has arguments of its own, to which it may write. It runs once, so what it writes to an array from outside is
+    written once, and must be the same for all examples; a Value from outside becomes a batch of them.
 
     >>> vmap(np.dot)(np.array([[1.0, 2.0], [3.0, 4.0]]), np.ones((2, 2)))
     array([3., 7.])
@@ -53,7 +57,7 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, *, loop: bool = False
     def mapped(*args: Any, **kwargs: Any) -> Any:
         given = (args, kwargs)
         axes = [*_axes_of(f, args, in_axes), *(0 for _ in leaves(kwargs))]
-        size = _size(f, [*leaves(given)], axes)
+        size = _size(f, given, axes)
         if loop:
             return _looped(f, given, axes, size, out_axes)
         level = Level(number(), size)
@@ -108,33 +112,43 @@ def _matched(what: str, tree: Any, axes: Any) -> Iterator[Any]:
         )
 
 
-def _size(f: Function, given: list[Any], axes: list[Any]) -> int:
+def _size(f: Function, given: tuple[Any, Any], axes: list[Any]) -> int:
     """The number of examples. Raises if there is none, or if they are not equally many."""
-    sizes: dict[int, str] = {}
-    for i, (x, axis) in enumerate(zip(given, axes, strict=True)):
+    sizes: dict[int, tuple[int, str]] = {}
+    for i, (x, axis) in enumerate(zip(leaves(given), axes, strict=True)):
         if axis is None:
             continue
         if not isinstance(x, Value) and not is_array(x):
-            raise OperandError(
-                f"vmap: array {i} among the arguments of {name_of(f)} is {describe(x)}, which has no axis {axis}; "
-                "pass an array, or None in in_axes"
-            )
+            name, way_out = _argument(f, given, i)
+            what = describe(x).partition(";")[0]
+            raise OperandError(f"vmap: {name} of {name_of(f)} is {what}, which has no axis {axis}; {way_out}")
         shape = np.shape(x)
         if not -len(shape) <= axis < len(shape):
-            raise ValueError(
-                f"vmap: array {i} among the arguments of {name_of(f)} has shape {shape} and no axis {axis}; "
-                "pass None in in_axes for what is the same for all examples"
-            )
-        sizes.setdefault(shape[axis], f"array {i} of shape {shape} has {shape[axis]} along axis {axis}")
+            name, way_out = _argument(f, given, i)
+            raise ValueError(f"vmap: {name} of {name_of(f)} has shape {shape} and no axis {axis}; {way_out}")
+        sizes.setdefault(shape[axis], (i, f"of shape {shape} has {shape[axis]} along axis {axis}"))
     if len(sizes) > 1:
-        raise ValueError(
-            f"vmap: the arguments of {name_of(f)} have different numbers of examples: {'; '.join(sizes.values())}"
-        )
+        found = "; ".join(f"{_argument(f, given, i)[0]} {what}" for i, what in sizes.values())
+        raise ValueError(f"vmap: the arguments of {name_of(f)} have different numbers of examples: {found}")
     if not sizes:
         raise OperandError(
             f"vmap: no argument of {name_of(f)} is mapped; give in_axes an axis for one of them at least"
         )
     return next(iter(sizes))
+
+
+def _argument(f: Function, given: tuple[Any, Any], i: int) -> tuple[str, str]:
+    """For messages: what the i-th leaf of the arguments is called, and how to make it the same for all examples."""
+    args, kwargs = given
+    positions = [f"argument {k}{p.path[3:]}" for k, x in enumerate(args) for p in places((x,))]  # behind the "[0]"
+    if i < len(positions):
+        return positions[i], "pass None in in_axes for what is the same for all examples"
+    keywords = [(k, p.path[3:]) for k, x in kwargs.items() for p in places((x,))]
+    k, path = keywords[i - len(positions)]
+    return (
+        f"argument {k}{path}",
+        f"what is the same for all examples is bound before: vmap(functools.partial({name_of(f)}, {k}=...))",
+    )
 
 
 # -- in and out
@@ -197,10 +211,10 @@ def _looped(f: Function, given: Any, axes: list[Any], size: int, out_axes: Any) 
         inside, options = tree_map(functools.partial(_example, i, iter(axes)), given)
         results.append(f(*inside, **options))
     columns = zip(*(leaves_like(results[0], r, "vmap: results of the examples") for r in results), strict=True)
-    places = iter(_matched("vmap: out_axes", results[0], out_axes))
+    axes_out = iter(_matched("vmap: out_axes", results[0], out_axes))
 
     def together(_: Any) -> Any:
-        column, axis = next(columns), next(places)
+        column, axis = next(columns), next(axes_out)
         return column[0] if axis is None else np.stack(column, axis)
 
     return tree_map(together, results[0])

@@ -62,6 +62,58 @@ def test_what_is_the_same_for_all_examples_is_so_after_a_write(of: Any, loop: bo
     np.testing.assert_array_equal(b, np.zeros(2))
 
 
+def test_a_buffer_from_outside_is_written_to_once() -> None:
+    b = np.zeros(2)
+
+    def count(u: Any) -> Any:
+        b[0] += 1.0
+        return u
+
+    def fill(u: Any) -> Any:
+        b[1] = u[0]
+        return u
+
+    vmap(count)(A)
+    assert b.tolist() == [1.0, 0.0]
+    with pytest.raises((ValueError, ad.BatchError)):
+        vmap(fill)(A)
+    assert b.tolist() == [1.0, 0.0]
+
+
+x = np.array([1.0, 2.0])
+product = lambda a, k: a * k
+MESSAGES: dict[str, tuple[Any, str]] = {
+    "a number by keyword": (
+        lambda: vmap(product)(x, k=2.0),
+        r"argument k of <lambda> is a float, which has no axis 0; .*vmap\(functools.partial\(<lambda>, k=...\)\)",
+    ),
+    "a scalar by keyword": (
+        lambda: vmap(product)(x, k=np.float64(2.0)),
+        r"argument k of <lambda> has shape \(\) and no axis 0; .*functools.partial",
+    ),
+    "in a container by keyword": (
+        lambda: vmap(product)(x, k={"w": [x, 5.0]}),
+        r'argument k\["w"\]\[1\] of <lambda> is a float, .*functools.partial\(<lambda>, k=...\)',
+    ),
+    "a number": (lambda: vmap(product)(x, 2.0), "argument 1 of <lambda> is a float, .*; pass None in in_axes"),
+    "behind a text": (
+        lambda: vmap(lambda t, a, k: a)("text", [x, 1.0], k=x),
+        r"argument 1\[1\] of <lambda> is a float, .*; pass None in in_axes",
+    ),
+    "different numbers": (
+        lambda: vmap(product)(x, k=np.ones(3)),
+        r"argument 0 of shape \(2,\) has 2 along axis 0; argument k of shape \(3,\) has 3 along axis 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_messages_name_the_argument(name: str) -> None:
+    call, message = MESSAGES[name]
+    with pytest.raises((ValueError, ad.OperandError), match=f"vmap: .*{message}"):
+        call()
+
+
 @pytest.mark.parametrize("loop", [False, True])
 def test_two_arguments_of_one_value(loop: bool) -> None:
     """Each is its own, as two copies would be."""
