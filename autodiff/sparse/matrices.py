@@ -21,6 +21,7 @@ from ..jacobians import pulled_rows
 from ..record import Record
 from ..tape import OuterGraphError, number, reachable
 from ..transform import name_of, transform
+from ..tree import leaves
 from ..value import Value
 from .colouring import colour_columns, colour_symmetric
 from .patterns import scipy_sparse
@@ -149,7 +150,8 @@ def _started(name: str, f: Function, argnums: Any, args: tuple[Any, ...]) -> tup
     if not -len(args) <= at < len(args):
         raise OperandError(f"{name}: argnums={argnums!r}, but {name_of(f)} was called with {len(args)} arguments")
     at %= len(args)
-    if isinstance(args[at], (list, tuple, dict)):
+    found = [*leaves(args[at])]
+    if not found or found[0] is not args[at]:
         raise OperandError(
             f"{name}: argument {at} is a {type(args[at]).__name__}; pass one array, as np.concatenate makes"
         )
