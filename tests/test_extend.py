@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
 import functools
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -154,3 +156,15 @@ def test_a_map_without_names(m: Any) -> None:
     with pytest.raises(OperandError, match=r"extend.general: .* a map of softsign"):
         extend.general(f, None, m)
     assert extend.rule_of(f) is None
+
+
+@pytest.mark.parametrize("name", [name for name in extend.__all__ if name != "Rule"])
+def test_every_name_has_an_example(name: str) -> None:
+    """Those of declarators are not found by doctest, as they are made by a function."""
+    public = getattr(extend, name)
+    home = importlib.import_module(public.__module__)
+    globs = {**vars(home), "Value": ad.Value, **{n: getattr(extend, n) for n in extend.__all__}}
+    found = doctest.DocTestParser().get_doctest(public.__doc__, globs, name, None, None)
+    assert found.examples
+    flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    assert not doctest.DocTestRunner(verbose=False, optionflags=flags).run(found).failed
