@@ -56,6 +56,8 @@ def jacfwd(f: Function, argnums: Positions = 0) -> Function:
 
     >>> jacfwd(np.sin)(0.0)
     np.float64(1.0)
+
+    Raises as `jacobian` does.
     """
     return _jacobian("jacfwd", f, argnums, "fwd")
 
@@ -66,6 +68,8 @@ def jacrev(f: Function, argnums: Positions = 0) -> Function:
 
     >>> jacrev(np.sin)(0.0)
     np.float64(1.0)
+
+    Raises as `jacobian` does.
     """
     return _jacobian("jacrev", f, argnums, "rev")
 

@@ -56,6 +56,8 @@ def value_and_grad(f: Function, argnums: Positions = 0, *, has_aux: bool = False
     >>> value, g = value_and_grad(lambda x: x * x)(3.0)
     >>> print(value, g)
     9.0 6.0
+
+    Raises as `grad` does.
     """
     return _gradient("value_and_grad", f, argnums, has_aux, with_value=True)
 
@@ -94,6 +96,9 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     >>> y, pull = vjp(lambda x: x * x, np.array([1.0, 2.0]))
     >>> pull(np.ones(2))
     (array([2., 4.]),)
+
+    Raises OperandError for integer primals and for results that are no arrays; the pullback raises OperandError for a
+    cotangent of another structure, ValueError for one of another shape.
     """
     check_callable("vjp", f, "vjp(f, x)")
     record = Record("vjp", primals)
@@ -118,6 +123,9 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     >>> y, t = jvp(np.sin, (0.0,), (2.0,))
     >>> print(y, t)
     0.0 2.0
+
+    Raises OperandError for integer primals, for results that are no arrays, and for tangents of another structure,
+    ValueError for those of another shape.
     """
     check_callable("jvp", f, "jvp(f, (x,), (t,))")
     if not isinstance(primals, (tuple, list)):

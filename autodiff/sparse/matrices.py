@@ -74,13 +74,14 @@ def sparse_hessian(f: Function, argnums: int = 0, *, sparsity: Any = None) -> Fu
     """The Hessian of a scalar-valued `f` of a real array, as a symmetric SciPy CSR array.
 
     Its shape is (size, size) of the argument, in C order. It is the sparse Jacobian of the gradient, in forward over
-    reverse mode. `sparsity` and the errors are as for `sparse_jacobian`.
+    reverse mode. `sparsity` is as for `sparse_jacobian`.
 
     >>> print(sparse_hessian(lambda u: (u[1:] * u[:-1] ** 2).sum())(np.array([1.0, 2.0, 3.0])).toarray())
     [[4. 2. 0.]
      [2. 6. 4.]
      [0. 4. 0.]]
 
+    Raises as `sparse_jacobian` does; GraphError too if `f` is not scalar-valued, OperandError for a complex argument.
     Powell and Toint 1979, doi:10.1137/0716078.
     """
 
