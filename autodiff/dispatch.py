@@ -62,7 +62,7 @@ def _record_unary(rule: Rule, box: Box, rest: tuple[Any, ...], kwargs: dict[str,
         x = np.asarray(x)  # so that it can be seen whether the result is a view
     if rule.forward:
         ans, aux = rule.forward(x, *rest, **kwargs)
-    elif kwargs and levels_of([*kwargs.values()]):  # which NumPy would not look at
+    elif kwargs and Batched in map(type, kwargs.values()):  # which NumPy would not look at
         ans = run_batched(rule.function, (x, *rest), kwargs)
     elif rule.method:
         ans = getattr(x, rule.method)(*rest, **kwargs)
