@@ -36,6 +36,7 @@ __all__ = [
     "eye_like",
     "getitem",
     "inner_of",
+    "is_dispatchable",
     "is_unique",
     "keepaxes",
     "overlap_add",
@@ -65,6 +66,10 @@ def dispatchable(function: F) -> F:
     """Let classes that define `__autodiff_apply__` take over calls with one of them as an argument.
 
     This is `__array_function__` for functions that are not NumPy's own; CuPy, say, would refuse them.
+
+    >>> double = dispatchable(lambda x: x + x)
+    >>> double([1.0, 2.0])  # a list becomes an array
+    array([2., 4.])
     """
     if not callable(function):
         raise OperandError(f"dispatchable: the argument is a {type(function).__name__}; pass a function")
@@ -82,8 +87,20 @@ def dispatchable(function: F) -> F:
     return door  # type: ignore[return-value]
 
 
+DOOR = dispatchable(len).__code__
+
+
+def is_dispatchable(function: Any) -> bool:
+    """Whether classes are asked when `function` is called: it is NumPy's, or decorated as `dispatchable`."""
+    return isinstance(function, (np.ufunc, type(np.sum))) or getattr(function, "__code__", None) is DOOR
+
+
 def undispatched(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The body of a dispatchable function, for a composite rule that runs it on Values as it is."""
+    """The body of a dispatchable function, for a composite rule that runs it on Values as it is.
+
+    >>> undispatched(dispatchable(len)) is len
+    True
+    """
     return inspect.unwrap(function)
 
 
@@ -92,6 +109,9 @@ def restore(g: Any, spec: Spec) -> Any:
 
     Under vmap there are hidden axes too: summed are those that the operand lacks, of levels that are not active. While
     a level is active each example is to have a cotangent of its own.
+
+    >>> restore(np.ones((3, 2)), Spec((2,), np.dtype(np.float32)))
+    array([3., 3.], dtype=float32)
     """
     shape, dtype, levels = spec
     if type(g) not in PLAIN:
@@ -135,7 +155,11 @@ def repeat_levels(x: Any, levels: tuple[Level, ...]) -> Any:
 
 @dispatchable
 def cast(x: Any, dtype: Any) -> Any:
-    """`x` as `dtype`; from complex to real it is the real part, without NumPy's warning."""
+    """`x` as `dtype`; from complex to real it is the real part, without NumPy's warning.
+
+    >>> cast(np.array([1 + 2j]), float)
+    array([1.])
+    """
     if x.dtype.kind == "c" and np.dtype(dtype).kind == "f":
         x = x.real
     return x.astype(dtype)
@@ -143,7 +167,12 @@ def cast(x: Any, dtype: Any) -> Any:
 
 @dispatchable
 def expand(x: Any, shape: tuple[int, ...]) -> Any:
-    """`np.broadcast_to`, several times faster for small arrays."""
+    """`np.broadcast_to`, several times faster for small arrays.
+
+    >>> expand(np.array([1.0, 2.0]), (2, 2))
+    array([[1., 2.],
+           [1., 2.]])
+    """
     if x.shape == shape:
         return x
     if isinstance(x, (np.ndarray, np.generic)):
@@ -155,7 +184,11 @@ def expand(x: Any, shape: tuple[int, ...]) -> Any:
 
 
 def keepaxes(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    """Give `g`, of the shape of `x` reduced over `axis`, its reduced axes back with length 1, if it has others."""
+    """Give `g`, of the shape of `x` reduced over `axis`, its reduced axes back with length 1, if it has others.
+
+    >>> keepaxes(np.ones(2), np.ones((2, 3)), 1, False).shape
+    (2, 1)
+    """
     if keepdims or not x.ndim or axis is None:
         return g  # without axes it broadcasts as it is
     axes = {a % x.ndim for a in (axis if isinstance(axis, tuple) else (axis,))}
@@ -164,7 +197,11 @@ def keepaxes(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
 
 @dispatchable
 def getitem(x: Any, key: Any) -> Any:
-    """`x[key]`: basic slices, integer arrays, boolean masks."""
+    """`x[key]`: basic slices, integer arrays, boolean masks.
+
+    >>> getitem(np.array([1.0, 2.0, 3.0]), slice(1, None))
+    array([2., 3.])
+    """
     inner = inner_of(key)
     if inner is not None and inner is not key:
         return inner.__autodiff_apply__(getitem, (x, key), {})
@@ -178,6 +215,9 @@ def scatter_add(g: Any, key: Any, shape: tuple[int, ...], summed: tuple[Level, .
     """The transpose of `getitem`: zeros of `shape` with `g` added at `key`, repeated indices included.
 
     Under vmap the examples of the levels `summed` are added in one array, which saves the memory of one for each.
+
+    >>> scatter_add(np.ones(3), np.array([0, 0, 2]), (3,))
+    array([2., 0., 1.])
     """
     inner = inner_of(key)
     if inner is not None and inner is not key:
@@ -199,7 +239,12 @@ def inner_of(key: Any) -> Any:
 
 
 def add_at(out: Any, key: Any, g: Any) -> None:
-    """`np.add.at(out, key, g)`, in place."""
+    """`np.add.at(out, key, g)`, in place.
+
+    >>> add_at(out := np.zeros(2), np.array([1, 1]), np.ones(2))
+    >>> out
+    array([0., 2.])
+    """
     if is_unique(key):
         out[key] += g
     elif type(out) is not np.ndarray or g.size < MANY or g.dtype != out.dtype or not _add_rows(out, key, g):
@@ -312,21 +357,34 @@ def along_axis(index: Any, shape: tuple[int, ...], axis: int) -> tuple[Any, ...]
 
 
 def zeros(x: Any, shape: tuple[int, ...]) -> Any:
-    """Zeros with the dtype and on the device of `x`; `np.zeros_like` would write each of them."""
+    """Zeros with the dtype and on the device of `x`; `np.zeros_like` would write each of them.
+
+    >>> zeros(np.float32(1), (2,))
+    array([0., 0.], dtype=float32)
+    """
     if isinstance(x, (np.ndarray, np.generic)):
         return np.zeros(shape, x.dtype)
     return np.zeros_like(x, shape=shape)
 
 
 def arange_like(x: Any, n: int) -> Any:
-    """The integers 0, ..., n - 1, on the device of `x`."""
+    """The integers 0, ..., n - 1, on the device of `x`.
+
+    >>> arange_like(np.ones(2), 3)
+    array([0, 1, 2])
+    """
     if isinstance(x, (np.ndarray, np.generic)) or not hasattr(x, "dtype"):
         return np.arange(n)
     return np.cumsum(np.ones_like(x, shape=(n,), dtype=int)) - 1
 
 
 def eye_like(x: Any, n: int) -> Any:
-    """The identity matrix of `n` rows, with the dtype and on the device of `x`."""
+    """The identity matrix of `n` rows, with the dtype and on the device of `x`.
+
+    >>> eye_like(np.ones(2), 2)
+    array([[1., 0.],
+           [0., 1.]])
+    """
     i = arange_like(x, n)
     return (i[:, None] == i).astype(x.dtype)
 
@@ -338,6 +396,10 @@ def is_unique(key: Any) -> bool:
 
 
 def safe_divide(x: Any, y: Any) -> Any:
-    """`x / y`, and 0 where both are 0: the subgradient that rules dividing by their own result choose."""
+    """`x / y`, and 0 where both are 0: the subgradient that rules dividing by their own result choose.
+
+    >>> safe_divide(np.array([1.0, 0.0]), np.array([2.0, 0.0]))
+    array([0.5, 0. ])
+    """
     hole = (x == 0) & (y == 0)
     return np.where(hole, 0.0, x / (y + hole))

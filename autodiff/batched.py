@@ -58,7 +58,11 @@ Levels = tuple[Level, ...]
 
 
 class Batched(Inner):
-    """The array `whole`, whose first axes belong to `levels`, in ascending order, and are hidden."""
+    """The array `whole`, whose first axes belong to `levels`, in ascending order, and are hidden.
+
+    >>> Batched(np.ones((5, 3)), (Level(1, 5),))
+    Batched(5 examples of shape (3,), float64)
+    """
 
     __slots__ = ("__weakref__", "levels", "whole")
     __hash__ = None  # type: ignore[assignment]
@@ -113,6 +117,11 @@ class Batched(Inner):
         """The first example: all of them have its memory layout. The whole if there is none."""
         filled = all(level.size for level in self.levels)
         return self.whole[(*(0,) * len(self.levels), ...)] if filled else self.whole
+
+    @property
+    def notes_invalid(self) -> bool:
+        """Whether an invalid operation is reported, as NumPy does."""
+        return isinstance(self.whole, (ndarray, generic)) or getattr(self.whole, "notes_invalid", False)
 
     @property
     def device(self) -> Any:
@@ -348,7 +357,11 @@ def _refusal(x: Batched, target: str, way_out: str) -> BatchError:
 
 
 def hide(whole: Any, levels: Levels) -> Any:
-    """`whole` with its first axes hidden; the array itself if there are no levels."""
+    """`whole` with its first axes hidden; the array itself if there are no levels.
+
+    >>> hide(np.ones((5, 3)), (Level(1, 5),)).shape
+    (3,)
+    """
     if not levels:
         return whole
     x = new(Batched)
@@ -357,7 +370,13 @@ def hide(whole: Any, levels: Levels) -> Any:
 
 
 def batch(*functions: Function) -> Callable[[Function], Function]:
-    """Declare how functions are computed on batches: the decorated one is called in their place."""
+    """Declare how functions are computed on batches: the decorated one is called in their place.
+
+    >>> twice = lambda x: x + x
+    >>> double = batch(twice)(lambda x: hide(2 * x.whole, x.levels))
+    >>> run(twice, (hide(np.ones((5, 3)), (Level(1, 5),)),), {})
+    Batched(5 examples of shape (3,), float64)
+    """
 
     def register(body: Function) -> Function:
         for function in functions:
@@ -396,7 +415,12 @@ def union(several: Iterable[Levels]) -> Levels:
 
 
 def aligned(xs: Iterable[Any]) -> tuple[list[Any], Levels]:
-    """The arrays with their hidden axes, such that they broadcast as the examples do, and the levels of these axes."""
+    """The arrays with their hidden axes, such that they broadcast as the examples do, and the levels of these axes.
+
+    >>> x = hide(np.ones((5, 3)), (Level(1, 5),))
+    >>> [a.shape for a in aligned([x, np.ones((2, 3))])[0]]
+    [(5, 1, 3), (2, 3)]
+    """
     arrays = [*xs]
     given = [x for x in arrays if type(x) is Batched]
     levels = union(x.levels for x in given)
@@ -428,7 +452,11 @@ def widened(x: Any, levels: Levels) -> Any:
 
 
 def axes_of(x: Batched, axis: Any) -> Any:
-    """The axes of the whole that the axes of an example are; all of them for None."""
+    """The axes of the whole that the axes of an example are; all of them for None.
+
+    >>> axes_of(hide(np.ones((5, 3)), (Level(1, 5),)), -1)
+    1
+    """
     h, n = len(x.levels), x.ndim
     if axis is None:
         return tuple(range(h, h + n))

@@ -12,6 +12,7 @@ import numpy as np
 
 from .arguments import boxes, normalize, operand, option
 from .batched import Batched, levels_of
+from .batched import run as run_batched
 from .box import Box
 from .case import OPERANDS
 from .constants import keep
@@ -61,6 +62,8 @@ def _record_unary(rule: Rule, box: Box, rest: tuple[Any, ...], kwargs: dict[str,
         x = np.asarray(x)  # so that it can be seen whether the result is a view
     if rule.forward:
         ans, aux = rule.forward(x, *rest, **kwargs)
+    elif kwargs and Batched in map(type, kwargs.values()):  # which NumPy would not look at
+        ans = run_batched(rule.function, (x, *rest), kwargs)
     elif rule.method:
         ans = getattr(x, rule.method)(*rest, **kwargs)
     else:
@@ -72,9 +75,8 @@ def _record_unary(rule: Rule, box: Box, rest: tuple[Any, ...], kwargs: dict[str,
         ans = ans[()]
     else:  # that is for arrays of no axes; scalars have none
         place = type(ans) is Batched and not ans.ndim and rule.function is np.copy
-    dtype = ans.dtype
+    dtype, recording = ans.dtype, RECORDING.get()
     node = None
-    recording = RECORDING.get()
     if parent is not None and dtype.kind in "fc" and recording:
         node = operation((parent,))
         restored = x.dtype is not dtype or (type(ans) is Batched and levels_of(x) != ans.levels)
@@ -113,13 +115,11 @@ def _record(rule: Rule, box: Box, args: tuple[Any, ...], kwargs: dict[str, Any])
             raise mismatch(rule.name, error) from None
     if rule.outputs:
         return _record_many(rule, box, operands, data, ans, (aux, rest, kwargs))
-    if type(ans) is np.ndarray and not ans.ndim:
-        ans = ans[()]
+    ans = ans[()] if type(ans) is np.ndarray and not ans.ndim else ans
     tracked = tuple([i for i, a in enumerate(operands) if isinstance(a, Box) and a._node is not None])
     if not rule.sequence and tracked:
         tracked = tuple([i for i in tracked if rule.maps[i] is not None])
-    dtype = ans.dtype
-    recording = RECORDING.get()
+    dtype, recording = ans.dtype, RECORDING.get()
     if not tracked or dtype.kind not in "fc" or not recording:
         return box._wrap(ans)
     node = operation(tuple([operands[i]._node for i in tracked]))

@@ -29,6 +29,7 @@ from .arrays import (
     expand,
     eye_like,
     getitem,
+    is_dispatchable,
     keepaxes,
     restore,
     safe_divide,
@@ -42,7 +43,7 @@ from .checking import check_grads
 from .declared import check_defaults, checked, paired
 from .errors import GradientMismatchError, OperandError
 from .mapping import vmap
-from .rule import RULES, Rule, nondiff
+from .rule import RULES, Rule
 from .spec import Spec
 from .transforms import jvp, vjp
 from .tree import leaves, tree_map
@@ -83,7 +84,7 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _checked(declare: F) -> F:
+def _checked(declare: F, example: str) -> F:
     """The declarator, with a look at what it is given: the library's own tables are checked by its tests."""
 
     @functools.wraps(declare)
@@ -95,12 +96,18 @@ def _checked(declare: F) -> F:
         if function in RULES:
             raise OperandError(f"{name}: {called} has a rule already; extend.rule_of({called}) is {RULES[function]!r}")
         own = _parameters(function)
+        _check_dispatchable(name, function)
         if own and len(maps) > len(own) + (declare.__name__ in ("composite", "general")):
             raise OperandError(f"{name}: {len(maps)} maps for {called}, which takes {len(own)} arguments")
         if declare.__name__ != "composite":
             for m in maps[declare.__name__ == "general" :]:
                 if m is None:
                     continue
+                if not hasattr(m, "__code__"):
+                    raise OperandError(
+                        f"{name}: {m!r} as a map of {called} does not tell the names of its parameters; wrap it in a "
+                        "function, as in lambda g, x: ..."
+                    )
                 names = [*m.__code__.co_varnames[: m.__code__.co_argcount]]
                 wrong = [n for n in names[1:] if n not in KNOWN and own and n not in own]
                 if not names or wrong:
@@ -115,7 +122,17 @@ def _checked(declare: F) -> F:
                 options["forward"] = paired(called, options["forward"])
         return checked(declare(function, *maps, **options))
 
+    text = (declare.__doc__ or "").partition(">>>")[0].rstrip()
+    declarator.__doc__ = f"{text}\n\n{example}\n"
     return declarator  # type: ignore[return-value]
+
+
+def _check_dispatchable(name: str, function: Any) -> None:
+    if not is_dispatchable(function):
+        called = getattr(function, "__name__", str(function))
+        raise OperandError(
+            f"{name}: nothing looks for a rule when {called} is called; decorate it with @extend.dispatchable"
+        )
 
 
 def _parameters(function: Any) -> list[str]:
@@ -127,11 +144,43 @@ def _parameters(function: Any) -> list[str]:
     return [] if any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in parameters) else [p.name for p in parameters]
 
 
-elementwise = _checked(declarators.elementwise)
-linear = _checked(declarators.linear)
-bilinear = _checked(declarators.bilinear)
-general = _checked(declarators.general)
-composite = _checked(declarators.composite)
+elementwise = _checked(
+    declarators.elementwise,
+    """    >>> elementwise(dispatchable(lambda x: x**3), lambda g, x: 3 * g * x**2)
+    <elementwise rule of <lambda>>""",
+)
+linear = _checked(
+    declarators.linear,
+    """    >>> linear(dispatchable(lambda x: x[::-1]), lambda g, x: g[::-1])
+    <linear rule of <lambda>>""",
+)
+bilinear = _checked(
+    declarators.bilinear,
+    """    >>> bilinear(dispatchable(lambda x, y: x * y), lambda g, y: g * y, lambda g, x: x * g)
+    <bilinear rule of <lambda>>""",
+)
+general = _checked(
+    declarators.general,
+    """    >>> general(dispatchable(lambda x: np.sqrt((x * x).sum())), None, lambda g, x, ans: g * x / ans)
+    <general rule of <lambda>>""",
+)
+composite = _checked(
+    declarators.composite,
+    """    >>> composite(dispatchable(np.square), lambda x: x * x)
+    <composite rule of square>""",
+)
+
+
+def nondiff(*functions: Callable[..., Any]) -> None:
+    """Functions without a derivative: they run on the data, and their results are untracked.
+
+    >>> nondiff(signs := dispatchable(lambda x: np.sign(x)))
+    >>> signs(Value([-2.0, 3.0]))
+    Value([-1.,  1.], dtype=float64, untracked)
+    """
+    for function in functions:
+        _check_dispatchable("extend.nondiff", function)
+    declarators.nondiff(*functions)
 
 
 def rule_of(function: Callable[..., Any]) -> Rule | None:

@@ -11,6 +11,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from .arguments import option
 from .arrays import is_unique
+from .batched import Batched
 from .box import Box
 from .convert import as_operand
 from .errors import DetachError
@@ -39,7 +40,10 @@ def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) ->
     if where is True:
         dst[...] = src
     else:
-        mask = np.broadcast_to(_plain(where), np.shape(dst))
+        mask: Any = np.broadcast_to(_plain(where), np.shape(dst))
+        if type(mask) is Batched:  # it selects another number of elements in each example
+            dst[...] = np.where(mask, src, dst)
+            return
         dst[mask] = np.broadcast_to(src, np.shape(dst))[mask]
 
 
@@ -64,8 +68,12 @@ def place(arr: Any, mask: Any, vals: Any) -> None:
 
 
 def putmask(a: Any, mask: Any, values: Any) -> None:
-    flat = np.flatnonzero(np.reshape(_plain(mask), np.shape(a)))
+    mask = np.reshape(_plain(mask), np.shape(a))
     values = np.ravel(as_operand(values, "np.putmask: values"))
+    if type(mask) is Batched and np.size(values):
+        a[...] = np.where(mask, np.reshape(_cycled(values, np.size(a)), np.shape(a)), a)
+        return
+    flat = np.flatnonzero(mask)
     if np.size(flat) and np.size(values):
         a[_places(a, flat)] = values[flat % np.size(values)]
 

@@ -12,20 +12,19 @@ from typing import Any
 import numpy as np
 
 from .argnums import Argnums
-from .batched import Batched, Level, check_running, hide
+from .batched import Batched, Level, hide
 from .batching import leave
 from .context import LEVELS
-from .convert import describe, is_array
 from .dispatch import apply
 from .errors import OperandError
 from .record import Record
 from .tape import number
-from .transform import name_of, transform
+from .transform import check_numbers, name_of, transform
 from .transforms import gradient_in
 from .tree import leaves, tree_map
 from .value import Value
 
-__all__ = ["hessian", "jacfwd", "jacobian", "jacrev"]
+__all__ = ["hessian", "jacfwd", "jacobian", "jacrev", "pulled_rows"]
 
 Function = Callable[..., Any]
 Positions = int | str | Sequence[int | str]
@@ -39,7 +38,8 @@ def jacobian(f: Function, argnums: Positions = 0, *, mode: str | None = None) ->
 
     `mode` is "fwd", one direction for each input, or "rev", one for each output; None takes the fewer. For containers
     the Jacobian has the structure of the result, with that of the argument in place of its leaves; for a sequence
-    `argnums` these are tuples. For complex numbers it is df/dz, and `f` has to be holomorphic.
+    `argnums` these are tuples. For complex numbers it is df/dz, and `f` has to be holomorphic. Where argument and
+    result differ in precision, it has that of the result forward and that of the argument backward.
 
     >>> jacobian(lambda x: x * x.sum())(np.array([1.0, 2.0]))
     array([[4., 1.],
@@ -56,6 +56,8 @@ def jacfwd(f: Function, argnums: Positions = 0) -> Function:
 
     >>> jacfwd(np.sin)(0.0)
     np.float64(1.0)
+
+    Raises as `jacobian` does.
     """
     return _jacobian("jacfwd", f, argnums, "fwd")
 
@@ -66,6 +68,8 @@ def jacrev(f: Function, argnums: Positions = 0) -> Function:
 
     >>> jacrev(np.sin)(0.0)
     np.float64(1.0)
+
+    Raises as `jacobian` does.
     """
     return _jacobian("jacrev", f, argnums, "rev")
 
@@ -107,11 +111,7 @@ def _jacobian(name: str, f: Function, argnums: Positions, mode: str | None) -> F
         record = Record(name, chosen.take(args, kwargs, keys), keys)
         result = record.run(f, *chosen.put(args, kwargs, keys, record.arguments))
         outputs = [*leaves(result, result=True)]
-        for y in outputs:
-            if not isinstance(y, (Value, int, float, complex)) and not is_array(y):
-                raise OperandError(f"{name}: {name_of(f)} must return arrays, it returned {describe(y)}")
-            if isinstance(y, Value):
-                check_running(y._array, f"{name}: {name_of(f)} returned")
+        check_numbers(name, f, outputs)
         ins = {data.dtype.kind for _, data in record.inputs}
         outs = {np.result_type(y).kind if not hasattr(y, "dtype") else y.dtype.kind for y in outputs}
         if "c" in ins and outs - {"c"}:
@@ -120,7 +120,7 @@ def _jacobian(name: str, f: Function, argnums: Positions, mode: str | None) -> F
                 "use grad, or vjp"
             )
         if mode == "rev" or (mode is None and ins == outs and _size(outputs) < _size(record.values)):
-            blocks = _pulled(record, outputs, turn="c" in outs - ins)
+            blocks = _pulled(record, outputs)
         else:
             blocks = _pushed(record, result)
         record.forget(())
@@ -160,31 +160,40 @@ def _pushed(record: Record, result: Any) -> list[list[Any]]:
     return blocks
 
 
-def _pulled(record: Record, outputs: list[Any], turn: bool) -> list[list[Any]]:
-    """Row by row, backward; `turn`: the outputs are complex and the inputs are not, so the rows are pulled twice."""
-    shapes, sizes = [np.shape(y) for y in outputs], [int(np.size(y)) for y in outputs]
+def _pulled(record: Record, outputs: list[Any]) -> list[list[Any]]:
+    """Row by row, backward."""
+    sizes = [int(np.size(y)) for y in outputs]
     inputs = [data for _, data in record.inputs]
     parts = []
     for start, stop in _chunks(sum(sizes), max(sum(sizes), _size(inputs))):
         level = Level(number(), stop - start)
         seeds = _units([(None, y) for y in outputs], sizes, start, stop, level)
-        token = LEVELS.set(LEVELS.get().entered(level))
-        try:
-            rows = record.pull(outputs, seeds)
-            if turn:
-                rows = [r + 1j * s for r, s in zip(rows, record.pull(outputs, [1j * s for s in seeds]), strict=True)]
-            elif any(x.dtype.kind == "c" for x in inputs):
-                rows = [np.conj(r) for r in rows]
-        finally:
-            LEVELS.reset(token)
-        parts.append([_shown(r, level, 0) for r in rows])
+        parts.append([_shown(r, level, 0) for r in pulled_rows(record, outputs, seeds, level)])
     wholes = [_joined(part, 0) for part in zip(*parts, strict=True)]
     ends = [*np.cumsum(sizes)]
     blocks = []
-    for shape, size, end in zip(shapes, sizes, ends, strict=True):
+    for y, size, end in zip(outputs, sizes, ends, strict=True):
         cut = wholes if len(sizes) == 1 else [whole[end - size : end] for whole in wholes]
-        blocks.append([_settled(b, shape + x.shape) for b, x in zip(cut, inputs, strict=True)])
+        cut = cut if np.iscomplexobj(y) else [b.real if b.dtype.kind == "c" else b for b in cut]
+        blocks.append([_settled(b, np.shape(y) + x.shape) for b, x in zip(cut, inputs, strict=True)])
     return blocks
+
+
+def pulled_rows(record: Record, outputs: Sequence[Any], seeds: Sequence[Any], level: Level) -> list[Any]:
+    """Rows of the Jacobian: what `seeds`, one for each output, examples of `level`, are pulled back to.
+
+    Of a complex output, a real input has the real parts only; those of the turned seeds are the imaginary ones.
+    """
+    token = LEVELS.set(LEVELS.get().entered(level))
+    try:
+        rows = record.pull(outputs, seeds)
+        real = [data.dtype.kind != "c" for _, data in record.inputs]
+        if any(real) and any(s.dtype.kind == "c" for s in seeds):
+            turned = record.pull(outputs, [(1j if s.dtype.kind == "c" else 0) * s for s in seeds])
+            return [r + 1j * t if is_real else np.conj(r) for r, t, is_real in zip(rows, turned, real, strict=True)]
+        return [r if is_real else np.conj(r) for r, is_real in zip(rows, real, strict=True)]
+    finally:
+        LEVELS.reset(token)
 
 
 def _chunks(count: int, size: int) -> list[tuple[int, int]]:

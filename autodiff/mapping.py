@@ -21,8 +21,8 @@ from .convert import describe, is_array
 from .dispatch import apply
 from .errors import OperandError
 from .tape import number
-from .transform import name_of, transform
-from .tree import leaves, leaves_like, tree_map
+from .transform import check_numbers, name_of, transform
+from .tree import leaves, leaves_like, places, tree_map
 from .value import Value
 
 __all__ = ["vmap"]
@@ -37,9 +37,13 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, *, loop: bool = False
     """`f`, which is written for one example, for a batch of them: all at once, without a loop in Python.
 
     `in_axes` says along which axis of each argument the examples are: an int or None (the argument is the same for
-    all of them), or a tuple of these, one for each argument, each of which may have the structure of its argument;
-    arguments by keyword are mapped along their first axis. `out_axes` likewise for the results. With `loop=True`, f is
-    called for one example after the other, which allows everything: `if`, `float`, results of a mask.
+    all of them), or a tuple of these, one for each argument, each of which may have the structure of its argument.
+    Arguments by keyword are always mapped, along their first axis; bind those that are not with functools.partial.
+    `out_axes` likewise for the results. With `loop=True`, f is called for one example after the other, which
+    allows everything: `if`, `float`, results of a mask.
+
+    f has arguments of its own, to which it may write. It runs once, so what it writes to an array from outside is
+    written once, and must be the same for all examples; a Value from outside becomes a batch of them.
 
     >>> vmap(np.dot)(np.array([[1.0, 2.0], [3.0, 4.0]]), np.ones((2, 2)))
     array([3., 7.])
@@ -53,7 +57,7 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, *, loop: bool = False
     def mapped(*args: Any, **kwargs: Any) -> Any:
         given = (args, kwargs)
         axes = [*_axes_of(f, args, in_axes), *(0 for _ in leaves(kwargs))]
-        size = _size(f, [*leaves(given)], axes)
+        size = _size(f, given, axes)
         if loop:
             return _looped(f, given, axes, size, out_axes)
         level = Level(number(), size)
@@ -108,33 +112,43 @@ def _matched(what: str, tree: Any, axes: Any) -> Iterator[Any]:
         )
 
 
-def _size(f: Function, given: list[Any], axes: list[Any]) -> int:
+def _size(f: Function, given: tuple[Any, Any], axes: list[Any]) -> int:
     """The number of examples. Raises if there is none, or if they are not equally many."""
-    sizes: dict[int, str] = {}
-    for i, (x, axis) in enumerate(zip(given, axes, strict=True)):
+    sizes: dict[int, tuple[int, str]] = {}
+    for i, (x, axis) in enumerate(zip(leaves(given), axes, strict=True)):
         if axis is None:
             continue
         if not isinstance(x, Value) and not is_array(x):
-            raise OperandError(
-                f"vmap: array {i} among the arguments of {name_of(f)} is {describe(x)}, which has no axis {axis}; "
-                "pass an array, or None in in_axes"
-            )
+            name, way_out = _argument(f, given, i)
+            what = describe(x).partition(";")[0]
+            raise OperandError(f"vmap: {name} of {name_of(f)} is {what}, which has no axis {axis}; {way_out}")
         shape = np.shape(x)
         if not -len(shape) <= axis < len(shape):
-            raise ValueError(
-                f"vmap: array {i} among the arguments of {name_of(f)} has shape {shape} and no axis {axis}; "
-                "pass None in in_axes for what is the same for all examples"
-            )
-        sizes.setdefault(shape[axis], f"array {i} of shape {shape} has {shape[axis]} along axis {axis}")
+            name, way_out = _argument(f, given, i)
+            raise ValueError(f"vmap: {name} of {name_of(f)} has shape {shape} and no axis {axis}; {way_out}")
+        sizes.setdefault(shape[axis], (i, f"of shape {shape} has {shape[axis]} along axis {axis}"))
     if len(sizes) > 1:
-        raise ValueError(
-            f"vmap: the arguments of {name_of(f)} have different numbers of examples: {'; '.join(sizes.values())}"
-        )
+        found = "; ".join(f"{_argument(f, given, i)[0]} {what}" for i, what in sizes.values())
+        raise ValueError(f"vmap: the arguments of {name_of(f)} have different numbers of examples: {found}")
     if not sizes:
         raise OperandError(
             f"vmap: no argument of {name_of(f)} is mapped; give in_axes an axis for one of them at least"
         )
     return next(iter(sizes))
+
+
+def _argument(f: Function, given: tuple[Any, Any], i: int) -> tuple[str, str]:
+    """For messages: what the i-th leaf of the arguments is called, and how to make it the same for all examples."""
+    args, kwargs = given
+    positions = [f"argument {k}{p.path[3:]}" for k, x in enumerate(args) for p in places((x,))]  # behind the "[0]"
+    if i < len(positions):
+        return positions[i], "pass None in in_axes for what is the same for all examples"
+    keywords = [(k, p.path[3:]) for k, x in kwargs.items() for p in places((x,))]
+    k, path = keywords[i - len(positions)]
+    return (
+        f"argument {k}{path}",
+        f"what is the same for all examples is bound before: vmap(functools.partial({name_of(f)}, {k}=...))",
+    )
 
 
 # -- in and out
@@ -143,7 +157,8 @@ def _size(f: Function, given: list[Any], axes: list[Any]) -> int:
 def _entered(x: Any, level: Level, axis: int | None) -> Any:
     """An argument as f sees it: a Value of its own, to which f may write."""
     if isinstance(x, Value):
-        return Value._wrap(x._array, x._node) if axis is None else apply(enter, (x, level, axis), {})
+        entered = x if axis is None else apply(enter, (x, level, axis), {})
+        return Value._wrap(entered._array, entered._node)  # no view of the caller's
     if axis is None:
         return Value._wrap(x) if isinstance(x, np.ndarray) and is_array(x) and x.ndim else x
     return Value._wrap(enter(x.copy(order="K"), level, axis))
@@ -153,10 +168,8 @@ def _left(f: Function, outputs: list[Any], level: Level, axis: int | None) -> An
     """The last of `outputs` as the caller sees it: an array, unless an outer derivative or vmap needs a Value."""
     is_ours = _is_ours(outputs)
     y = outputs.pop()
-    if not isinstance(y, (Value, int, float, complex)) and not is_array(y):
-        raise OperandError(f"vmap: {name_of(f)} must return arrays, it returned {describe(y)}")
+    check_numbers("vmap", f, (y,))
     shown = y if isinstance(y, Value) else Value._wrap(np.asarray(y) if isinstance(y, (int, float, complex)) else y)
-    check_running(shown._array, f"vmap: {name_of(f)} returned")
     _check_axis(f, axis, np.ndim(shown), type(shown._array) is Batched and level in shown._array.levels)
     if axis is not None:
         shown = apply(leave, (shown, level, axis), {})
@@ -203,9 +216,9 @@ def _looped(f: Function, given: Any, axes: list[Any], size: int, out_axes: Any) 
         inside, options = tree_map(functools.partial(_example, i, iter(axes)), given)
         results.append(f(*inside, **options))
     columns = zip(*(leaves_like(results[0], r, "vmap: results of the examples") for r in results), strict=True)
-    places = iter(_matched("vmap: out_axes", results[0], out_axes))
+    axes_out = iter(_matched("vmap: out_axes", results[0], out_axes))
 
-    return tree_map(lambda _: _stacked(f, next(columns), next(places)), results[0])
+    return tree_map(lambda _: _stacked(f, next(columns), next(axes_out)), results[0])
 
 
 def _stacked(f: Function, column: tuple[Any, ...], axis: int | None) -> Any:
@@ -237,8 +250,10 @@ def _same(x: Any, y: Any) -> bool:
 
 
 def _example(i: int, axes: Iterator[Any], x: Any) -> Any:
+    """One example of an argument, of its own as well."""
     axis = next(axes)
-    if axis is None:
-        return x
-    part = x[(slice(None),) * (axis % np.ndim(x)) + (i,)]
-    return part.copy() if isinstance(part, np.ndarray) else part
+    if axis is not None:
+        x = x[(slice(None),) * (axis % np.ndim(x)) + (i,)]
+    if isinstance(x, Value):
+        return Value._wrap(x._array, x._node)
+    return x.copy(order="K") if isinstance(x, np.ndarray) else x

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from .batched import Batched
 from .box import Box
 from .case import StandIn
 from .context import CHECKS
@@ -108,6 +109,7 @@ def _arrays(x: Any) -> Iterator[Any]:
         yield from _arrays([*x.values()])
     else:
         x = x._array if isinstance(x, Box) else x
+        x = x.whole if type(x) is Batched else x
         if hasattr(x, "dtype") and x.dtype.kind in "fc":
             yield x
 

@@ -244,13 +244,17 @@ class Record:
             gradients.append(g)
         return gradients
 
-    def directions(self, primals: Any, tangents: Any) -> list[Any]:
-        """The tangents of the inputs, given those of the arguments."""
-        what = "jvp: tangents"
+    def directions(self, primals: Any, tangents: Any, name: str = "tangents", *, bare: bool = False) -> list[Any]:
+        """The tangents of the inputs, given those of the arguments; `bare`: to the user they are that of the one."""
+        what = f"{self.transform}: {name}"
+        if not isinstance(tangents, (tuple, list)):
+            count = f"{len(primals)} for the {len(primals)} arguments" if len(primals) != 1 else "one for the argument"
+            raise OperandError(f"{what} is a {type(tangents).__name__}; pass a tuple, {count}")
         if len(primals) == len(tangents) == len(self.values) and all(map(_fits, tangents, self.values)):
             return [*tangents]  # as they are most of the time
         if not self.ties:
-            return fitted_all(what, tuple(primals), tuple(tangents), self.values)
+            tree, given = (primals[0], tangents[0]) if bare else (tuple(primals), tuple(tangents))
+            return fitted_all(what, tree, given, self.values)
         given = fitted_all(what, tuple(primals), tuple(tangents), [*leaves(self.arguments)])
         by_input: dict[int, Any] = {}
         for i, t in zip(leaves(self.skeletons), given, strict=True):

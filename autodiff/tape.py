@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .batched import Batched
 from .context import CHECKS, LEVELS, Active
 from .many import Parts
 
@@ -103,9 +102,8 @@ class _InvalidFlag:
 
     def __init__(self, seeds: Iterable[Any]) -> None:
         further = [getattr(g, "_array", g) for g in seeds if type(g) is not float64 and type(g) is not ndarray]
-        arrays = [a.whole if type(a) is Batched else a for a in further]
-        unsure = [a for a in arrays if not isinstance(a, (ndarray, np.generic))]
-        self.initial = self.raised = bool([a for a in unsure if not getattr(a, "notes_invalid", False)])
+        unsure = [a for a in further if not isinstance(a, (ndarray, np.generic))]
+        self.initial = self.raised = not all(getattr(a, "notes_invalid", False) for a in unsure)
 
     def __call__(self, kind: str, flag: int) -> None:
         self.raised = True

@@ -11,13 +11,16 @@ def g(x): ...
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import MethodType
 from typing import Any, ParamSpec
 
+from .batched import check_running
+from .convert import describe, is_array
 from .errors import OperandError
+from .value import Value
 
-__all__ = ["Transform", "name_of", "transform"]
+__all__ = ["Transform", "check_callable", "check_numbers", "name_of", "transform"]
 
 Function = Callable[..., Any]
 P = ParamSpec("P")
@@ -90,11 +93,7 @@ def transform(make: Callable[P, Function]) -> Callable[P, Any]:
             return functools.partial(_decorate, public, args, kwargs)
         if isinstance(f, classmethod):
             raise OperandError(f"{make.__name__}: it cannot decorate a classmethod; write @classmethod above it")
-        if not callable(f):
-            raise OperandError(
-                f"{make.__name__}: the first argument is a {type(f).__name__}; pass the function itself, as in "
-                f"{make.__name__}(f)(x), not what it returns"
-            )
+        check_callable(make.__name__, f, f"{make.__name__}(f)(x)")
         return Transform(public, make(f, *args, **kwargs), f, args, kwargs)
 
     return public
@@ -102,6 +101,24 @@ def transform(make: Callable[P, Function]) -> Callable[P, Any]:
 
 def _decorate(public: Function, args: tuple[Any, ...], kwargs: dict[str, Any], f: Function) -> Any:
     return public(f, *args, **kwargs)
+
+
+def check_callable(name: str, f: Any, usage: str) -> None:
+    """Raise OperandError if the first argument of a transform is no function."""
+    if not callable(f):
+        raise OperandError(
+            f"{name}: the first argument is a {type(f).__name__}; pass the function itself, as in {usage}, not what it "
+            "returns"
+        )
+
+
+def check_numbers(name: str, f: Any, outputs: Iterable[Any]) -> None:
+    """Raise OperandError if something that `f` has returned to a transform is no array, or of a vmap that has ended."""
+    for y in outputs:
+        if not isinstance(y, (Value, int, float, complex)) and not is_array(y):
+            raise OperandError(f"{name}: {name_of(f)} must return arrays, it returned {describe(y)}")
+        if isinstance(y, Value):
+            check_running(y._array, f"{name}: {name_of(f)} returned")
 
 
 def name_of(f: Any) -> str:

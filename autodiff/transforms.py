@@ -8,17 +8,17 @@ then the walk is lifted, and the results are tracked Values. Otherwise they are 
     grad(lambda x: x * grad(lambda y: x + y)(1.0))(2.0)    # 1.0, not 2.0: the two never mix
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .argnums import Argnums
 from .batched import check_running
-from .convert import describe, is_array
+from .convert import is_array
 from .errors import GraphError, OperandError
 from .record import Record, fitted_all
-from .transform import name_of, transform
+from .transform import check_callable, check_numbers, name_of, transform
 from .tree import leaves, tree_map
 from .value import Value
 
@@ -57,6 +57,8 @@ def value_and_grad(f: Function, argnums: Positions = 0, *, has_aux: bool = False
     >>> value, g = value_and_grad(lambda x: x * x)(3.0)
     >>> print(value, g)
     9.0 6.0
+
+    Raises as `grad` does.
     """
     return _gradient("value_and_grad", f, argnums, has_aux, with_value=True)
 
@@ -95,11 +97,15 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     >>> y, pull = vjp(lambda x: x * x, np.array([1.0, 2.0]))
     >>> pull(np.ones(2))
     (array([2., 4.]),)
+
+    Raises OperandError for integer primals and for results that are no arrays; the pullback raises OperandError for a
+    cotangent of another structure, ValueError for one of another shape.
     """
+    check_callable("vjp", f, "vjp(f, x)")
     record = Record("vjp", primals)
     result = record.run(f, record.arguments, {})
     outputs = [Value._wrap(y._array, y._node) if isinstance(y, Value) else y for y in leaves(result, result=True)]
-    _check_numbers("vjp", f, outputs)
+    check_numbers("vjp", f, outputs)
 
     def pull(g: Any) -> tuple[Any, ...]:
         return tuple(record.back(outputs, fitted_all("vjp: cotangent", result, g, outputs, result=True)))
@@ -118,13 +124,17 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     >>> y, t = jvp(np.sin, (0.0,), (2.0,))
     >>> print(y, t)
     0.0 2.0
+
+    Raises OperandError for integer primals, for results that are no arrays, and for tangents of another structure,
+    ValueError for those of another shape.
     """
+    check_callable("jvp", f, "jvp(f, (x,), (t,))")
     if not isinstance(primals, (tuple, list)):
         primals, tangents = (primals,), (tangents,)
     record = Record("jvp", primals)
     ts = record.directions(primals, tangents)
     result = record.run(f, record.arguments, {})
-    _check_numbers("jvp", f, leaves(result, result=True))
+    check_numbers("jvp", f, leaves(result, result=True))
     pushed = record.forward(result, ts)
     released = record.release(result)
     record.forget((released, pushed))
@@ -142,9 +152,10 @@ def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
 
     Raises OperandError for integer primals and for results that are no arrays.
     """
+    check_callable("linearize", f, "linearize(f, x)")
     record = Record("linearize", primals)
     result = record.run(f, record.arguments, {})
-    _check_numbers("linearize", f, leaves(result, result=True))
+    check_numbers("linearize", f, leaves(result, result=True))
     result = tree_map(lambda y: Value._wrap(y._array, y._node) if isinstance(y, Value) else y, result, result=True)
 
     def push(*tangents: Any) -> Any:
@@ -170,11 +181,11 @@ def hvp(f: Function, argnums: Positions = 0) -> Function:
     chosen = Argnums("hvp", f, argnums)
 
     def product(*args: Any, **kwargs: Any) -> Any:
-        args, v = _with_vector("hvp", f, args)
+        args, v = _with_vector("hvp", f, args, kwargs)
         keys = chosen.keys(args, kwargs)
         given = chosen.take(args, kwargs, keys)
         record = Record("hvp", given, chosen.labels(keys))
-        ts = record.directions(given, [v] if chosen.single else v)
+        ts = record.directions(given, [v] if chosen.single else v, "vector", bare=chosen.single)
         value = record.run(f, *chosen.put(args, kwargs, keys, record.arguments))
         seed = _seed("hvp", f, value)
         if record.pushes(value):
@@ -202,7 +213,7 @@ def vhp(f: Function, argnums: Positions = 0) -> Function:
     chosen, gradient = Argnums("vhp", f, argnums), gradient_in("vhp", f, argnums)
 
     def product(*args: Any, **kwargs: Any) -> Any:
-        args, v = _with_vector("vhp", f, args)
+        args, v = _with_vector("vhp", f, args, kwargs)
         keys = chosen.keys(args, kwargs)
         record = Record("vhp", chosen.take(args, kwargs, keys), keys)
         result = record.run(gradient, *chosen.put(args, kwargs, keys, record.arguments))
@@ -214,8 +225,8 @@ def vhp(f: Function, argnums: Positions = 0) -> Function:
     return product
 
 
-def _with_vector(name: str, f: Function, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
-    if len(args) < 2:
+def _with_vector(name: str, f: Function, args: tuple[Any, ...], kwargs: Any) -> tuple[tuple[Any, ...], Any]:
+    if len(args) + bool(kwargs) < 2 or not args:
         raise OperandError(
             f"{name}: {len(args)} arguments; call it as {name}({name_of(f)})(*args, v), with the vector as the last one"
         )
@@ -240,7 +251,7 @@ def elementwise_grad(f: Function, argnums: Positions = 0) -> Function:
         keys = chosen.keys(args, kwargs)
         record = Record("elementwise_grad", chosen.take(args, kwargs, keys), keys)
         result = record.run(f, *chosen.put(args, kwargs, keys, record.arguments))
-        _check_numbers("elementwise_grad", f, [result])
+        check_numbers("elementwise_grad", f, [result])
         for x in record.values:
             if np.shape(x) != np.shape(result):
                 raise OperandError(
@@ -276,11 +287,3 @@ def _seed(name: str, f: Function, value: Any) -> Any:
     if np.iscomplexobj(data):
         raise GraphError(f"{name}: {name_of(f)} returned a complex number; take .real or abs() of it, or use vjp")
     return np.ones_like(data) if isinstance(value, Value) else ONE
-
-
-def _check_numbers(name: str, f: Function, outputs: Iterable[Any]) -> None:
-    for y in outputs:
-        if not isinstance(y, (Value, int, float, complex)) and not is_array(y):
-            raise OperandError(f"{name}: {name_of(f)} must return arrays, it returned {describe(y)}")
-        if isinstance(y, Value):
-            check_running(y._array, f"{name}: {name_of(f)} returned")

@@ -1,5 +1,6 @@
 """Recorded programs as kernels: random graphs against NumPy, and what has to be one kernel is one."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -384,7 +385,7 @@ def test_a_classifiers_step(rng: Any) -> None:
     w = Write(f4)
     sizes = [20, 16, 16, 10]
     x, y = w.input(32, 20), w.input(32, 10)
-    weights = [w.input(a, b) for a, b in zip(sizes, sizes[1:])]
+    weights = [w.input(a, b) for a, b in itertools.pairwise(sizes)]
     graph = w.returns(*mlp(w, x, y, weights, [w.input(b) for b in sizes[1:]]))
     arrays = [rng.normal(size=n.shape).astype(f4) for n in graph.inputs]
     plan = compare(graph, *arrays, rtol=2e-3, exact=False)

@@ -424,7 +424,7 @@ def test_a_call_that_keeps_its_argument(way):
 
 def test_a_call_whose_result_has_another_shape(way):
     program, x = Program(with_call(np.unique).plan()), np.ones(6, "f4")
-    with pytest.raises(ValueError, match=r"shape \(1,\); it had \(6,\)"):
+    with pytest.raises(Mismatch, match=r"None, \(1,\)"):
         program([x, x])
 
 

@@ -499,6 +499,20 @@ def test_misuse() -> None:
         cube(Value(1.0), 2)
 
 
+def test_a_parameter_of_f_that_means_something_else_in_a_rule() -> None:
+    def fall(g: Any, t: Any) -> Any:
+        return g * t**2 / 2
+
+    with pytest.raises(OperandError, match="fall has a parameter g, but in its vjp g is the cotangent; rename"):
+        ad.custom_rule(fall, vjp=lambda g, t: (g * t**2 / 2, g * t))
+    with pytest.raises(OperandError, match="fall has a parameter t, but in its jvp t is the tangents; rename"):
+        ad.custom_rule(fall, jvp=lambda g, t: g * t)
+    with pytest.raises(OperandError, match="has a parameter ans, but in its vjp ans is the result; rename"):
+        ad.custom_rule(lambda ans: ans**2, vjp=lambda g, ans: 2 * g * ans)
+    timed = ad.custom_rule(lambda x, t, ans: x * t, vjp=lambda g, x, t: (g * t, g * x, None))  # no doubt here
+    assert ad.grad(timed, (0, 1))(2.0, 3.0, 1.0) == (3.0, 2.0)
+
+
 def named_f(x: Any) -> Any:
     return x * x
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
+import functools
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -203,3 +206,38 @@ def test_a_map_that_closes_over_a_tracked_value(of: Any) -> None:
         return ad.jvp(declared("general", lambda x: 3 * x, None, lambda g: g * c), 2.0, 1.0)[1]
 
     assert ad.grad(pushed)(3.0) == 1.0
+
+
+def plain(x: Any) -> Any:
+    return 2 * x
+
+
+@pytest.mark.parametrize("declare", [extend.elementwise, extend.linear, extend.bilinear, extend.general])
+def test_a_rule_that_nobody_would_ask_for(declare: Any) -> None:
+    with pytest.raises(OperandError, match=rf"extend.{declare.__name__}: .* plain .*@extend.dispatchable"):
+        declare(plain, lambda g: 2 * g)
+    with pytest.raises(OperandError, match=r"@extend.dispatchable"):
+        extend.composite(plain, plain)
+    assert extend.rule_of(plain) is None
+
+
+@pytest.mark.parametrize("m", [np.negative, functools.partial(plain, x=2.0)], ids=["ufunc", "partial"])
+def test_a_map_without_names(m: Any) -> None:
+    f = softsign()
+    with pytest.raises(OperandError, match=r"extend.linear: .* a map of softsign .* lambda g, x: ..."):
+        extend.linear(f, m)
+    with pytest.raises(OperandError, match=r"extend.general: .* a map of softsign"):
+        extend.general(f, None, m)
+    assert extend.rule_of(f) is None
+
+
+@pytest.mark.parametrize("name", [name for name in extend.__all__ if name != "Rule"])
+def test_every_name_has_an_example(name: str) -> None:
+    """Those of declarators are not found by doctest, as they are made by a function."""
+    public = getattr(extend, name)
+    home = importlib.import_module(public.__module__)
+    globs = {**vars(home), "Value": ad.Value, **{n: getattr(extend, n) for n in extend.__all__}}
+    found = doctest.DocTestParser().get_doctest(public.__doc__, globs, name, None, None)
+    assert found.examples
+    flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    assert not doctest.DocTestRunner(verbose=False, optionflags=flags).run(found).failed

@@ -164,6 +164,21 @@ def test_complex() -> None:
     np.testing.assert_allclose(ad.linearize(lambda z: z * z, z)[1](np.ones(3)), 2 * z)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_real_and_complex_together(mode: Any) -> None:
+    real, turned, count = ad.jacobian(lambda x: (x * 2.0, x * 1j, x.astype(int)), mode=mode)(x3)
+    np.testing.assert_array_equal(real, 2 * np.eye(3))
+    assert real.dtype == float
+    np.testing.assert_array_equal(turned, 1j * np.eye(3))
+    assert not count.any()
+    z = np.array([1 + 2j, -0.5j, 0.3])
+    of_x, of_z = ad.jacobian(lambda x, z: z * z * x, argnums=(0, 1), mode=mode)(x3, z)
+    np.testing.assert_allclose(of_x, np.diag(z * z))
+    np.testing.assert_allclose(of_z, np.diag(2 * z * x3))
+    second = ad.jacfwd(lambda x: ad.jacobian(lambda x: (x * x, z * x * x), mode=mode)(x)[1])(x3)
+    np.testing.assert_allclose(np.einsum("iii->i", second), 2 * z)
+
+
 # -- arguments
 
 

@@ -31,9 +31,17 @@ LAYERS = [
     "batching.products batching.shapes batching.sorting batching",
     "record modes nans transform argnums transforms mapping jacobians checking supported",
     "custom.running custom.call custom.case custom.declaring custom.differences custom declared extend",
-    "sparse.patterns sparse.kinds sparse.products sparse.special sparse.structures sparse.sparsity sparse.colouring",
-    "sparse.matrices sparse",
+    "sparse.patterns sparse.kinds sparse.products sparse.special sparse.structures sparse.batches sparse.sparsity",
+    "sparse.colouring sparse.matrices sparse",
     "memory.surroundings memory.replay memory.schedule memory.checkpointing memory.scan memory",
+    "compiler.graph compiler.interpret compiler.plan compiler.calls compiler.recorded compiler.operands",
+    "compiler.primitives compiler.recorder compiler.spaces compiler.loops compiler.products compiler.simplify",
+    "compiler.fuse compiler.nests compiler.memory compiler.llvm_ops compiler.llvm_text compiler.lower",
+    "compiler.llvm_values compiler.llvm_exp compiler.llvm_power compiler.llvm_trig compiler.llvm_math",
+    "compiler.disk compiler.objects compiler.blas compiler.driver_text compiler.entry_text compiler.driver",
+    "compiler.state compiler.python_steps compiler.native",
+    "compiler.captures compiler.places compiler.signature compiler.entry compiler.program compiler.explain",
+    "compiler.tracked compiler.api compiler",
     "draw_layout draw",
     "nn.replace nn.module nn.layers nn.losses nn",
     "optim.optimizer optim.sgd optim.adam optim",
@@ -44,8 +52,22 @@ ORDER = " ".join(LAYERS).split()
 GROUND = ORDER[: ORDER.index("rules") + 1]
 ENGINE = ["value", "tape", "rule", "dispatch", "operators"]
 TABLES = [name for name in ORDER if name.startswith("rules.")]
-LAZY = ["batching", "draw", "jacobians", "mapping", "memory", "nn", "numpy", "optim", "sparse"]  # loaded at first use
-OPTIONAL = {"sparse.patterns": "scipy"}  # of an extra, imported inside a function that says so if it is missing
+LAZY = [
+    "batching",
+    "compiler",
+    "draw",
+    "jacobians",
+    "mapping",
+    "memory",
+    "nn",
+    "numpy",
+    "optim",
+    "sparse",
+]  # loaded at first use
+OPTIONAL = {
+    "compiler.objects": "llvmlite",
+    "sparse.patterns": "scipy",
+}  # of an extra, imported inside a function that says so if it is missing
 
 
 def module_name(path: Path) -> str:
@@ -253,6 +275,7 @@ STATEFUL = {"Lock", "RLock", "Condition", "local", "count", "defaultdict", "Weak
 STATE = {
     ("batched", "BATCHING"): "the registry of batching rules, filled at import",
     ("buffers", "SWAPS"): "the table of swapped names, with its lock",
+    ("compiler.primitives", "PRIMITIVES"): "the registry of primitives, filled at import",
     ("rule", "RULES"): "the registry, filled at import",
     ("tape", "number"): "the counter; next() on it is atomic",
     ("ends", "GRADS"): "the lock under which gradients are added",
@@ -425,9 +448,10 @@ def outside_of_facts(node: ast.AST) -> Iterator[ast.AST]:
 
 @modules
 def test_scatter_has_one_home(name: str) -> None:
-    """`np.add.at` changes an array: it runs in arrays.scatter_add and where Values or batches are written."""
-    used = [node.lineno for node in ast.walk(TREES[name]) if isinstance(node, ast.Attribute) and node.attr == "at"]
-    assert not used or name in ("arrays", "batching.indexing", "mutation", "inplace", "ufuncs")
+    """`np.add.at` changes an array: it runs in arrays.scatter_add, and where Values, batches or programs are written."""
+    attributes = [node for node in ast.walk(TREES[name]) if isinstance(node, ast.Attribute) and node.attr == "at"]
+    used = [node.lineno for node in attributes if ast.unparse(node.value) not in ("self", "recorder")]
+    assert not used or name in ("arrays", "batching.indexing", "mutation", "inplace", "ufuncs", "compiler.calls")
 
 
 @pytest.mark.parametrize("name", [name for name in PATHS if name not in ("errors", "autodiff")])

@@ -20,24 +20,29 @@ Function = Callable[..., Any]
 # -- reductions
 
 
-def _reduction(function: Function) -> Function:
+def _reduction(function: Function, ufunc: Any = None) -> Function:
     def body(a: Any, axis: Any = None, *args: Any, where: Any = True, out: Any = None, **kwargs: Any) -> Any:
         if kwargs.get("mean") is not None:
             return RULES[function].forward(a, axis, *args, where=where, **kwargs)  # type: ignore[misc]
-        if type(where) is Batched or type(a) is not Batched or type(kwargs.get("initial")) is Batched:
-            arrays, levels = aligned([a, where])
-            whole, chosen = arrays
+        if type(where) is Batched or type(a) is not Batched:
+            (whole, chosen), levels = aligned([a, where])
             x = hide(np.broadcast_to(whole, np.broadcast_shapes(whole.shape, np.shape(chosen))), levels)
-            kwargs["where"] = chosen
+            where = chosen
         else:
-            x, levels = a, a.levels
-            if where is not True:
-                kwargs["where"] = where
+            x = a
+        if where is not True:
+            kwargs["where"] = where
         initial = kwargs.get("initial")
         if type(initial) is Batched:  # it has no axes of its own
             del kwargs["initial"]
-            return _with_initial(function, x, axis, args, kwargs, initial)
-        ans = hide(function(x.whole, axes_of(x, axis), *args, **kwargs), x.levels)
+            if ufunc.identity is None:
+                kwargs["initial"] = _least(ufunc, x.dtype)
+        if type(x) is Batched:
+            ans = hide(function(x.whole, axes_of(x, axis), *args, **kwargs), x.levels)
+        else:
+            ans = function(x, axis, *args, **kwargs)
+        if type(initial) is Batched:
+            ans = ufunc(ans, initial.astype(ans.dtype))
         if out is not None:
             out[...] = ans
             return out
@@ -46,19 +51,27 @@ def _reduction(function: Function) -> Function:
     return body
 
 
-def _with_initial(function: Function, x: Any, axis: Any, args: Any, kwargs: Any, initial: Any) -> Any:
-    ufunc = {np.sum: np.add, np.prod: np.multiply, np.max: np.maximum, np.min: np.minimum}[function]
-    identity = {np.max: -np.inf, np.min: np.inf}.get(function)
-    if identity is not None:
-        kwargs["initial"] = identity
-    return ufunc(hide(function(x.whole, axes_of(x, axis), *args, **kwargs), x.levels), initial)
+def _least(ufunc: Any, dtype: Any) -> Any:
+    """What does not change the extremum of other numbers."""
+    highest = ufunc in (np.minimum, np.fmin)
+    if dtype.kind in "iu":
+        return np.iinfo(dtype).max if highest else np.iinfo(dtype).min
+    return highest if dtype.kind == "b" else np.inf if highest else -np.inf
 
 
-for _function in (
-    *(np.sum, np.mean, np.prod, np.max, np.min, np.any, np.all, np.var, np.std, np.count_nonzero, np.ptp),
-    *(np.nanmax, np.nanmin),
-):
+for _function in (np.mean, np.any, np.all, np.var, np.std, np.count_nonzero, np.ptp):
     batch(_function)(_reduction(_function))
+
+INITIAL: dict[Function, np.ufunc] = {
+    np.sum: np.add,
+    np.prod: np.multiply,
+    np.max: np.maximum,
+    np.min: np.minimum,
+    np.nanmax: np.fmax,
+    np.nanmin: np.fmin,
+}
+for _function, _ufunc in INITIAL.items():
+    batch(_function)(_reduction(_function, _ufunc))
 
 
 def _position(function: Function) -> Function:
@@ -133,21 +146,10 @@ def _detached(x: Any, function: Function, *args: Any, **kwargs: Any) -> Any:
 
 # -- methods of ufuncs
 
-REDUCTIONS: dict[Any, Function] = {
-    np.add: np.sum,
-    np.multiply: np.prod,
-    np.maximum: np.max,
-    np.minimum: np.min,
-    np.logical_and: np.all,
-    np.logical_or: np.any,
-}
-
 
 @batch(np.ufunc.reduce)
-def _reduce(ufunc: np.ufunc, x: Batched, axis: Any = 0, *args: Any, **kwargs: Any) -> Any:
-    if ufunc in REDUCTIONS and not args:
-        return REDUCTIONS[ufunc](x, axis=axis, **kwargs)
-    return hide(ufunc.reduce(x.whole, axes_of(x, axis), *args, **kwargs), x.levels)
+def _reduce(ufunc: np.ufunc, x: Any, axis: Any = 0, *args: Any, **kwargs: Any) -> Any:
+    return _reduction(ufunc.reduce, ufunc)(x, axis, *args, **kwargs)
 
 
 @batch(np.ufunc.accumulate)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import undispatched
-from ..batched import Batched, batch, hide
+from ..batched import Batched, batch, hide, levels_of, widened
 from ..regions import embed, follow, punch
 from ..rules.activations import log_softmax, logsumexp, nll, softmax
 from ..rules.elementwise import binary_exponent
@@ -43,8 +43,13 @@ def _vander(x: Batched, N: int | None = None, increasing: bool = False) -> Any:
     return hide(powers if increasing else powers[..., ::-1], x.levels)
 
 
-for _function in (
-    *(embed, follow, fold, half, log_softmax, logsumexp, magnitude, mirror, nll, punch, softmax),
-    *(spread, variance),
-):
+for _function in (embed, follow, fold, half, log_softmax, logsumexp, magnitude, mirror, nll, punch, softmax):
     batch(_function)(undispatched(_function))
+
+
+def _moment(method: str, x: Any, where: Any = True, **kwargs: Any) -> Any:
+    return getattr(widened(x, levels_of(where)), method)(where=where, **kwargs)
+
+
+batch(variance)(functools.partial(_moment, "var"))
+batch(spread)(functools.partial(_moment, "std"))

@@ -214,7 +214,10 @@ def _at(ufunc: Any, x: Any, key: Any, *values: Any) -> None:
         ufunc, x, key, values = np.add, ufunc, x, (key,)
     place = indexed(x, key)
     if type(x) is not Batched or not {*place.levels, *levels_of(list(values))} <= set(x.levels):
-        raise BatchError(f"np.{ufunc.__name__}.at: the array is the same for all examples, and what is added is not")
+        raise BatchError(
+            f"np.{ufunc.__name__}.at: the array is the same for all examples, and what is added is not; make the array "
+            "inside the mapped function"
+        )
     shape = _shape_of(x.whole, place)
     ufunc.at(x.whole, place.key, *(place.arranged(v, shape) for v in values))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import add_at
+from ..arrays import add_at, as_index, getitem
 from ..batched import Batched, axes_of, batch, hide, levels_of
 from ..rules.numeric import piecewise_linear
 from ..rules.sort import order_statistics
@@ -34,7 +34,8 @@ def _order_statistics(x: Any, ranks: Any, axis: Any = None, keepdims: bool = Fal
 @batch(np.searchsorted)
 def _searchsorted(a: Any, v: Any, side: Any = "left", sorter: Any = None) -> Any:
     if type(a) is Batched or type(sorter) is Batched:
-        a = a if sorter is None else np.take(a, sorter)
+        a, v = (x if type(x) is Batched else np.asarray(x) for x in (a, v))
+        a = a if sorter is None else getitem(a, (sorter,))
         smaller = a[:, None] < v.reshape(-1) if side == "left" else a[:, None] <= v.reshape(-1)
         return smaller.sum(axis=0).reshape(np.shape(v))
     return hide(np.searchsorted(a, v.whole, side, sorter), v.levels)
@@ -53,6 +54,7 @@ def _piecewise_linear(x: Any, y: Any, z: Any) -> Any:
 
 @batch(weighted_counts)
 def _weighted_counts(w: Any, places: Any, minlength: int = 0) -> Any:
+    places = as_index(places)
     if type(places) is Batched or w.dtype.kind == "c" or not places.size:
         return call_each(weighted_counts, w, places, minlength)
     n = max(int(places.max()) + 1, minlength)

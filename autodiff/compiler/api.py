@@ -32,7 +32,7 @@ from .recorder import Recorder, Unrecordable
 from .signature import Signature, signature
 from .tracked import Tracked
 
-__all__ = ["jit"]
+__all__ = ["CacheInfo", "JitWarning", "jit"]
 
 PATHS = 8  # programs for one signature
 
@@ -45,7 +45,7 @@ class _GiveUpError(Exception):
     """Why a function cannot be recorded."""
 
 
-class Entry:
+class _Entry:
     """The programs for one signature, the last used one first."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class _Jitted:
 
     def __init__(self, f: Callable[..., Any], strict: bool) -> None:
         self.f, self.strict = f, strict
-        self.entries: dict[Any, Entry] = {}
+        self.entries: dict[Any, _Entry] = {}
         self.tracked: dict[Any, Tracked] = {}
         self.lock = threading.RLock()
         self.hits = self.recordings = 0
@@ -114,7 +114,7 @@ class _Jitted:
         entry = self.entries.get(given.key)
         if entry is None:
             with self.lock:
-                entry = self.entries.setdefault(given.key, Entry())
+                entry = self.entries.setdefault(given.key, _Entry())
         if entry.eager:
             return self._eagerly(args, kwargs)
         for attempt in _attempts(entry):
@@ -167,7 +167,7 @@ class _Jitted:
         except TooManyError:
             return False
 
-    def _record(self, entry: Entry, given: Signature, args: Any, kwargs: Any) -> Any:
+    def _record(self, entry: _Entry, given: Signature, args: Any, kwargs: Any) -> Any:
         with self.lock:
             if len(entry.programs) >= PATHS:
                 reason = f"took {PATHS} paths, or was called with as many values of what it captures"
@@ -185,7 +185,7 @@ class _Jitted:
                         error = again
                 return self._give_up(entry, error.args[0], args, kwargs)
 
-    def _run(self, entry: Entry, given: Signature, args: Any, kwargs: Any) -> Any:
+    def _run(self, entry: _Entry, given: Signature, args: Any, kwargs: Any) -> Any:
         """Run the function on arrays that record, keep the program if there is one, and give the result."""
         try:
             captures = Captures([self.f])
@@ -235,7 +235,7 @@ class _Jitted:
         places.write(values)
         return filled(template, values)
 
-    def _keep(self, entry: Entry, program: Program) -> None:
+    def _keep(self, entry: _Entry, program: Program) -> None:
         for known in entry.programs:
             if known.text == program.text:
                 program.forget(known)
@@ -263,11 +263,11 @@ class _Jitted:
     def _eagerly(self, args: Any, kwargs: Any) -> Any:
         return self.f(*args, **kwargs)
 
-    def _give_up(self, entry: Entry, reason: str, args: Any, kwargs: Any) -> Any:
+    def _give_up(self, entry: _Entry, reason: str, args: Any, kwargs: Any) -> Any:
         self._warn(entry, reason)
         return self._eagerly(args, kwargs)
 
-    def _warn(self, entry: Entry, reason: str) -> None:
+    def _warn(self, entry: _Entry, reason: str) -> None:
         text = f"jit: {name_of(self.f)} {reason}"
         if self.strict:
             raise OperandError(f"{text}, which cannot be compiled; leave out strict=True to run it as it is")
@@ -275,7 +275,7 @@ class _Jitted:
         warnings.warn(f"{text}; it runs without the compiler for these arguments", JitWarning, stacklevel=4)
 
 
-def _attempts(entry: Entry) -> Iterator[Program]:
+def _attempts(entry: _Entry) -> Iterator[Program]:
     """The programs that may be the right one."""
     for i, program in enumerate([*entry.programs]):
         if program.holds():

@@ -45,7 +45,7 @@ def reads_of(node: Node) -> list[Read]:
     return found
 
 
-def row_length(node: Node) -> int:
+def _row_length(node: Node) -> int:
     """How many elements each result of a reduction over the last axes is made of; 0 if over others."""
     axes, x = set(node.params[0]), node.inputs[0]
     length = 1
@@ -78,7 +78,7 @@ class Group:
             of = self.levels.get(base.number, FULL if base.size == self.size else None)
             if inner != 1 or of not in (FULL, ROW):
                 return None
-            if of == FULL and row_length(node) == self.inner:
+            if of == FULL and _row_length(node) == self.inner:
                 return ROW
             return LATER
         if node.size == self.size:
@@ -110,7 +110,7 @@ class Group:
         return {
             n.number: ROW
             for n in self.members
-            if self.levels[n.number] == TAIL or (self.levels[n.number] == LATER and row_length(n) == self.size)
+            if self.levels[n.number] == TAIL or (self.levels[n.number] == LATER and _row_length(n) == self.size)
         }
 
 
@@ -153,7 +153,7 @@ class _Fusion:
                 self.kept.update([read[0].number for read in self.reads[n.number] if not read[3]])
             if not solo and n.op in REDUCTIONS:
                 self.kept.add(n.number)
-                length = row_length(n)
+                length = _row_length(n)
                 if not length or (n.size == 1 and length > SMALL):
                     waits.add(n.number)
             for b in sources:
@@ -221,13 +221,13 @@ class _Fusion:
             bits.append(group)
             level, loops = FULL, group.cuts
             if node.op in REDUCTIONS:
-                level = ROW if node.size > 1 and row_length(node) else LATER
+                level = ROW if node.size > 1 and _row_length(node) else LATER
         if node.op in REDUCTIONS and level == LATER and group.inner is None and node.size > 1:
-            length = row_length(node)
+            length = _row_length(node)
             if length and group.levels.get(reads[0][0].number, FULL) == FULL:
                 level = ROW
         if level == ROW and group.inner is None:
-            group.inner = row_length(node)
+            group.inner = _row_length(node)
         group.cuts = loops
         self._link(group, [g for g in near if g.mask & ~group.mask], bits)
         group.members.append(node)
@@ -256,7 +256,7 @@ class _Fusion:
             loops = (1, *[c * (g.inner or 1) for c in loops])
         refined = refine(loops, g.cuts)
         if refined and level == ROW and folds and g.inner is None:
-            refined = refine(refined, (1, row_length(node), g.size))
+            refined = refine(refined, (1, _row_length(node), g.size))
         return (level if refined else None), refined or g.cuts
 
     def _joinable(self, group: Group, other: Group) -> bool:

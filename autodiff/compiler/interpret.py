@@ -135,8 +135,9 @@ class Interpreted:
                 values[node.number] = node.params[0]
             else:
                 value = values[node.number] = evaluate(node, [values[p.number] for p in node.inputs])
-                if node.dtype is not None and (np.shape(value) != node.shape or np.asarray(value).dtype != node.dtype):
-                    raise Mismatch(None, np.shape(value))
+                is_array = not isinstance(value, (tuple, list))
+                if is_array and (value.shape != node.shape or value.dtype != node.dtype):
+                    raise Mismatch(None, value.shape)
             self._check(node, values)
             for number in self.free.get(node.number, ()):
                 del values[number]

@@ -1,8 +1,8 @@
 """A fused group as a loop nest.
 
 The phase of a value is the number of folds over the row that it waits for, one after the other. A value of the body
-that a later phase needs once more is read back if it is stored, put aside in a scratch row if it was dear, and else computed
-again from what it was made of.
+that a later phase needs once more is read back if it is stored, put aside in a scratch row if it was dear, and else
+computed again from what it was made of.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Operand(NamedTuple):
     nbytes: int
 
 
-def literal(node: Node) -> float | int | bool | None:
+def _literal(node: Node) -> float | int | bool | None:
     """The value of a constant that kernels have in their text; others they read, so that more kernels are equal."""
     if node.op != "constant" or node.size != 1:
         return None
@@ -168,7 +168,7 @@ class _Builder:
         if level is not None:
             return self.values[base.number]
         kind = DTYPES[base.dtype]
-        value = literal(base)
+        value = _literal(base)
         if value is not None:
             key: Any = ("literal", repr(value), kind)
             if key not in self.values:
@@ -304,7 +304,7 @@ def copy_nest(
     base: Node, source: tuple[int, ...], target: tuple[int, ...], shape: tuple[int, ...]
 ) -> tuple[Nest, bool]:
     """The nest that copies one strided array to another, and whether it reads memory at all: not that of literals."""
-    kind, value = DTYPES[base.dtype], literal(base)
+    kind, value = DTYPES[base.dtype], _literal(base)
     kept = [d for d, n in enumerate(shape) if n != 1]
     arrays: list[tuple[str, tuple[int, ...], bool, Any]] = [(kind, tuple([target[d] for d in kept]), True, None)]
     if value is None:

@@ -26,7 +26,7 @@ STATIC = frozenset(
 CALLED = frozenset(("insertion", "choice"))
 
 
-def primitive(*functions: Any) -> Callable[[Any], Any]:
+def _primitive(*functions: Any) -> Callable[[Any], Any]:
     def declare(body: Any) -> Any:
         for function in functions:
             PRIMITIVES[function] = body
@@ -91,8 +91,8 @@ for _op, _function in {
     _reduction(_op, _function)
 
 
-@primitive(np.mean)
-def mean(
+@_primitive(np.mean)
+def _mean(
     recorder: Any, a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **more: Any
 ) -> Any:
     if out is not None or dtype is not None or more.get("where", True) is not True or a.dtype.char not in FLOATS:
@@ -101,8 +101,8 @@ def mean(
     return total / (a.size // max(total.size, 1)) if total.size else NotImplemented
 
 
-@primitive(np.var)
-def var(
+@_primitive(np.var)
+def _var(
     recorder: Any,
     a: Any,
     axis: Any = None,
@@ -114,7 +114,7 @@ def var(
 ) -> Any:
     if out is not None or dtype is not None or more or a.dtype.char not in FLOATS:
         return NotImplemented
-    centred = a - mean(recorder, a, axis, keepdims=True)
+    centred = a - _mean(recorder, a, axis, keepdims=True)
     total = recorder.record(np.sum, (centred * centred,), {"axis": axis, "keepdims": keepdims})
     count = a.size // max(total.size, 1)
     return total / max(count - ddof, 0) if total.size else NotImplemented
@@ -142,8 +142,8 @@ _arg("argmin", np.argmin)
 # -- products
 
 
-@primitive(np.matmul, np.dot)
-def matmul(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
+@_primitive(np.matmul, np.dot)
+def _matmul(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
     if options or not (hasattr(a, "shape") and hasattr(b, "shape")):
         return NotImplemented
     x, y = recorder.lifted(a), recorder.lifted(b)
@@ -162,20 +162,20 @@ def matmul(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
     return made if full.shape == data.shape else recorder.view(made, made.data.reshape(data.shape))
 
 
-@primitive(np.dot)
-def dot(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
+@_primitive(np.dot)
+def _dot(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
     if np.ndim(a) > 2 or np.ndim(b) > 2 or options:
         return NotImplemented
     if not np.ndim(a) or not np.ndim(b):
         return a * b
-    return matmul(recorder, a, b)
+    return _matmul(recorder, a, b)
 
 
 # -- selections
 
 
-@primitive(np.where)
-def where(recorder: Any, condition: Any, *cases: Any) -> Any:
+@_primitive(np.where)
+def _where(recorder: Any, condition: Any, *cases: Any) -> Any:
     if len(cases) != 2:
         return NotImplemented
     data = np.asarray(np.where(plain(condition), *plain(tuple(cases))))
@@ -185,8 +185,8 @@ def where(recorder: Any, condition: Any, *cases: Any) -> Any:
     return recorder.add("where", nodes, (), data)
 
 
-@primitive(np.clip)
-def clip(recorder: Any, a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **more: Any) -> Any:
+@_primitive(np.clip)
+def _clip(recorder: Any, a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **more: Any) -> Any:
     a_min, a_max = more.pop("min", a_min), more.pop("max", a_max)
     if out is not None or more:
         return NotImplemented
@@ -213,8 +213,8 @@ _like(np.ones_like, 1)
 _like(np.empty_like, 0)
 
 
-@primitive(np.full_like)
-def full_like(
+@_primitive(np.full_like)
+def _full_like(
     recorder: Any, a: Any, fill_value: Any, dtype: Any = None, *args: Any, shape: Any = None, **more: Any
 ) -> Any:
     if hasattr(fill_value, "buffer") or np.ndim(fill_value):
@@ -223,13 +223,13 @@ def full_like(
     return recorder.filled(fill_value, a.shape if shape is None else shape, dtype)
 
 
-@primitive(np.copy)
-def copy(recorder: Any, a: Any, order: Any = "K", subok: Any = False) -> Any:
+@_primitive(np.copy)
+def _copy(recorder: Any, a: Any, order: Any = "K", subok: Any = False) -> Any:
     return recorder.copy(a)
 
 
-@primitive(np.astype)
-def astype(recorder: Any, x: Any, dtype: Any, /, *, copy: Any = True, device: Any = None) -> Any:
+@_primitive(np.astype)
+def _astype(recorder: Any, x: Any, dtype: Any, /, *, copy: Any = True, device: Any = None) -> Any:
     return recorder.cast(x, np.dtype(dtype), copy)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from ..box import Box, Inner
 from ..tree import tree_map
 
-__all__ = ["Signature", "is_leaf", "signature"]
+__all__ = ["STATIC", "Signature", "is_leaf", "signature"]
 
 STATIC = (bool, int, str, bytes, type(None), type, np.dtype, slice, range)
 

@@ -16,7 +16,7 @@ from .spaces import align, resolve
 __all__ = ["simplified"]
 
 
-def scalar(node: Node) -> Any:
+def _scalar(node: Node) -> Any:
     """The value of a constant, or of a broadcast one; None for anything else."""
     base = node.inputs[0] if node.op == "view" else node
     if base.op != "constant" or base.size != 1:
@@ -32,16 +32,16 @@ def _identity(node: Node, inputs: tuple[Node, ...]) -> Node | None:
     if op == "cast":
         return inputs[0]  # of the same dtype, else the caller refuses it
     if op == "where":
-        test = scalar(inputs[0])
+        test = _scalar(inputs[0])
         if inputs[1] is inputs[2]:
             return inputs[1]
         return None if test is None else inputs[1 if test else 2]
     if op in ("multiply", "divide", "power"):
-        if scalar(inputs[1]) == 1:
+        if _scalar(inputs[1]) == 1:
             return inputs[0]
-        if op == "multiply" and scalar(inputs[0]) == 1:
+        if op == "multiply" and _scalar(inputs[0]) == 1:
             return inputs[1]
-    if op == "subtract" and scalar(inputs[1]) == 0 and not np.signbit(scalar(inputs[1])):
+    if op == "subtract" and _scalar(inputs[1]) == 0 and not np.signbit(_scalar(inputs[1])):
         return inputs[0]
     if op == "negative" and inputs[0].op == "negative":
         return inputs[0].inputs[0]
@@ -77,7 +77,7 @@ class _Simplifier:
             return graph.add(op, (x, value), node.params, node.shape, node.dtype)
         if op in ("call", "item", "argmax", "argmin"):
             return graph.fresh(op, inputs, node.params, node.shape, node.dtype)
-        if op == "power" and scalar(inputs[1]) == 2 and inputs[0].dtype == node.dtype:
+        if op == "power" and _scalar(inputs[1]) == 2 and inputs[0].dtype == node.dtype:
             return (
                 self.node_of("square", inputs[:1], node) if inputs[0].shape == node.shape else self.plain(node, inputs)
             )

@@ -16,10 +16,10 @@ from ..tree import tree_map
 from ..value import Value
 from .signature import Signature, is_leaf
 
-__all__ = ["Tracked", "flat", "restored"]
+__all__ = ["Tracked"]
 
 
-class Out:
+class _Out:
     """The place of an array in a result."""
 
     __slots__ = ("index",)
@@ -28,22 +28,22 @@ class Out:
         self.index = index
 
 
-def flat(result: Any) -> tuple[list[Any], Any]:
+def _flat(result: Any) -> tuple[list[Any], Any]:
     """The arrays in a result, and the result with their places."""
     arrays: list[Any] = []
 
     def place(y: Any) -> Any:
         if isinstance(y, (Value, np.ndarray, np.generic)):
             arrays.append(y)
-            return Out(len(arrays) - 1)
+            return _Out(len(arrays) - 1)
         return y
 
     return arrays, tree_map(place, result, result=True)
 
 
-def restored(template: Any, arrays: list[Any]) -> Any:
+def _restored(template: Any, arrays: list[Any]) -> Any:
     """The result again, with other arrays."""
-    return tree_map(lambda y: arrays[y.index] if type(y) is Out else y, template, result=True)
+    return tree_map(lambda y: arrays[y.index] if type(y) is _Out else y, template, result=True)
 
 
 class Tracked:
@@ -60,13 +60,13 @@ class Tracked:
 
         def forward(leaves: Any) -> Any:
             new_args, new_kwargs = arguments(leaves)
-            arrays, local.template = flat(jitted(*new_args, **new_kwargs))
+            arrays, local.template = _flat(jitted(*new_args, **new_kwargs))
             return arrays
 
         def function(floats: Any, others: Any) -> Any:
             a, b = iter(floats), iter(others)
             new_args, new_kwargs = arguments([next(a) if is_smooth else next(b) for is_smooth in smooth])
-            return flat(f(*new_args, **new_kwargs))[0]
+            return _flat(f(*new_args, **new_kwargs))[0]
 
         def parted(leaves: Any) -> tuple[list[Any], list[Any]]:
             pairs = [*zip(leaves, smooth, strict=True)]
@@ -95,4 +95,4 @@ class Tracked:
 
     def __call__(self, leaves: list[Any]) -> Any:
         arrays = self.rule(leaves)
-        return restored(self.local.template, arrays)
+        return _restored(self.local.template, arrays)

@@ -9,6 +9,7 @@ import numpy as np
 from ..arrays import restore
 from ..batched import Batched
 from ..constants import keep
+from ..context import LEVELS, Active
 from ..convert import is_array
 from ..errors import DetachError, OperandError
 from ..many import Pick
@@ -36,6 +37,7 @@ class Call:
         self.tracked = [i for i, x in enumerate(given) if isinstance(x, Value) and x._node is not None]
         self.parents = tuple([given[i]._node for i in self.tracked])
         self.given, self.bound = given, bound
+        self.levels = LEVELS.get()
 
     # -- forward
 
@@ -104,8 +106,13 @@ class Call:
             full = self.with_defaults(known.pop("arguments")) | known
             return rule[0](**{name: full[name] for name in rule[1]})
 
-        known = {"arguments": self.arguments(), "ans": self.answer(), **more}
-        return computed(named, tree_map(frozen, known), rule[0])
+        now, then = LEVELS.get(), self.levels
+        token = LEVELS.set(Active(max(now.before, then.before), (*then.levels, *now.levels)))
+        try:  # the vmap of the call may have ended: a gradient inside of the rule is still one for each example
+            known = {"arguments": self.arguments(), "ans": self.answer(), **more}
+            return computed(named, tree_map(frozen, known), rule[0])
+        finally:
+            LEVELS.reset(token)
 
     def inexact(self) -> list[str]:
         """The arguments that have a derivative: those with floats in them."""

@@ -61,8 +61,9 @@ def custom_rule(f: Function | None = None, *, vjp: Function | None = None, jvp: 
     >>> print(grad(cube)(2.0), grad(grad(cube))(2.0))
     12.0 12.0
 
-    Raises OperandError for a rule whose parameters name nothing, or whose results do not fit the arguments; DetachError
-    if a derivative is asked for that a rule outside of NumPy cannot give.
+    Raises OperandError for a rule whose parameters name nothing, or two things, as where `f` itself has a parameter g,
+    or whose results do not fit the arguments; DetachError if a derivative is asked for that a rule outside of NumPy
+    cannot give.
     """
     if f is None:
         return functools.partial(custom_rule, vjp=vjp, jvp=jvp)
@@ -129,6 +130,13 @@ class CustomRule:
                 f"custom_rule: the {kind} of {self._rule.name} has parameters {names}; it needs {given}, and may name "
                 f"{', '.join(known[1:])}"
             )
+        for name in names:
+            if name in (given, "ans") and name in self._signature.parameters:
+                meaning = {"g": "the cotangent", "t": "the tangents", "ans": "the result"}[name]
+                raise OperandError(
+                    f"custom_rule: {self._rule.name} has a parameter {name}, but in its {kind} {name} is {meaning}; "
+                    f"rename the parameter of {self._rule.name}"
+                )
         return names
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..buffers import watching
-from ..context import CHECKS
+from ..context import CHECKS, LEVELS
 from ..record import input_node
-from ..rule import Rule
 from ..tape import RECORDING, Node, number, walk_back, walk_forward
 from ..transform import transform
 from ..tree import leaves
 from ..value import Value
-from .replay import Aside, Item, Print, assemble, boundary, changed, distribute, quietly, roots, run
+from .replay import Aside, Item, Print, ReplayCase, assemble, boundary, changed, distribute, quietly, roots, run
 from .surroundings import Surroundings
 
 __all__ = ["checkpoint"]
@@ -51,8 +50,8 @@ def checkpoint(f: Function) -> Function:
         if not RECORDING.get():
             (args, kwargs), _ = arguments.fresh(lambda k, item: item.node)
             with watching(f):
-                result = run(f, args, kwargs, False)
-            return assemble(result, (), CASE, _Call(f, arguments), RULE, _is_plain(arguments))
+                result = run(f, args, kwargs, False, LEVELS.get())
+            return assemble(result, (), CASE, _Call(f, arguments), _is_plain(arguments))
         return _first(_Call(f, arguments), Surroundings(f, args, kwargs))
 
     return call
@@ -69,7 +68,7 @@ class _Run(NamedTuple):
 class _Call:
     """A call that can be repeated, which its node saves."""
 
-    __slots__ = ("arguments", "checks", "errors", "f", "parents", "places", "print", "states", "surroundings")
+    __slots__ = ("arguments", "checks", "errors", "f", "levels", "parents", "places", "print", "states", "surroundings")
 
     surroundings: Surroundings
     states: list[Any]
@@ -78,7 +77,7 @@ class _Call:
     def __init__(self, f: Function, arguments: Aside) -> None:
         self.f = f
         self.arguments = arguments
-        self.checks = CHECKS.get()
+        self.checks, self.levels = CHECKS.get(), LEVELS.get()
         self.errors: Any = np.geterr()
         self.places: dict[int, Node] | set[int] = {}
         self.parents: tuple[Node, ...] = ()
@@ -91,7 +90,7 @@ class _Call:
 
         (args, kwargs), inputs = self.arguments.fresh(node_of)
         with watching(self.f):
-            result = run(self.f, args, kwargs, CHECKS.get() or self.checks or True)
+            result = run(self.f, args, kwargs, CHECKS.get() or self.checks or True, self.levels)
         return _Run(top, inputs, result)
 
     def again(self) -> tuple[_Run, dict[int, Node]]:
@@ -103,6 +102,24 @@ class _Call:
         if found.keys() != self.places:
             raise changed("checkpoint", "returned other tracked Values")
         return again, found
+
+    def pull(self, g: Any, node: Node, collect: Function, wrap: Any) -> None:
+        flag = np.geterrcall()
+        again, found = self.again()
+        top = again.number
+        seeds = [(found[i], d) for i, d in g.items()]
+        ends = walk_back(seeds, top=top, free=wrap is None, wrap=wrap, flag=flag)
+        for given in distribute("checkpoint", ends, top, self.outer(again), {*node.parents}, collect):
+            collect(*given)
+
+    def push(self, known: dict[Node, Any], lifted: bool) -> dict[int, Any]:
+        again, found = self.again()
+        outer = self.outer(again)
+        if not {outer.get(n, n) for n in boundary(found.values(), again.number)} <= {*self.parents}:
+            raise changed("checkpoint", "used another tracked Value")
+        known |= {n: known[p] for n, p in outer.items() if p in known}
+        bounds: dict[str, Any] = {"floor": 0, "top": again.number, "wrap": Value._wrap}
+        return dict(zip(found, walk_forward([*found.values()], known, **bounds, lifted=lifted), strict=True))
 
     def outer(self, again: _Run) -> dict[Node, Node]:
         """The nodes of the arguments by those that stand for them in the run."""
@@ -123,52 +140,11 @@ def _first(call: _Call, surroundings: Surroundings) -> Any:
         call.surroundings = surroundings
         call.print = Print(leaves(result))
         call.places = {*found}
-    return assemble(result, call.parents, CASE, call, RULE, _is_plain(call.arguments))
+    return assemble(result, call.parents, CASE, call, _is_plain(call.arguments))
 
 
 def _is_plain(arguments: Aside) -> bool:
     return not any(item.is_value for item in arguments.items)
 
 
-class _CheckpointCase:
-    """The case of a node that stands for a whole function. In a lifted walk, `saved` comes with the `wrap` of it."""
-
-    count = -1
-    is_spent = False
-    rule = Rule(checkpoint, "linear", name="checkpoint")
-    spent = rule.spent
-
-    def residuals(self, saved: Any) -> dict[str, Any]:
-        return {}
-
-    def lift(self, saved: Any, node: Node, wrap: Function) -> Any:
-        return saved, wrap
-
-    def pull(self, saved: Any, g: Any) -> Any:
-        return NotImplemented  # the walk calls `spread`
-
-    def spread(self, saved: Any, g: Any, node: Node, collect: Function, sums: Any, owned: Any) -> None:
-        call, wrap = saved if type(saved) is tuple else (saved, None)
-        flag = np.geterrcall()
-        again, found = call.again()
-        top = again.number
-        seeds = [(found[i], d) for i, d in g.items()]
-        ends = walk_back(seeds, top=top, free=wrap is None, wrap=wrap, flag=flag)
-        for given in distribute("checkpoint", ends, top, call.outer(again), {*node.parents}, collect):
-            collect(*given)
-
-    def push(self, saved: Any, tangents: tuple[Any, ...], masked: bool = False) -> Any:
-        call = saved[0] if type(saved) is tuple else saved
-        again, found = call.again()
-        outer = call.outer(again)
-        known = {p: t for p, t in zip(call.parents, tangents, strict=True) if t is not None}
-        if not {outer.get(n, n) for n in boundary(found.values(), again.number)} <= {*call.parents}:
-            raise changed("checkpoint", "used another tracked Value")
-        known |= {n: known[p] for n, p in outer.items() if p in known}
-        bounds: dict[str, Any] = {"floor": 0, "top": again.number, "wrap": Value._wrap}
-        pushed = walk_forward([*found.values()], known, **bounds, lifted=call is not saved)
-        return dict(zip(found, pushed, strict=True))
-
-
-CASE = _CheckpointCase()
-RULE = CASE.rule
+CASE = ReplayCase(checkpoint, "checkpoint")

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..batched import Batched
 from ..constants import COPY_LIMIT, is_frozen, sample
+from ..context import LEVELS, Active
 from ..convert import is_array
 from ..errors import GraphError
 from ..many import Pick
@@ -21,7 +23,19 @@ from ..tree import leaves, tree_map
 from ..value import Value
 from ..views import has_place, make_place, peek
 
-__all__ = ["Aside", "Item", "Print", "assemble", "boundary", "changed", "distribute", "quietly", "roots", "run"]
+__all__ = [
+    "Aside",
+    "Item",
+    "Print",
+    "ReplayCase",
+    "assemble",
+    "boundary",
+    "changed",
+    "distribute",
+    "quietly",
+    "roots",
+    "run",
+]
 
 ROUNDING = 16  # units in the last place of the largest element: not every BLAS repeats its sums in the same order
 
@@ -110,13 +124,14 @@ def _is_foreign(x: Any) -> bool:
     return hasattr(x, "__setitem__") and hasattr(x, "copy") and is_array(x)
 
 
-def run(f: Callable[..., Any], args: Any, kwargs: Any, recording: Any) -> Any:
-    """Call `f`, recording or not."""
-    token = RECORDING.set(recording)
+def run(f: Callable[..., Any], args: Any, kwargs: Any, recording: Any, levels: Active) -> Any:
+    """Call `f`, recording or not, with the `levels` of its first run active: its vmap may have ended meanwhile."""
+    tokens = RECORDING.set(recording), LEVELS.set(levels)
     try:
         return f(*args, **kwargs)
     finally:
-        RECORDING.reset(token)
+        RECORDING.reset(tokens[0])
+        LEVELS.reset(tokens[1])
 
 
 def roots(result: Any, number: int) -> dict[int, Node]:
@@ -164,7 +179,40 @@ def distribute(
     return given
 
 
-def assemble(result: Any, parents: Iterable[Node], case: Any, saved: Any, rule: Rule, plain: bool) -> Any:
+class ReplayCase:
+    """The case of a node that stands for what runs again, a call that it has saved.
+
+    `call.pull(g, node, collect, wrap)` runs it again and hands on the cotangents, `call.push(known, lifted)` returns
+    the tangents of the results by place, given those of the parents. A lifted walk saves the call with its `wrap`.
+    """
+
+    count = -1
+    is_spent = False
+
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        self.rule = Rule(function, "linear", name=name)
+        self.spent = self.rule.spent
+
+    def residuals(self, saved: Any) -> dict[str, Any]:
+        return {}
+
+    def lift(self, saved: Any, node: Node, wrap: Callable[..., Any]) -> Any:
+        return saved, wrap
+
+    def pull(self, saved: Any, g: Any) -> Any:
+        return NotImplemented  # the walk calls `spread`
+
+    def spread(self, saved: Any, g: Any, node: Node, collect: Callable[..., None], sums: Any, owned: Any) -> None:
+        call, wrap = saved if type(saved) is tuple else (saved, None)
+        call.pull(g, node, collect, wrap)
+
+    def push(self, saved: Any, tangents: tuple[Any, ...], masked: bool = False) -> Any:
+        call = saved[0] if type(saved) is tuple else saved
+        known = {p: t for p, t in zip(call.parents, tangents, strict=True) if t is not None}
+        return call.push(known, call is not saved)
+
+
+def assemble(result: Any, parents: Iterable[Node], case: ReplayCase, saved: Any, plain: bool) -> Any:
     """The results for the caller, on a node of `case`, by one more node each; `saved` knows their places.
 
     `plain`: no argument is a Value. If then nothing is tracked either, as where plain buffers were filled with
@@ -190,7 +238,7 @@ def assemble(result: Any, parents: Iterable[Node], case: Any, saved: Any, rule: 
         i = next(places)
         if i in saved.places:
             n = operation((node,))
-            n.case, n.saved = Pick(rule, i), None
+            n.case, n.saved = Pick(case.rule, i), None
             made[id(y)] = new = Value._wrap(y._array, n)
             if has_place(y):
                 make_place(new)
@@ -235,6 +283,7 @@ def changed(name: str, what: str) -> GraphError:
 def _mark(y: Any) -> tuple[Any, Any]:
     if isinstance(y, Value):
         y = peek(y)[0]
+    y = y.whole if type(y) is Batched else y
     if isinstance(y, (int, float, complex)):
         y = np.asarray(y)
     if not hasattr(y, "dtype") or not hasattr(y, "shape"):
@@ -249,8 +298,8 @@ def _said(what: Any) -> str:
     return what[0].__name__ if isinstance(what[0], type) else f"{what[1]}{list(what[0])}"
 
 
-def _is_rounding(dtype: Any, a: bytes, b: bytes) -> bool:
-    if dtype.kind not in "fc":
+def _is_rounding(dtype: Any, a: bytes | None, b: bytes | None) -> bool:
+    if a is None or b is None or dtype.kind not in "fc":
         return False
     x, y = np.frombuffer(a, dtype), np.frombuffer(b, dtype)
     finite = np.isfinite(x)

@@ -16,16 +16,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..buffers import watching
-from ..context import CHECKS
+from ..context import CHECKS, LEVELS
 from ..convert import is_array
 from ..errors import GraphError, OperandError
 from ..record import input_node
-from ..rule import Rule
 from ..tape import RECORDING, Node, number, operation, walk_back, walk_forward
+from ..transform import check_callable
 from ..tree import leaves, leaves_like, tree_map
 from ..value import Value
 from ..views import peek
-from .replay import Aside, Item, Print, assemble, boundary, changed, distribute, quietly, run
+from .replay import Aside, Item, Print, ReplayCase, assemble, boundary, changed, distribute, quietly, roots, run
 from .schedule import default_slots, places, split
 from .surroundings import Surroundings
 
@@ -53,6 +53,7 @@ def checkpoint_scan(step: Function, carry: Any, n: int, *, slots: int | None = N
     result when it runs again, ValueError if n < 0 or slots < 1. The schedule: A. Griewank and A. Walther, Algorithm
     799: Revolve, ACM TOMS 26 (2000) 19-45.
     """
+    check_callable(NAME, step, f"{NAME}(step, carry, n)")
     n = _integer("n", n)
     slots = default_slots(n) if slots is None else _integer("slots", slots)
     if n < 0:
@@ -69,7 +70,7 @@ def checkpoint_scan(step: Function, carry: Any, n: int, *, slots: int | None = N
         else:
             aside = scan.advance(scan.first.aside, 0, n - 1)
             result = scan.run(aside, n - 1, lambda k, item: item.node, False)[1]
-    return assemble(result, scan.parents, CASE, scan, CASE.rule, plain)
+    return assemble(result, scan.parents, CASE, scan, plain)
 
 
 class _Stored(NamedTuple):
@@ -87,7 +88,7 @@ class _Scan:
         self.step, self.n, self.slots = step, n, slots
         self.first = _Stored(0, Aside(NAME, carry), [])
         self.specs = [*map(_spec, leaves(carry))]
-        self.checks = CHECKS.get()
+        self.checks, self.levels = CHECKS.get(), LEVELS.get()
         self.errors: dict[str, Any] = {**np.geterr()}
         self.parents: tuple[Node, ...] = ()
         self.tracked: set[int] = set()  # the places in the carry at which there is a tracked Value before some step
@@ -101,7 +102,7 @@ class _Scan:
     def run(self, aside: Aside, i: int, node_of: Function, recording: Any) -> tuple[list[Node | None], Any]:
         """One step: the nodes of its inputs, and the result."""
         carry, inputs = aside.fresh(node_of)
-        result = run(self.step, (carry, i), {}, recording)
+        result = run(self.step, (carry, i), {}, recording, self.levels)
         new = leaves_like(self.first.aside.template, result, f"{NAME}: the carry after step {i}")
         for place, (spec, y) in enumerate(zip(self.specs, new, strict=True)):
             if spec != _spec(y):
@@ -156,7 +157,7 @@ class _Scan:
             self.parents = tuple(parents)
             self.tracked |= tracked
             top, inputs, result = self.record(aside, i, tracked)
-            nodes = _tracked(result)
+            nodes = roots(result, -1)
             parents.update((node, None) for node in boundary(nodes.values(), top) if node not in inputs)
             tracked = {p for p, y in enumerate(leaves(result)) if isinstance(y, Value) and y._node is not None}
             aside = _carry(result)
@@ -174,6 +175,12 @@ class _Scan:
         """The surroundings in which steps are run again, from the first."""
         with watching(self.step), self.surroundings.replaying(self.first.states), quietly(self.errors):
             yield
+
+    def pull(self, g: dict[int, Any], node: Node, collect: Function, wrap: Any) -> None:
+        if wrap is None:
+            self.backward(g, collect, np.geterrcall())
+        else:
+            self.backward_linked(g, collect, np.geterrcall(), wrap)
 
     def backward(self, cotangents: dict[int, Any], collect: Function, flag: Any) -> None:
         """Take the steps in reverse, with the cotangents of the result by place."""
@@ -229,7 +236,7 @@ class _Scan:
             for i in range(1, self.n):
                 _, _, result = self.record_linked(Aside(NAME, result, private=True), i)
         self.print.check(NAME, Print(leaves(result)))
-        nodes = _tracked(result)
+        nodes = roots(result, -1)
         if not cotangents.keys() <= nodes.keys():
             raise changed(NAME, "returned other tracked Values")
         ends = walk_back([(nodes[p], g) for p, g in cotangents.items()], top=top, wrap=wrap, flag=flag)
@@ -247,7 +254,7 @@ class _Scan:
                     top, inputs, result = self.record_linked(aside, i)
                 else:
                     top, inputs, result = self.record(aside, i, self.tracked)
-                nodes = _tracked(result)
+                nodes = roots(result, -1)
                 if not boundary(nodes.values(), top).keys() <= {*self.parents, *inputs}:
                     raise changed(NAME, "used another tracked Value")
                 ts = {node: tangents[place] for node, place in inputs.items() if place in tangents}
@@ -266,17 +273,6 @@ class _Scan:
 
 def _carry(result: Any) -> Aside:
     return Aside(NAME, result, private=True, linked=False)
-
-
-def _tracked(result: Any) -> dict[int, Node]:
-    """The nodes of the tracked Values by place, each object in its first."""
-    found: dict[int, Node] = {}
-    seen: set[int] = set()
-    for i, y in enumerate(leaves(result)):
-        if isinstance(y, Value) and id(y) not in seen and y._node is not None:
-            seen.add(id(y))
-            found[i] = y._node
-    return found
 
 
 def _integer(name: str, x: Any) -> int:
@@ -298,51 +294,16 @@ def _said(spec: Any) -> str:
     return spec.__name__ if isinstance(spec, type) else f"{spec[1]}{list(spec[0])}"
 
 
-class _ScanCase:
-    """The case of a node that stands for a loop. In a lifted walk, `saved` comes with the `wrap` of it."""
-
-    count = -1
-    is_spent = False
-    rule = Rule(checkpoint_scan, "linear", name=NAME)
-    spent = rule.spent
-
-    def residuals(self, saved: Any) -> dict[str, Any]:
-        return {}
-
-    def lift(self, saved: Any, node: Node, wrap: Function) -> Any:
-        return saved, wrap
-
-    def pull(self, saved: Any, g: Any) -> Any:
-        return NotImplemented  # the walk calls `spread`
-
-    def spread(self, saved: Any, g: Any, node: Node, collect: Function, sums: Any, owned: Any) -> None:
-        if type(saved) is tuple:
-            saved[0].backward_linked(g, collect, np.geterrcall(), saved[1])
-        else:
-            saved.backward(g, collect, np.geterrcall())
-
-    def push(self, saved: Any, tangents: tuple[Any, ...], masked: bool = False) -> Any:
-        lifted = type(saved) is tuple
-        scan = saved[0] if lifted else saved
-        known = {p: t for p, t in zip(scan.parents, tangents, strict=True) if t is not None}
-        return scan.push(known, lifted)
-
-
-class _InsideCase:
+class _InsideCase(ReplayCase):
     """The case of a step's own argument. Its graph leads nowhere, so nobody may come by on a walk from outside."""
-
-    count = -1
-    is_spent = False
-    rule = Rule(checkpoint_scan, "linear", name="carry")
-    spent = rule.spent
 
     def pull(self, *_: Any) -> Any:
         raise GraphError(
             f"{NAME}: a Value that a step computes was used outside of it; let it be a part of the carry instead"
         )
 
-    lift = push = residuals = pull
+    lift = push = residuals = pull  # type: ignore[assignment]
 
 
-CASE = _ScanCase()
-INSIDE = _InsideCase()
+CASE = ReplayCase(checkpoint_scan, NAME)
+INSIDE = _InsideCase(checkpoint_scan, "carry")

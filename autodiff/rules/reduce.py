@@ -79,7 +79,7 @@ def cumsum_map(g, x, axis=None, dtype=None, out=None):
 
 
 linear(np.sum, sum_map, method="sum", push=sum_push)
-linear(np.mean, mean_map, method="mean")
+linear(np.mean, mean_map, method="mean", push=np.mean)  # the method does not ask `where` whether it is a batch
 linear(np.cumsum, cumsum_map, method="cumsum")
 
 

@@ -15,12 +15,13 @@ import numpy as np
 
 from ..batched import Batched, Level, check_running, hide
 from ..batching import leave
-from ..context import LEVELS
 from ..convert import describe, is_array
 from ..errors import BatchError, GraphError, OperandError
+from ..jacobians import pulled_rows
 from ..record import Record
 from ..tape import OuterGraphError, number, reachable
 from ..transform import name_of, transform
+from ..tree import leaves
 from ..value import Value
 from .colouring import colour_columns, colour_symmetric
 from .patterns import scipy_sparse
@@ -73,13 +74,14 @@ def sparse_hessian(f: Function, argnums: int = 0, *, sparsity: Any = None) -> Fu
     """The Hessian of a scalar-valued `f` of a real array, as a symmetric SciPy CSR array.
 
     Its shape is (size, size) of the argument, in C order. It is the sparse Jacobian of the gradient, in forward over
-    reverse mode. `sparsity` and the errors are as for `sparse_jacobian`.
+    reverse mode. `sparsity` is as for `sparse_jacobian`.
 
     >>> print(sparse_hessian(lambda u: (u[1:] * u[:-1] ** 2).sum())(np.array([1.0, 2.0, 3.0])).toarray())
     [[4. 2. 0.]
      [2. 6. 4.]
      [0. 4. 0.]]
 
+    Raises as `sparse_jacobian` does; GraphError too if `f` is not scalar-valued, OperandError for a complex argument.
     Powell and Toint 1979, doi:10.1137/0716078.
     """
 
@@ -150,7 +152,8 @@ def _started(name: str, f: Function, argnums: Any, args: tuple[Any, ...]) -> tup
     if not -len(args) <= at < len(args):
         raise OperandError(f"{name}: argnums={argnums!r}, but {name_of(f)} was called with {len(args)} arguments")
     at %= len(args)
-    if isinstance(args[at], (list, tuple, dict)):
+    found = [*leaves(args[at])]
+    if not found or found[0] is not args[at]:
         raise OperandError(
             f"{name}: argument {at} is a {type(args[at]).__name__}; pass one array, as np.concatenate makes"
         )
@@ -282,22 +285,6 @@ class _Run:
 def _passes(record: Record, result: Any, directions: Any, mode: Mode) -> Any:
     """The derivatives of `result` in a stack of directions, or those pulled back from a stack of them: in one walk."""
     level = Level(number(), len(directions))
-
-    def pulled(seeds: Any) -> Any:
-        token = LEVELS.set(LEVELS.get().entered(level))
-        try:
-            return _stacked(record.pull([result], [hide(seeds, (level,))])[0], level)
-        finally:
-            LEVELS.reset(token)
-
-    if mode == "fwd":
-        return _stacked(record.push([result], [hide(directions, (level,))])[0], level)
-    rows = pulled(directions)
-    if directions.dtype.kind != "c":
-        return rows
-    return rows.conj() if rows.dtype.kind == "c" else rows + 1j * pulled(1j * directions)
-
-
-def _stacked(x: Any, level: Level) -> Any:
-    """The directions as the first axis."""
+    given = [hide(directions, (level,))]
+    (x,) = record.push([result], given) if mode == "fwd" else pulled_rows(record, [result], given, level)
     return leave(x._array if isinstance(x, Value) else x, level, 0)

@@ -36,10 +36,14 @@ Shape = tuple[int, ...]
 
 
 class Pattern(NamedTuple):
-    """The shape of an array, and the matrix that says what each of its elements depends on."""
+    """The shape of an array, and the matrix that says what each of its elements depends on.
+
+    Under vmap it is the shape of one example, and the rows are those of all examples, one after the other.
+    """
 
     shape: Shape
     rows: Any
+    levels: tuple[Any, ...] = ()
 
 
 def scipy_sparse(name: str) -> ModuleType:
@@ -130,7 +134,7 @@ def everything(p: Pattern, shape: Shape) -> Pattern:
 def joined(*patterns: Pattern | None) -> Pattern | None:
     """What depends on all of these, which have one shape; None depends on nothing."""
     found = list({id(p.rows): p for p in patterns if p is not None}.values())
-    return functools.reduce(lambda p, q: Pattern(p.shape, p.rows + q.rows), found) if found else None
+    return functools.reduce(lambda p, q: p._replace(rows=p.rows + q.rows), found) if found else None
 
 
 def stacked(matrices: list[Any]) -> Any:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..tape import Node, reachable
+from .batches import pattern_of
 from .patterns import Pattern, scipy_sparse
-from .structures import pattern_of
 
 __all__ = ["dependence"]
 

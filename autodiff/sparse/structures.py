@@ -12,8 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..arrays import cast, embed_diagonal, expand, getitem, overlap_add, scatter_add
-from ..case import Case, SequenceCase, StandIn
-from ..many import Pick
+from ..case import Case, SequenceCase
 from ..mutation import WriteCase
 from ..regions import embed, follow, punch, walk, zero
 from ..rules.activations import log_softmax, logsumexp, softmax
@@ -40,7 +39,7 @@ from .kinds import (
     same,
     unknown,
 )
-from .patterns import Pattern, everything, joined, numbered, put, stacked, taken
+from .patterns import Pattern, joined, numbered, put, stacked, taken
 from .products import convolution, cross, dot, einsum, matmul
 from .special import (
     folded_in_half,
@@ -54,7 +53,7 @@ from .special import (
     triangle,
 )
 
-__all__ = ["pattern_of"]
+__all__ = ["applied", "is_of_shapes"]
 
 Structure = Callable[[Pattern, Use], Pattern]
 
@@ -109,46 +108,39 @@ STRUCTURES: dict[Any, Structure] = {
 }  # fmt: skip
 
 
-# -- nodes
+# -- what a node does
 
 
-def pattern_of(node: Any, parents: list[Any]) -> Any:
+def applied(case: Any, saved: Any, parents: list[Any]) -> Any:
     """The pattern of a node's array, given those of its parents, None for those that depend on nothing.
 
-    Of a function of several results it is a tuple of patterns.
+    `saved` is what the node has saved, by field name if the case is of a rule; there are no hidden axes in it. Of a
+    function of several results it is a tuple of patterns.
     """
-    case = node.case
-    while isinstance(case, StandIn):
-        case = case.case
-    if isinstance(case, Pick):
-        return parents[0][case.index]
     if isinstance(case, WriteCase):
-        return _written(node.saved, parents)
+        return _written(saved, parents)
     if isinstance(case, SequenceCase):
-        return _assembled(case, node.saved, parents)
-    if not isinstance(case, Case):
-        return _opaque(case, node.saved, parents)
-    known, rule = case.residuals(node.saved), case.rule
-    structure = elementwise if rule.kind == "elementwise" else STRUCTURES.get(rule.function, unknown)
-    several = rule.outputs > 0
-    specs = known["sans"] if several else (known.get("sans"),)
+        return _assembled(case, saved, parents)
+    structure = _structure(case)
+    several = case.rule.outputs > 0
+    specs = saved["sans"] if several else (saved.get("sans"),)
     found = []
     for spec in specs:
         out = None if spec is None else spec.shape
         used = zip(case.argnums, parents, strict=True)
-        found.append(joined(*(structure(p, Use(case, i, known, out)) for i, p in used if p is not None)))
+        found.append(joined(*(structure(p, Use(case, i, saved, out)) for i, p in used if p is not None)))
     return tuple(found) if several else found[0]
 
 
-def _opaque(case: Any, saved: Any, parents: list[Any]) -> Any:
-    """Of a case of another kind only the shape of the result is known, from that of a tangent."""
-    zeros = tuple([None if p is None else np.zeros(p.shape) for p in parents])
-    pushed = case.push(saved, zeros)
-    given = [p for p in parents if p is not None]
-    if isinstance(pushed, (dict, tuple, list)):  # of several results, by their numbers
-        items = pushed.items() if isinstance(pushed, dict) else enumerate(pushed)
-        return {i: None if t is None else joined(*(everything(p, np.shape(t)) for p in given)) for i, t in items}
-    return joined(*(everything(p, np.shape(pushed)) for p in given))
+def _structure(case: Case) -> Structure:
+    return elementwise if case.rule.kind == "elementwise" else STRUCTURES.get(case.rule.function, unknown)
+
+
+def is_of_shapes(case: Any, saved: Any) -> bool:
+    """Whether the structure depends on shapes, and on no data that the node has saved."""
+    if isinstance(case, (SequenceCase, WriteCase)):
+        return False
+    return _structure(case) in (elementwise, same)
 
 
 def _assembled(case: Any, saved: Any, parents: list[Any]) -> Pattern:
@@ -166,7 +158,7 @@ def _assembled(case: Any, saved: Any, parents: list[Any]) -> Pattern:
 
 
 def _written(saved: Any, parents: list[Any]) -> Pattern | None:
-    path, (shape, dtype), value, adds, onto, source, last = saved
+    path, (shape, dtype, *_), value, adds, onto, source, last = saved
     old = parents[0] if onto else None
     new = parents[-1] if source else None
     if old is not None and not adds:
