@@ -27,6 +27,16 @@ class Inner:
 
     __slots__ = ()
 
+    @property
+    def ndim(self) -> int:
+        """The number of axes that are seen."""
+        raise NotImplementedError
+
+    @property
+    def notes_invalid(self) -> bool:
+        """Whether an invalid operation such as 0/0 is reported, as NumPy's arrays do."""
+        raise NotImplementedError
+
     def __autodiff_apply__(self, function: Any, args: Any, kwargs: Any) -> Any:
         """A function of ours, see arrays.dispatchable."""
         raise NotImplementedError

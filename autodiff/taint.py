@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .batched import Batched
+from .box import Inner
 from .case import StandIn
 
 __all__ = ["tainted"]
@@ -35,12 +36,14 @@ def tainted(case: Any, data: Any) -> Any:
     """`case`, or one that reports if there is a nan in the arrays `data`."""
     for x in data:
         x = x.whole if type(x) is Batched else x
-        if isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind in "fc" and _has_nan(x):
+        if isinstance(x, (np.ndarray, np.generic, Inner)) and x.dtype.kind in "fc" and _has_nan(x):
             return _Tainted(case)
     return case
 
 
 def _has_nan(x: Any) -> bool:
+    if isinstance(x, Inner):
+        return x.notes_invalid and bool((x != x).any())  # else all maps are masked
     if isinstance(x, np.ndarray):
         x = x.min(initial=np.inf) if x.dtype.kind == "f" else np.isnan(x).any()  # the minimum is nan if an element is
     return bool(x != x) if x.dtype.kind != "b" else bool(x)

@@ -20,7 +20,7 @@ import numpy as np
 
 from .arrays import getitem
 from .batched import Batched, levels_of
-from .box import Box
+from .box import Box, Inner
 from .regions import Path, at, follow, shares, step_to, walk
 from .rule import RULES
 from .spec import Spec
@@ -190,7 +190,7 @@ def _spec(x: Any, part: Any) -> Any:
 
 def _is_scalar(part: Any, key: Any) -> bool:
     """Whether NumPy's `x[key]` is a scalar rather than an array without axes."""
-    if type(part) is Batched:
+    if isinstance(part, Inner):
         return not part.ndim and not any(k is Ellipsis for k in (key if type(key) is tuple else (key,)))
     return isinstance(part, generic)
 

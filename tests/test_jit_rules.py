@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,10 @@ from test_rules import differentiable, is_smooth, runs
 
 import autodiff as ad
 
+# What no program can give: texts of numbers, memory as it happens to be, lists in a tuple. And full_like of a plain
+# array and a tracked number, which is a function of NumPy's that does not ask us.
+EXCEPT = {np.array_repr, np.array_str, np.array2string, np.empty_like, np.histogram2d, np.histogramdd, np.full_like}
+
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
@@ -22,27 +26,38 @@ def quiet() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(params=["numpy", "native"])
+def runner(request: Any, monkeypatch: Any) -> str:
+    """NumPy runs all cases; native code, which has to be compiled for each, some of them, and all in `slow` tests."""
+    if request.param == "native":
+        pytest.importorskip("llvmlite")
+    monkeypatch.setenv("AUTODIFF_JIT", request.param)
+    return str(request.param)
+
+
 def rows(keep: Callable[[Row], bool] = lambda row: True) -> Any:
-    return pytest.mark.parametrize("row", [pytest.param(r, id=r.name) for r in ROWS if keep(r)])
+    return pytest.mark.parametrize(
+        "row", [pytest.param(r, id=r.name) for r in ROWS if keep(r) and r.function not in EXCEPT]
+    )
+
+
+def some(cases: Iterable[Any], runner: str, count: int) -> list[Any]:
+    return [*cases][: None if runner == "numpy" else count]
 
 
 def listed(y: Any) -> list[Any]:
     return [*y] if isinstance(y, (tuple, list)) else [y]
 
 
-def same(actual: Any, expected: Any, what: str, exact: bool = True) -> None:
+def same(actual: Any, expected: Any, what: str) -> None:
     assert type(actual) is type(expected), f"{what}: a {type(actual).__name__}, expected a {type(expected).__name__}"
     if not isinstance(expected, (np.ndarray, np.generic)):
         assert actual == expected, what
         return
     assert actual.dtype == expected.dtype, f"{what}: dtype {actual.dtype}, expected {expected.dtype}"
     assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, expected {expected.shape}"
-    if exact:
-        np.testing.assert_array_equal(actual, expected, what)
-    else:
-        np.testing.assert_allclose(
-            actual, expected, 1e-10, 1e-12 * max(1.0, float(np.max(np.abs(expected), initial=0))), err_msg=what
-        )
+    scale = max(1.0, float(np.max(np.abs(expected), initial=0)))
+    np.testing.assert_allclose(actual, expected, 1e-10, 1e-12 * scale, err_msg=what)
 
 
 def function_of(case: Case) -> Callable[..., Any]:
@@ -58,20 +73,21 @@ def function_of(case: Case) -> Callable[..., Any]:
     return f
 
 
-def programs(jitted: Any) -> list[Any]:
-    return [p for entry in jitted._call.entries.values() for p in entry.programs]
-
-
-def check(f: Callable[..., Any], given: Sequence[Sequence[Any]], rtol: float = 1e-13) -> None:
+def check(f: Callable[..., Any], given: Sequence[Sequence[Any]]) -> None:
     """The first call, then calls of the program with the same numbers and with others."""
     jitted = ad.jit(f, strict=True)
     for args in (given[0], *given):
-        expected, found = listed(f(*args)), listed(jitted(*args))
+        try:
+            expected = listed(f(*args))
+        except ValueError:  # a cotangent that fits the result for the first arguments only
+            assert args is not given[0]
+            continue
+        found = listed(jitted(*args))
         assert len(found) == len(expected)
         for k, (a, e) in enumerate(zip(found, expected, strict=True)):
             if isinstance(e, np.ndarray) and not e.ndim:
                 e = e[()]
-            same(a, e, f"result {k}", exact=False)
+            same(a, e, f"result {k}")
 
 
 def check_value(case: Case) -> None:
@@ -120,17 +136,26 @@ def check_second_order(case: Case) -> None:
 
 
 @rows()
-def test_value(row: Row) -> None:
-    cases = [c for c in row.cases() if runs(c)]
+def test_value(row: Row, runner: str) -> None:
+    cases = some([c for c in row.cases() if runs(c)], runner, 2)
     if cases:
         over(cases, check_value)
 
 
 @rows(is_smooth)
-def test_derivatives(row: Row) -> None:
-    over(differentiable(row), check_derivatives)
+def test_derivatives(row: Row, runner: str) -> None:
+    over(some(differentiable(row), runner, 1), check_derivatives)
 
 
 @rows(is_smooth)
-def test_second_order(row: Row) -> None:
-    over(differentiable(row, empty=False)[:2], check_second_order)
+def test_second_order(row: Row, runner: str) -> None:
+    over(some(differentiable(row, empty=False)[:2], runner, 1), check_second_order)
+
+
+@pytest.mark.slow
+@rows(is_smooth)
+def test_all_native(row: Row, monkeypatch: Any) -> None:
+    pytest.importorskip("llvmlite")
+    monkeypatch.setenv("AUTODIFF_JIT", "native")
+    over([c for c in row.cases() if runs(c)], check_value)
+    over(differentiable(row), check_derivatives)

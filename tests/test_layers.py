@@ -448,7 +448,7 @@ def outside_of_facts(node: ast.AST) -> Iterator[ast.AST]:
 
 @modules
 def test_scatter_has_one_home(name: str) -> None:
-    """`np.add.at` changes an array: it runs in arrays.scatter_add, and where Values, batches or programs are written."""
+    """`np.add.at` changes an array: it runs in arrays.scatter_add, and where Values, batches and programs write."""
     attributes = [node for node in ast.walk(TREES[name]) if isinstance(node, ast.Attribute) and node.attr == "at"]
     used = [node.lineno for node in attributes if ast.unparse(node.value) not in ("self", "recorder")]
     assert not used or name in ("arrays", "batching.indexing", "mutation", "inplace", "ufuncs", "compiler.calls")

@@ -97,8 +97,10 @@ def _mean(
 ) -> Any:
     if out is not None or dtype is not None or more.get("where", True) is not True or a.dtype.char not in FLOATS:
         return NotImplemented
+    if not a.size:
+        return NotImplemented
     total = recorder.record(np.sum, (a,), {"axis": axis, "keepdims": keepdims})
-    return total / (a.size // max(total.size, 1)) if total.size else NotImplemented
+    return total / (a.size // total.size)
 
 
 @_primitive(np.var)
@@ -112,12 +114,11 @@ def _var(
     keepdims: Any = False,
     **more: Any,
 ) -> Any:
-    if out is not None or dtype is not None or more or a.dtype.char not in FLOATS:
+    if out is not None or dtype is not None or more or a.dtype.char not in FLOATS or not a.size:
         return NotImplemented
     centred = a - _mean(recorder, a, axis, keepdims=True)
     total = recorder.record(np.sum, (centred * centred,), {"axis": axis, "keepdims": keepdims})
-    count = a.size // max(total.size, 1)
-    return total / max(count - ddof, 0) if total.size else NotImplemented
+    return total / max(a.size // total.size - ddof, 0)
 
 
 def _arg(op: str, function: Any) -> None:
@@ -221,6 +222,16 @@ def _full_like(
         return NotImplemented
     dtype = a.dtype if dtype is None else np.dtype(dtype)
     return recorder.filled(fill_value, a.shape if shape is None else shape, dtype)
+
+
+@_primitive(np.real)
+def _real(recorder: Any, val: Any) -> Any:
+    return val.real
+
+
+@_primitive(np.imag)
+def _imag(recorder: Any, val: Any) -> Any:
+    return val.imag if val.dtype.kind == "c" else NotImplemented
 
 
 @_primitive(np.copy)

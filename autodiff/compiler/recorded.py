@@ -101,11 +101,11 @@ class Recorded(Inner):
 
     @property
     def real(self) -> Any:
-        return self._do(np.real) if self.dtype.kind == "c" else self
+        return self._view(self.data.real) if self.dtype.kind == "c" else self
 
     @property
     def imag(self) -> Any:
-        return self._do(np.imag)
+        return self._view(self.data.imag) if self.dtype.kind == "c" else self._do(np.imag)
 
     def __len__(self) -> int:
         return len(self.data)

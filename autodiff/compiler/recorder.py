@@ -124,10 +124,21 @@ class Recorder:
         buffer = x.buffer
         if x.data is buffer.data:
             node = buffer.node
+        elif x.dtype != buffer.data.dtype:  # a real or imaginary part
+            node = self._part(x)
         else:
             offset, strides = place_of(x.data, buffer.data)
             node = self.graph.view(buffer.node, offset, strides, x.shape)
         return node if dtype is None or node.dtype == dtype else self._cast(node, dtype)
+
+    def _part(self, x: Recorded) -> Node:
+        """The node of a real or imaginary part, of a view of complex numbers."""
+        whole = x.buffer.data
+        size, start = whole.itemsize, x.data.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+        strides = tuple([s // size if n > 1 else 0 for s, n in zip(x.strides, x.shape, strict=True)])
+        numbers = self.graph.view(x.buffer.node, start // size, strides, x.shape)
+        function = np.imag if start % size else np.real
+        return self.graph.add("call", [numbers], (function, Template(((Hole(0),), {}))), x.shape, x.dtype)
 
     def _cast(self, node: Node, dtype: Any) -> Node:
         if node.op == "constant" and node.size == 1:
@@ -246,7 +257,10 @@ class Recorder:
         keys = key if type(key) is tuple else (key,)
         if all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys):
             keys = tuple([known_slice(k) if type(k) is slice else k for k in keys])
-            return Recorded(x.buffer, x.data[keys if Ellipsis in keys else (*keys, ...)])
+            if any(k is Ellipsis for k in keys):
+                return Recorded(x.buffer, x.data[keys])
+            part = Recorded(x.buffer, x.data[(*keys, ...)])
+            return part if part.ndim else self.copy(part)  # an element is a number, and no view
         return self.call(getitem_of, (x, key), {})
 
     def setitem(self, x: Recorded, key: Any, value: Any) -> None:

@@ -1,0 +1,85 @@
+"""jit over the plain NumPy programs and over random ones: their values, gradients and Hessian-vector products."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import hypothesis
+import numpy as np
+import programs
+import pytest
+from checks import random_like, seeded
+from test_programs import Program as Random
+from test_programs import many
+from test_programs import programs as random_programs
+
+import autodiff as ad
+from autodiff.compiler.api import JitWarning
+
+each_program = pytest.mark.parametrize("program", programs.load(), ids=str)
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    with np.errstate(all="ignore"):
+        yield
+
+
+def moved(x: Any, k: int) -> Any:
+    """A point nearby."""
+    return x * (1 + 1e-3 * k)
+
+
+def agree(f: Callable[..., Any], points: Sequence[Any], rtol: float = 1e-9) -> Any:
+    jitted = ad.jit(f)
+    for x in points:
+        expected, found = f(x.copy()), jitted(x)
+        scale = float(np.max(np.abs(expected), initial=0))
+        np.testing.assert_allclose(found, expected, rtol, rtol * scale)
+        assert np.asarray(found).dtype == np.asarray(expected).dtype
+    return jitted
+
+
+@each_program
+@pytest.mark.filterwarnings("ignore::autodiff.compiler.api.JitWarning")
+@pytest.mark.parametrize("order", ["value", "gradient", "product"])
+def test_plain_programs(program: programs.Program, order: str) -> None:
+    f = program.function
+    if order == "gradient":
+        f = ad.grad(program.function)
+    elif order == "product":
+        v = random_like(seeded(program), program.point)
+        f = lambda x: ad.hvp(program.function)(x, v)
+    agree(f, [moved(program.point, k) for k in (0, 0, 1, 2)])
+
+
+def test_most_are_programs() -> None:
+    """How many run as they are, value and gradient: the number may fall, but not grow."""
+    eager = []
+    for program in programs.load():
+        jitted = ad.jit(ad.value_and_grad(program.function))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", JitWarning)
+            for k in range(3):
+                jitted(moved(program.point, k))
+        eager += [str(program) for entry in jitted._call.entries.values() if entry.eager]
+    assert len(eager) <= 4, eager
+
+
+@many
+@hypothesis.given(random_programs())
+@pytest.mark.filterwarnings("ignore::autodiff.compiler.api.JitWarning")
+def test_random_programs(program: Random) -> None:
+    def gradients(*xs: Any) -> Any:
+        return ad.grad(lambda *xs: np.sum(program(*xs)), tuple(range(len(xs))))(*xs)
+
+    for f in (program.function, gradients):
+        jitted = ad.jit(f)
+        for k in range(3):
+            xs = [moved(x, k) for x in program.inputs]
+            expected, found = f(*xs), jitted(*xs)
+            both = [(found, expected)] if not isinstance(expected, tuple) else zip(found, expected, strict=True)
+            for a, b in both:
+                np.testing.assert_allclose(a, b, 1e-8, 1e-8 * max(1e-3, float(np.max(np.abs(b), initial=0))))
