@@ -33,6 +33,11 @@ class Inner:
         raise NotImplementedError
 
     @property
+    def dtype(self) -> Any:
+        """The dtype of the elements."""
+        raise NotImplementedError
+
+    @property
     def notes_invalid(self) -> bool:
         """Whether an invalid operation such as 0/0 is reported, as NumPy's arrays do."""
         raise NotImplementedError

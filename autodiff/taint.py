@@ -43,7 +43,8 @@ def tainted(case: Any, data: Any) -> Any:
 
 def _has_nan(x: Any) -> bool:
     if isinstance(x, Inner):
-        return x.notes_invalid and bool((x != x).any())  # else all maps are masked
+        different: Any = x != x
+        return x.notes_invalid and bool(different.any())  # else all maps are masked
     if isinstance(x, np.ndarray):
         x = x.min(initial=np.inf) if x.dtype.kind == "f" else np.isnan(x).any()  # the minimum is nan if an element is
     return bool(x != x) if x.dtype.kind != "b" else bool(x)
