@@ -1,5 +1,6 @@
 """Recorded programs as kernels: random graphs against NumPy, and what has to be one kernel is one."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -294,7 +295,7 @@ def test_products_are_gemms(x: Any, y: Any, rng: Any) -> None:
     for step in plan.steps:
         if isinstance(step, Gemm):
             for array in (step.x, step.y, step.out):
-                assert len(array.shape) in (2, 3)
+                assert len(array.shape) in (2, 3, 4)
                 down, right = array.strides[-2:]
                 assert (right == 1 and down >= array.shape[-1]) or (down == 1 and right >= array.shape[-2])
 
@@ -384,7 +385,7 @@ def test_a_classifiers_step(rng: Any) -> None:
     w = Write(f4)
     sizes = [20, 16, 16, 10]
     x, y = w.input(32, 20), w.input(32, 10)
-    weights = [w.input(a, b) for a, b in zip(sizes, sizes[1:])]
+    weights = [w.input(a, b) for a, b in pairwise(sizes)]
     graph = w.returns(*mlp(w, x, y, weights, [w.input(b) for b in sizes[1:]]))
     arrays = [rng.normal(size=n.shape).astype(f4) for n in graph.inputs]
     plan = compare(graph, *arrays, rtol=2e-3, exact=False)
@@ -505,7 +506,7 @@ def test_a_part_is_written_in_place_where_nobody_reads_the_rest(rng: Any) -> Non
     a = w.multiply(x, 2.0)
     b = w.put(a, y, 1, (5, 2), (6, 2))
     plan = compare(w.returns(b, w.sum(w.T(w.index(a, np.s_[1:])))), rng.normal(size=(6, 5)), rng.normal(size=(6, 2)))
-    assert len(plan.steps) >= 4
+    assert len(plan.steps) == 3
 
 
 def test_arrays_without_elements() -> None:
