@@ -19,7 +19,8 @@ from .plan import Kernel
 __all__ = ["Functions", "kernel"]
 
 BLOCK = 4096
-MASKED = 256
+MASKED = 256  # elements of a row that may end in masks
+LOUD = frozenset(("divide", "reciprocal", "power", "log", "log2", "log10", "logaddexp", "arccosh", "arctanh"))
 
 
 class Functions(Protocol):
@@ -285,10 +286,16 @@ class _Writer:
     def masked(self, phase: Phase, n: int) -> str:
         """A hint to compute the end of a short row with masks, rather than one number at a time."""
         width = 64 // max([int(op.dtype[-1:].replace("?", "1")) for op in phase.body], default=8)
-        if not self.masks or n > MASKED or n % width == 0 or n == 1:
+        if not self.masks or n > MASKED or n % width == 0 or n == 1 or not self.quiet(phase):
             return ""
         self.width = max(width, self.width)
         return ", !llvm.loop !LOOP"
+
+    def quiet(self, phase: Phase) -> bool:
+        """Whether the zeros in masked parts of vectors set no flag of an invalid operation."""
+        here = {op.result for op in phase.body}
+        names = {op.name for op in phase.body if op.name != "divide" or op.args[1] in here}
+        return names.isdisjoint(LOUD)
 
     # the whole
 

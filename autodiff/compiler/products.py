@@ -1,8 +1,8 @@
 """Matrix products as BLAS takes them.
 
 A matrix has neighbours in its rows or in its columns, and steps that do not overlap; a batch has regular steps along
-few axes. A product with one matrix for the whole batch is one product of taller matrices, and a sum of products over the
-batch one of longer ones.
+few axes. A product with one matrix for the whole batch is one product of taller matrices, and a sum of products over
+the batch one of longer ones.
 """
 
 from collections.abc import Sequence
