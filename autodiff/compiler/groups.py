@@ -193,8 +193,10 @@ class Group:
         return not same or self.inner is not None
 
     def touches(self, other: "Group", root: dict[int, int]) -> bool:
-        """Whether one of two groups writes to what the other one reads or writes."""
+        """Whether one of two groups reads from memory, or writes to, what the other one has."""
         for a, b in ((self, other), (other, self)):
+            if not a.arrays.isdisjoint(b.levels):
+                return True
             if a.puts and not (
                 a.puts.keys().isdisjoint(b.puts) and all(root.get(n, -1) not in a.puts for n in b.arrays)
             ):
