@@ -13,13 +13,14 @@ from typing import Any, Protocol
 
 from . import llvm_ops
 from .llvm_ops import MEMORY, REGISTER
-from .loops import Fold, Nest, Op, Phase
+from .loops import Fold, Nest, Op, Phase, cost
 from .plan import Kernel
 
 __all__ = ["Functions", "kernel"]
 
 BLOCK = 4096
 UNROLLED = 8  # elements of a row that are unrolled
+MOST_WORK = 160  # additions in such a row
 MASKED = 31  # elements of a row that may end in masks
 LOUD = frozenset(("divide", "reciprocal", "power", "log", "log2", "log10", "logaddexp", "arccosh", "arctanh"))
 
@@ -287,7 +288,8 @@ class _Writer:
 
     def hint(self, phase: Phase, n: int, along: bool) -> str:
         """How a short row is best computed: as one piece, many rows at once, or with masks at its end."""
-        if n <= UNROLLED and self.nest.rows:
+        work = n * sum([cost(op.name, self.functions.NATIVE) for op in phase.body])
+        if n <= UNROLLED and work <= MOST_WORK and self.nest.rows and self.nest.rows[-1] >= 32:
             self.hints.add("UNROLL")
             return ", !llvm.loop !UNROLL"
         width = 64 // max([int(op.dtype[-1:].replace("?", "1")) for op in phase.body], default=8)
