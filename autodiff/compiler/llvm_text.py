@@ -13,13 +13,16 @@ from typing import Any, Protocol
 
 from . import llvm_ops
 from .llvm_ops import MEMORY, REGISTER
-from .loops import Fold, Nest, Op, Phase
+from .loops import Fold, Nest, Op, Phase, cost
 from .plan import Kernel
 
 __all__ = ["Functions", "kernel"]
 
 BLOCK = 4096
-MASKED = 256
+UNROLLED = 8  # elements of a row that are unrolled
+MOST_WORK = 160  # additions in such a row
+MASKED = 31  # elements of a row that may end in masks
+LOUD = frozenset(("divide", "reciprocal", "power", "log", "log2", "log10", "logaddexp", "arccosh", "arctanh"))
 
 
 class Functions(Protocol):
@@ -45,6 +48,7 @@ class _Writer:
         self.totals: dict[int, str] = {}  # accumulators of single numbers, and what they came to
         self.totals_read: dict[int, str] = {}
         self.width = 0  # of vectors in loops with masks
+        self.hints: set[str] = set()
 
     def write(self, line: str) -> None:
         self.lines.append("  " + line)
@@ -268,7 +272,7 @@ class _Writer:
                 self.write(f"%{name}.y{i} = or i1 %{name}.x{i}, {missing}")
             else:
                 self.write(f"%{name}.g{i} = {llvm_ops.fold(f.kind, last, value, f.dtype, 'reassoc ')}")
-        self.advance(name, size, "" if along else self.masked(phase, n))
+        self.advance(name, size, self.hint(phase, n, bool(along)))
         for i, f in enumerate(inside):
             value = f"%{name}.g{i}"
             if i in extremes:
@@ -282,13 +286,28 @@ class _Writer:
             for p, at in outside.items():
                 self.at[p] = at
 
-    def masked(self, phase: Phase, n: int) -> str:
-        """A hint to compute the end of a short row with masks, rather than one number at a time."""
+    def hint(self, phase: Phase, n: int, along: bool) -> str:
+        """How a short row is best computed: as one piece, many rows at once, or with masks at its end."""
+        work = n * sum([cost(op.name, self.functions.NATIVE) for op in phase.body])
+        if n <= UNROLLED and work <= MOST_WORK and self.nest.rows and self.nest.rows[-1] >= 32:
+            self.hints.add("UNROLL")
+            return ", !llvm.loop !UNROLL"
         width = 64 // max([int(op.dtype[-1:].replace("?", "1")) for op in phase.body], default=8)
-        if not self.masks or n > MASKED or n % width == 0 or n == 1:
+        loud = n % width and not self.quiet(phase)
+        if n > MASKED or along or (loud and any(op.name in self.functions.NATIVE for op in phase.body)):
             return ""
+        kind = "MASK" if self.masks and not loud else "VECTOR"
+        if kind == "VECTOR":
+            width = min(width, 1 << (n.bit_length() - 1))
         self.width = max(width, self.width)
-        return ", !llvm.loop !LOOP"
+        self.hints.add(kind)
+        return f", !llvm.loop !{kind}"
+
+    def quiet(self, phase: Phase) -> bool:
+        """Whether the zeros in masked parts of vectors set no flag of an invalid operation."""
+        here = {op.result for op in phase.body}
+        names = {op.name for op in phase.body if op.name != "divide" or op.args[1] in here}
+        return names.isdisjoint(LOUD)
 
     # the whole
 
@@ -328,6 +347,18 @@ class _Writer:
         return ["entry:", *self.lines, "  ret void"]
 
 
+def _options(hint: str, width: int) -> str:
+    """Metadata of a loop."""
+    if hint == "UNROLL":
+        flags = ['"llvm.loop.unroll.full"']
+    else:
+        flags = ['"llvm.loop.unroll.disable"', '"llvm.loop.vectorize.enable", i1 true']
+        flags.append(f'"llvm.loop.vectorize.width", i32 {width}')
+        if hint == "MASK":
+            flags.append('"llvm.loop.vectorize.predicate.enable", i1 true')
+    return f"!{hint} = distinct !{{!{hint}, {', '.join(f'!{{!{flag}}}' for flag in flags)}}}\n"
+
+
 def kernel(nest: Nest, functions: Functions, exact: bool = False, masks: bool = True) -> Kernel:
     """The kernel of a nest. Its symbol is a hash of its text, so that equal kernels are one."""
     writer = _Writer(nest, functions, exact, masks)
@@ -336,12 +367,9 @@ def kernel(nest: Nest, functions: Functions, exact: bool = False, masks: bool = 
     params = ", ".join(f"ptr noalias %a{i}" for i in range(count))
     text = f'({params}) "prefer-vector-width"="512" {{\n{body}\n}}\n'
     symbol = "k" + blake2b(f"{text}{writer.width}".encode(), digest_size=10).hexdigest()
-    if writer.width:  # metadata has numbers, which have to differ between kernels
-        loop = f"!{int(symbol[1:9], 16)}"
-        flags = ["unroll.disable", "vectorize.enable", "vectorize.predicate.enable"]
-        options = ", ".join(f'!{{!"llvm.loop.{flag}"{"" if "un" in flag else ", i1 true"}}}' for flag in flags)
-        options += f', !{{!"llvm.loop.vectorize.width", i32 {writer.width}}}'
-        text = text.replace("!LOOP", loop) + f"{loop} = distinct !{{{loop}, {options}}}\n"
+    text += "".join(_options(hint, writer.width) for hint in sorted(writer.hints))
+    for k, hint in enumerate(sorted(writer.hints)):  # metadata has numbers, which have to differ between kernels
+        text = text.replace(f"!{hint}", f"!{int(symbol[1:9], 16) ^ k}")
     entry = [f"define void @{symbol}(ptr %table, ptr %slots) {{"]
     for i in range(count):
         entry += [

@@ -101,7 +101,7 @@ def reason(node: Any, functions: frozenset[str]) -> str:
     for n in (node, *node.inputs):
         if n.dtype not in DTYPES:
             return f"no kernels for {n.dtype}"
-    if op in ("where", "cast", "copy"):
+    if op in ("where", "cast", "copy", "put"):
         return ""
     kind = DTYPES[node.inputs[0].dtype] if node.inputs else "?"
     if op in ("sum", "prod"):

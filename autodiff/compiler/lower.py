@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from .fuse import Group, fuse
-from .graph import Graph, Node, c_strides
+from .fuse import fuse
+from .graph import Graph, Node
+from .groups import Group
 from .llvm_text import Functions, kernel
 from .loops import DTYPES, Nest, reason
 from .memory import arrange
-from .nests import copy_nest, nest
+from .nests import nest
 from .plan import Array, Buffer, Call, Check, Gemm, Kernel, Launch, Plan, Step
 from .products import layouts, native_product
 from .simplify import simplified
-from .spaces import align, resolve
+from .spaces import resolve
 
 __all__ = ["lower"]
 
@@ -39,6 +40,8 @@ class _Lowering:
     def buffer(self, node: Node) -> int:
         """Where a node's memory is; new memory when it is first asked for."""
         found = self.where.get(node.number)
+        if found is None and node.op == "put" and node.dtype in DTYPES:
+            found = self.where[node.number] = self.buffer(node.inputs[0])
         if found is None:
             nbytes = node.size * node.dtype.itemsize
             found = self.where[node.number] = len(self.buffers)
@@ -91,7 +94,7 @@ class _Lowering:
             found = self.kernels[code] = kernel(code, self.functions, self.exact, self.masks)
         self.steps.append(Launch(found, tuple(operands), nodes))
 
-    def single(self, node: Node, last: dict[int, int], now: int) -> None:
+    def single(self, node: Node) -> None:
         """A step for a node that is no part of a nest."""
         if node.op == "matmul" and native_product(node):
             arrays = [Array(self.buffer(a.base), a.offset, a.shape, a.strides, node.dtype) for a in layouts(node) if a]
@@ -100,32 +103,8 @@ class _Lowering:
                 reach = sum([(n - 1) * s for n, s in zip(a.shape, a.strides)])
                 self.within(a.buffer, a.offset * size, (a.offset + reach + 1) * size, node)
             self.steps.append(Gemm(arrays[0], arrays[1], arrays[2], node))
-        elif node.op == "put" and node.dtype in DTYPES:
-            self.put(node, last, now)
         elif node.op != "item":
             self.call(node)
-
-    def put(self, node: Node, last: dict[int, int], now: int) -> None:
-        """In the memory of what is overwritten in part, where nobody reads that any more."""
-        x, value = node.inputs
-        offset, strides, shape = node.params
-        place = self.where.get(x.number)
-        dead = place is not None and self.buffers[place].kind == "temporary" and last[x.number] == now
-        if dead and x.op != "view" and resolve(value)[0] is not x and node.number not in self.output:
-            assert place is not None
-            self.where[node.number] = place
-        else:
-            self.store(x, node, 0, c_strides(node.shape), node.shape)
-        if 0 not in shape:
-            self.store(value, node, offset, strides, shape)
-
-    def store(self, x: Node, out: Node, offset: int, strides: tuple[int, ...], shape: tuple[int, ...]) -> None:
-        """Copies x, broadcast to `shape`, to a part of the memory of `out`."""
-        base, start, steps = resolve(x)
-        code, reads = copy_nest(base, align(x.shape, steps, shape), strides, shape)
-        size = out.dtype.itemsize
-        pairs = [(self.buffer(base), start * size)] if reads else []
-        self.launch(code, [*pairs, (self.buffer(out), offset * size)], (out,))
 
     def call(self, node: Node) -> None:
         if node.op == "call":
@@ -156,29 +135,21 @@ class _Lowering:
         for n in nodes:
             if n.op == "item":
                 self.items.setdefault(n.inputs[0].number, []).append(n)
+        for n in reversed(nodes):
+            if n.op == "put" and n.number in self.output and n.dtype in DTYPES:
+                self.output[n.inputs[0].number] = self.output[n.number]
         units, self.reads = fuse(graph, nodes, self.functions.NATIVE)
-        last: dict[int, int] = {}
-        for i, unit in enumerate(units):
-            read = (
-                [r[0] for n in unit.members for r in self.reads[n.number]]
-                if isinstance(unit, Group)
-                else [resolve(x)[0] for x in unit.inputs]
-            )
-            for base in read:
-                last[base.number] = i
-        for n, _ in graph.guards:
-            last[resolve(n)[0].number] = len(units)
         inputs = [self.array(n) for n in graph.inputs]
         for n in nodes:
             if n.op in ("input", "constant"):
                 self.checks(n)
-        for i, unit in enumerate(units):
+        for unit in units:
             if isinstance(unit, Group):
                 self.group(unit)
                 for n in unit.members:
                     self.checks(n)
             else:
-                self.single(unit, last, i)
+                self.single(unit)
                 self.checks(unit)
         outputs = [self.array(n) for n in graph.outputs]
         order = sorted(self.lives, key=lambda b: self.lives[b][0])

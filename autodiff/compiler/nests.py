@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from .fuse import FULL, LATER, ONE, ROW, TAIL, Group, Read
 from .graph import REDUCTIONS, Node, c_strides
+from .groups import FULL, LATER, ONE, ROW, TAIL, Group, Read, space_of
 from .loops import DTYPES, Fold, Nest, Op, Phase, Pointer, cost
-from .spaces import over
+from .spaces import align, over
 
-__all__ = ["Operand", "copy_nest", "nest"]
+__all__ = ["Operand", "nest"]
 
 AGAIN = 3  # additions that are cheaper than to put a value aside
 LITERALS = frozenset((0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, 4.0))
@@ -88,7 +88,7 @@ class _Builder:
                 if group.levels.get(base.number) == ROW:
                     return False
                 if base.number not in group.levels and base.size > 1:
-                    space = n.inputs[0].shape if n.op in REDUCTIONS else n.shape
+                    space = space_of(n)
                     strides.append(over(space, steps, group.cuts, self._share(n)))
         return bool(strides) and _innermost([(s, False) for s in strides]) != len(group.cuts) - 2
 
@@ -128,7 +128,7 @@ class _Builder:
         return list(found.values())
 
     def _by_element(self, n: Node) -> bool:
-        return n.op in REDUCTIONS or self.levels[n.number] == FULL
+        return n.op == "put" or n.op in REDUCTIONS or self.levels[n.number] == FULL
 
     def _pointer(
         self,
@@ -145,7 +145,7 @@ class _Builder:
             found = self.known[key] = len(self.pointers)
             kind = DTYPES[node.dtype if node else dtype]
             filled = None
-            if node and node.number in self.members and self.levels[node.number] == LATER:
+            if node and node.op in REDUCTIONS and self.levels.get(node.number) == LATER:
                 filled = (node.size, node.op)
             self.pointers.append((kind, strides, written, filled))
             self.operands.append(Operand(node, offset, nbytes))
@@ -174,8 +174,7 @@ class _Builder:
             if key not in self.values:
                 self.values[key] = self._emit(self.start, "constant", (value,), kind)
             return self.values[key]
-        space = n.inputs[0].shape if n.op in REDUCTIONS else n.shape
-        pointer = self._pointer(base, offset, over(space, strides, self.group.cuts, self._share(n)), False)
+        pointer = self._pointer(base, offset, over(space_of(n), strides, self.group.cuts, self._share(n)), False)
         steps = self.pointers[pointer][1]
         columns, part = self._columns(), self.parts[p]
         if not any(steps):
@@ -193,6 +192,8 @@ class _Builder:
         if n.op in REDUCTIONS:
             base = self.reads[n.number][0][0]
             return self.inner if self.levels.get(base.number) == ROW else 1
+        if n.op == "put":
+            return 1
         return {FULL: 1, ROW: self.inner}.get(self.levels[n.number], self.group.size)
 
     def _full(self, n: Node, p: int) -> int:
@@ -221,6 +222,8 @@ class _Builder:
         part, level, kind = self.parts[p], self.levels[n.number], DTYPES[n.dtype]
         if n.op in REDUCTIONS:
             self._fold(n, p)
+        elif n.op == "put":
+            self._put(n, p)
         elif level == FULL:
             value = self._full(n, p)
             if n.number in self.homes:
@@ -251,6 +254,14 @@ class _Builder:
             part.row.append(Op("fold", (pointer, value, n.op), kind, 0))
         else:
             part.folds.append(Fold(n.op, value, kind, -1, pointer))
+
+    def _put(self, n: Node, p: int) -> None:
+        offset, strides, shape = n.params
+        place = self._pointer(n.inputs[0], offset, over(shape, align(shape, strides, shape), self.group.cuts), True)
+        kind, steps, _, filled = self.pointers[place]
+        self.pointers[place] = (kind, steps, True, filled)
+        value = self._operand(n, self.reads[n.number][0], p)
+        self.parts[p].body.append(Op("store", (place, value), kind, 0))
 
     def _nest(self) -> Nest:
         """With loops made one where every array moves on as if they were."""
@@ -298,21 +309,6 @@ def _pointers(
         extent = (sum([r for r in reach if r < 0]), sum([r for r in reach if r > 0]))
         pointers.append(Pointer(kind, tuple(s), written, extent, filled))
     return tuple(sizes[:rows]), tuple(sizes[rows:]), tuple(pointers)
-
-
-def copy_nest(
-    base: Node, source: tuple[int, ...], target: tuple[int, ...], shape: tuple[int, ...]
-) -> tuple[Nest, bool]:
-    """The nest that copies one strided array to another, and whether it reads memory at all: not that of literals."""
-    kind, value = DTYPES[base.dtype], _literal(base)
-    kept = [d for d, n in enumerate(shape) if n != 1]
-    arrays: list[tuple[str, tuple[int, ...], bool, Any]] = [(kind, tuple([target[d] for d in kept]), True, None)]
-    if value is None:
-        arrays.insert(0, (kind, tuple([source[d] for d in kept]), False, None))
-    rows, columns, pointers = _pointers([shape[d] for d in kept], None, arrays)
-    read = Op("load", (0,), kind, 1) if value is None else Op("constant", (value,), kind, 1)
-    body = (read, Op("store", (len(arrays) - 1, 1), kind, 0))
-    return Nest(rows, columns, pointers, (), (Phase((), body, ()),)), value is None
 
 
 def nest(group: Group, reads: dict[int, list[Read]], functions: frozenset[str]) -> tuple[Nest, list[Operand]]:

@@ -1,20 +1,24 @@
 """Matrix products as BLAS takes them.
 
-A matrix has neighbours in its rows or in its columns, and steps that do not overlap; a batch has one regular step. A
-matrix product with one matrix for the whole batch is one product of taller matrices.
+A matrix has neighbours in its rows or in its columns, and steps that do not overlap; a batch has regular steps along
+few axes. A product with one matrix for the whole batch is one product of taller matrices, and a sum of products over
+the batch one of longer ones.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from .graph import Node
 from .loops import DTYPES
 from .spaces import align, resolve
 
-__all__ = ["Layout", "layouts", "native_product"]
+__all__ = ["Layout", "layouts", "native_product", "stacked"]
+
+MOST_CALLS = 64  # of BLAS for one product
 
 
 class Layout(NamedTuple):
-    """An operand or the result of a matrix product: `shape` and `strides` have one batch axis at most."""
+    """An operand or the result of a matrix product, its batch axes as few as possible."""
 
     base: Node
     offset: int
@@ -37,41 +41,62 @@ def _matrix(rows: int, columns: int, down: int, right: int) -> tuple[int, int] |
     return None
 
 
-def _batch(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, int] | None:
-    """Size and step of several axes as one."""
-    size, step = 1, 0
-    for n, s in zip(reversed(shape), reversed(strides)):
+def _axes(shape: Sequence[int], *strides: Sequence[int]) -> list[tuple[int, tuple[int, ...]]]:
+    """Several axes as few: how long each is, and its steps in several arrays."""
+    found: list[tuple[int, tuple[int, ...]]] = []
+    for n, *steps in zip(shape, *strides):
         if n == 1:
             continue
-        if size == 1:
-            step = s
-        elif s != step * size:
-            return None
-        size *= n
-    return size, step
-
-
-def _operand(x: Node, batch: tuple[int, ...]) -> Layout | None:
-    base, offset, strides = resolve(x)
-    strides = align(x.shape, strides, (*batch, *x.shape[-2:]))
-    matrix = _matrix(x.shape[-2], x.shape[-1], strides[-2], strides[-1])
-    many = _batch(batch, strides[:-2])
-    if matrix is None or many is None or many[1] < 0:
-        return None
-    return Layout(base, offset, (many[0], *x.shape[-2:]), (many[1], *matrix))
+        if found and all(outer == n * inner for outer, inner in zip(found[-1][1], steps)):
+            found[-1] = found[-1][0] * n, tuple(steps)
+        else:
+            found.append((n, tuple(steps)))
+    return found
 
 
 def layouts(node: Node) -> tuple[Layout | None, Layout | None, Layout]:
     """x, y and the result of a product; None for an operand that has to be copied first."""
     batch = node.shape[:-2]
-    x, y, out = (_operand(n, batch) for n in (*node.inputs, node))
+    resolved = [(n, *resolve(n)) for n in (*node.inputs, node)]
+    steps = [align(n.shape, strides, (*batch, *n.shape[-2:])) for n, _, _, strides in resolved]
+    matrices = [_matrix(n.shape[-2], n.shape[-1], s[-2], s[-1]) for (n, *_), s in zip(resolved, steps)]
+    axes = _axes(batch, *[s[:-2] for s in steps])
+    many = 1
+    for count, _ in axes[:-1]:
+        many *= count
+    found: list[Layout | None] = []
+    for i, (n, base, offset, _) in enumerate(resolved):
+        matrix = matrices[i]
+        regular = many <= MOST_CALLS or len(_axes(batch, steps[i][:-2])) < 2
+        if matrix is None or not regular or any(by[i] < 0 for _, by in axes):
+            found.append(None)
+        else:
+            shape = (*[count for count, _ in axes], *n.shape[-2:])
+            found.append(Layout(base, offset, shape, (*[by[i] for _, by in axes], *matrix)))
+    x, y, out = found
     assert out is not None
-    if x is None or y is None:
-        return x, y, out
-    count, rows = out.shape[:2]
-    if count > 1 and y.strides[0] == 0 and x.strides[2] == 1 and x.strides[0] == rows * x.strides[1]:
-        x, out = (Layout(a.base, a.offset, (count * rows, a.shape[2]), (a.strides[1], 1)) for a in (x, out))
-        return x, Layout(y.base, y.offset, y.shape[1:], y.strides[1:]), out
-    if count == 1:
-        x, y, out = (Layout(a.base, a.offset, a.shape[1:], a.strides[1:]) for a in (x, y, out))
+    if x is not None and y is not None and len(axes) == 1 and not y.strides[0]:
+        count, rows = out.shape[:2]
+        if x.strides[2] == 1 and x.strides[0] == rows * x.strides[1]:
+            x, out = (Layout(a.base, a.offset, (count * rows, a.shape[2]), (a.strides[1], 1)) for a in (x, out))
+            y = Layout(y.base, y.offset, y.shape[1:], y.strides[1:])
     return x, y, out
+
+
+def stacked(product: Node) -> tuple[Layout, Layout] | None:
+    """The two operands of one product that is the sum of those of a batch: side by side, and one below the other."""
+    batch = product.shape[:-2]
+    x, y = product.inputs
+    if x.shape[:-2] != batch or y.shape[:-2] != batch or not native_product(product):
+        return None
+    (a, start, left), (b, begin, right) = resolve(x), resolve(y)
+    along = _axes((*batch, x.shape[-1]), (*left[:-2], left[-1]))
+    down = _axes((*batch, y.shape[-2]), right[:-1])
+    if len(along) != 1 or len(down) != 1:
+        return None
+    (n, (across,)), (_, (below,)) = along[0], down[0]
+    first = Layout(a, start, (x.shape[-2], n), (left[-2], across))
+    second = Layout(b, begin, (n, y.shape[-1]), (below, right[-1]))
+    if any(_matrix(*o.shape, *o.strides) is None for o in (first, second)):
+        return None
+    return first, second

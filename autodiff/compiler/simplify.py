@@ -10,7 +10,8 @@ import numpy as np
 
 from .graph import REDUCTIONS, Graph, Node, c_strides
 from .interpret import evaluate
-from .products import layouts, native_product
+from .parts import disjoint, owned
+from .products import layouts, native_product, stacked
 from .spaces import align, resolve
 
 __all__ = ["simplified"]
@@ -54,8 +55,9 @@ _EMPTY = {"sum": 0, "prod": 1, "any": False, "all": True}
 
 
 class _Simplifier:
-    def __init__(self) -> None:
+    def __init__(self, uses: dict[int, int]) -> None:
         self.graph = Graph()
+        self.uses = uses  # how many nodes read each of the old nodes
 
     def node(self, node: Node, inputs: tuple[Node, ...]) -> Node:
         """The node of the new graph for one of the old."""
@@ -71,10 +73,10 @@ class _Simplifier:
         if op == "matmul":
             return self.product(node, inputs)
         if op == "put":
-            x, value = inputs
-            if value.dtype != x.dtype:
-                value = graph.add("cast", (value,), (), value.shape, x.dtype)
-            return graph.add(op, (x, value), node.params, node.shape, node.dtype)
+            return self.put(node, inputs)
+        if op == "call" and node.params[0] is np.reshape and node.dtype == inputs[0].dtype and len(inputs) == 1:
+            if node.params[1].value[1].get("order", "C") == "C":
+                return graph.view(self.copy(inputs[0]), 0, c_strides(node.shape), node.shape)
         if op in ("call", "item", "argmax", "argmin"):
             return graph.fresh(op, inputs, node.params, node.shape, node.dtype)
         if op == "power" and _scalar(inputs[1]) == 2 and inputs[0].dtype == node.dtype:
@@ -84,8 +86,14 @@ class _Simplifier:
         same = _identity(node, inputs)
         if same is not None and same.shape == node.shape and same.dtype == node.dtype:
             return same
-        if node.size == 1 and all(n.op == "constant" for n in inputs):
-            return graph.constant(np.asarray(evaluate(node, [n.params[0] for n in inputs]), node.dtype))
+        if all(_scalar(n) is not None for n in inputs):
+            values = [resolve(n)[0].params[0].reshape(()) for n in inputs]
+            one = graph.constant(np.asarray(evaluate(node, values), node.dtype))
+            return graph.view(one, 0, (0,) * len(node.shape), node.shape)
+        if op == "add" and inputs[0].shape == inputs[1].shape:
+            for a, b, old in ((*inputs, node.inputs[1]), (*inputs[::-1], node.inputs[0])):
+                if b.op == "put" and self.uses.get(old.number) == 1 and _scalar(b.inputs[0]) == 0:
+                    return self.add_to_part(a, b, node)
         return self.plain(node, inputs)
 
     def plain(self, node: Node, inputs: tuple[Node, ...]) -> Node:
@@ -106,6 +114,13 @@ class _Simplifier:
     def view(self, x: Node, node: Node) -> Node:
         """A view of what may have become a view itself."""
         offset, strides = node.params
+        while x.op == "put" and node.size:
+            place = (offset, strides, node.shape)
+            if x.params == place:
+                return self.spread(x.inputs[1], node.shape)
+            if not disjoint(x.params, place, x.shape):
+                break
+            x = x.inputs[0]
         if x.op == "view":
             base, start, steps = resolve(x)
             if base.size == 1:
@@ -115,6 +130,35 @@ class _Simplifier:
             else:
                 x = self.copy(x)
         return self.graph.view(x, offset, strides, node.shape)
+
+    def spread(self, x: Node, shape: tuple[int, ...]) -> Node:
+        """x, broadcast."""
+        base, offset, strides = resolve(x)
+        return x if x.shape == shape else self.graph.view(base, offset, align(x.shape, strides, shape), shape)
+
+    def put(self, node: Node, inputs: tuple[Node, ...]) -> Node:
+        x, value = inputs
+        offset, strides, shape = node.params
+        if 0 in shape:
+            return x
+        if value.op == "view" and value.inputs[0] is x and (*value.params, value.shape) == node.params:
+            return x
+        if value.dtype != x.dtype:
+            value = self.graph.add("cast", (value,), (), value.shape, x.dtype)
+        if shape == node.shape and offset == 0 and strides == c_strides(shape):
+            return self.spread(value, shape)
+        while x.op == "put" and x.params == node.params:
+            x = x.inputs[0]
+        return self.graph.add("put", (x, value), node.params, node.shape, node.dtype)
+
+    def add_to_part(self, a: Node, b: Node, node: Node) -> Node:
+        """a + b, where b is zero outside a part: only the part is added to. (A -0.0 of a may stay one elsewhere.)"""
+        if a.op == "view" and _scalar(a) is None:
+            a = self.copy(a)
+        offset, strides, shape = b.params
+        part = self.view(a, Node("view", (a,), (offset, strides), shape, a.dtype, 0))
+        value = self.graph.add("add", (part, self.spread(b.inputs[1], shape)), (), shape, a.dtype)
+        return self.put(Node("put", (), b.params, node.shape, node.dtype, 0), (a, value))
 
     def copy(self, x: Node) -> Node:
         return self.graph.add("copy", (x,), (), x.shape, x.dtype)
@@ -129,6 +173,11 @@ class _Simplifier:
             base, offset, strides = resolve(x)
             strides = tuple([s for axis, s in enumerate(strides) if axis not in axes])
             return self.graph.view(base, offset, strides, node.shape)
+        if node.op == "sum" and x.op == "matmul" and axes == tuple(range(len(x.shape) - 2)) != ():
+            operands = stacked(x) if self.uses.get(node.inputs[0].number) == 1 else None
+            if operands:
+                left, right = (self.graph.view(a.base, a.offset, a.strides, a.shape) for a in operands)
+                return self.graph.add("matmul", (left, right), (), node.shape, node.dtype)
         return self.graph.add(node.op, (x,), (axes,), node.shape, node.dtype)
 
     def product(self, node: Node, inputs: tuple[Node, ...]) -> Node:
@@ -158,10 +207,14 @@ class _Simplifier:
 
 
 def simplified(graph: Graph) -> Graph:
-    simplifier = _Simplifier()
+    nodes = graph.live()
+    uses: dict[int, int] = {}
+    for n in (*[x for node in nodes for x in node.inputs], *graph.outputs, *[n for n, _ in graph.guards]):
+        uses[n.number] = uses.get(n.number, 0) + 1
+    simplifier = _Simplifier(uses)
     new: dict[int, Node] = {}
-    for node in graph.live():
+    for node in nodes:
         new[node.number] = simplifier.node(node, tuple([new[n.number] for n in node.inputs]))
     simplifier.outputs([new[n.number] for n in graph.outputs])
     simplifier.graph.guards = [(new[n.number], value) for n, value in graph.guards]
-    return simplifier.graph
+    return owned(simplifier.graph) if any(n.op == "put" for n in simplifier.graph.nodes) else simplifier.graph
