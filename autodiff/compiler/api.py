@@ -69,19 +69,31 @@ class CacheInfo(NamedTuple):
 
 @transform
 def jit(f: Callable[..., Any], *, strict: bool = False) -> Callable[..., Any]:
-    """`f`, recorded at its first call and run as a program from then on.
+    """`f`, recorded at its first call and run as a program from then on: native code, if llvmlite is installed.
 
-    Arguments and results are arrays, numbers, and containers of these, as for `grad`; plain arrays give plain results.
-    The program is for the shapes and dtypes of the arguments; other ones are recorded anew. `if`, `while` and loops
-    that depend on numbers are recorded for each path that is taken. Python integers, texts and truth values among the
-    arguments are part of the program, floats are not. What `f` captures may change; then it is recorded again.
+    `f` is plain NumPy code, with derivatives in it or not, or a training step that calls `backward()` and an optimizer.
+    Arguments are arrays, numbers, and containers of these, as for `grad`; a program is for their shapes and dtypes, and
+    other ones are recorded anew. Floats may differ from call to call; integers, texts and truth values among the
+    arguments are part of the program. Arguments are copied. Results are new, and plain: a Value comes back where an
+    argument is tracked, and can be differentiated.
+
+    `if` and `while` are recorded for each path that is taken, `float(v)` for each number, at most 8 programs for one
+    signature. What `f` captures is looked up at each call. Arrays, Values with their gradients, optimizers, counters
+    and draws of a `np.random.Generator` are inputs of the program, and outputs where `f` changes them.
+
+    What cannot be a program runs as it is, after one JitWarning. With `strict=True` it raises OperandError. Output to
+    the screen and NumPy's warnings come when `f` is recorded, and not when its program runs.
 
     >>> step = jit(lambda w, x: w - 0.1 * (w @ x) * x)
     >>> w = step(np.ones(2), np.array([1.0, 2.0]))
     >>> step(w, np.array([1.0, 2.0]))
     array([0.55, 0.1 ])
-
-    What cannot be a program runs as it is, after one warning; with `strict=True` it raises OperandError.
+    >>> step.cache_info()
+    CacheInfo(hits=1, recordings=1, signatures=1, programs=1)
+    >>> print(step.explain())
+    program 1: ... operations, for float64[2], float64[2]
+    BLAS    (1, 2) @ (2, 1) float64  40 B
+    ...
     """
     return _Jitted(f, strict)
 
