@@ -57,7 +57,7 @@ _LOGICAL = {"logical_and": "and", "logical_or": "or", "logical_xor": "xor"}
 _DEGREES = {"deg2rad": True, "radians": True, "rad2deg": False, "degrees": False}  # whether a degree is the unit of x
 
 
-def bits(kind: str) -> str:
+def _bits(kind: str) -> str:
     return {"f4": "f32", "f8": "f64", "i4": "i32", "i8": "i64"}[kind]
 
 
@@ -99,7 +99,7 @@ def _larger(name: str, x: str, y: str, kind: str, constants: dict[str, Any], emi
     type = REGISTER[kind]
     up = name in ("maximum", "fmax")
     if kind not in FLOATS:
-        return f"call {type} @llvm.{'smax' if up else 'smin'}.{bits(kind)}({type} {x}, {type} {y})"
+        return f"call {type} @llvm.{'smax' if up else 'smin'}.{_bits(kind)}({type} {x}, {type} {y})"
     order = "ge" if up else "le"
     first = name in ("maximum", "minimum")  # whether x is the result if x is NaN
     if _number(y, constants):
@@ -124,10 +124,10 @@ def _integer(name: str, x: str, y: str, kind: str, emit: Emit, flags: str) -> st
     if name == "invert":
         return f"xor {type} {x}, -1"
     if name == "absolute":
-        return f"call {type} @llvm.abs.{bits(kind)}({type} {x}, i1 false)"
+        return f"call {type} @llvm.abs.{_bits(kind)}({type} {x}, i1 false)"
     assert name == "sign", name
-    low = emit(f"call {type} @llvm.smax.{bits(kind)}({type} {x}, {type} -1)")
-    return f"call {type} @llvm.smin.{bits(kind)}({type} {low}, {type} 1)"
+    low = emit(f"call {type} @llvm.smax.{_bits(kind)}({type} {x}, {type} -1)")
+    return f"call {type} @llvm.smin.{_bits(kind)}({type} {low}, {type} 1)"
 
 
 def _float(name: str, x: str, y: str, kind: str, emit: Emit, flags: str) -> str:
@@ -137,7 +137,7 @@ def _float(name: str, x: str, y: str, kind: str, emit: Emit, flags: str) -> str:
         return f"f{_ARITHMETIC[name]} {flags}{type} {x}, {y}"
     if name in _INTRINSIC:
         args = f"{type} {x}, {type} {y}" if name == "copysign" else f"{type} {x}"
-        return f"call {type} @llvm.{_INTRINSIC[name]}.{bits(kind)}({args})"
+        return f"call {type} @llvm.{_INTRINSIC[name]}.{_bits(kind)}({args})"
     if name == "negative":
         return f"fneg {type} {x}"
     if name == "square":
@@ -150,7 +150,7 @@ def _float(name: str, x: str, y: str, kind: str, emit: Emit, flags: str) -> str:
     if name == "isnan":
         return f"fcmp uno {type} {x}, {zero}"
     if name in ("isinf", "isfinite"):
-        size = emit(f"call {type} @llvm.fabs.{bits(kind)}({type} {x})")
+        size = emit(f"call {type} @llvm.fabs.{_bits(kind)}({type} {x})")
         return f"fcmp {'oeq' if name == 'isinf' else 'one'} {type} {size}, {infinity}"
     if name == "signbit":
         integer = "i32" if kind == "f4" else "i64"
@@ -203,4 +203,4 @@ def fold(name: str, x: str, y: str, kind: str, flags: str) -> str:
             f"f{code} {flags if name == 'sum' else ''}{type} {x}, {y}" if kind in FLOATS else f"{code} {type} {x}, {y}"
         )
     intrinsic = f"{name}imum" if kind in FLOATS else f"s{name}"
-    return f"call {type} @llvm.{intrinsic}.{bits(kind)}({type} {x}, {type} {y})"
+    return f"call {type} @llvm.{intrinsic}.{_bits(kind)}({type} {x}, {type} {y})"

@@ -28,7 +28,7 @@ class Operand(NamedTuple):
     nbytes: int
 
 
-def literal(node: Node) -> float | int | bool | None:
+def _literal(node: Node) -> float | int | bool | None:
     """The value of a constant that kernels have in their text; others they read, so that more kernels are equal."""
     if node.op != "constant" or node.size != 1:
         return None
@@ -168,7 +168,7 @@ class _Builder:
         if level is not None:
             return self.values[base.number]
         kind = DTYPES[base.dtype]
-        value = literal(base)
+        value = _literal(base)
         if value is not None:
             key: Any = ("literal", repr(value), kind)
             if key not in self.values:

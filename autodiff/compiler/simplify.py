@@ -17,7 +17,7 @@ from .spaces import align, resolve
 __all__ = ["simplified"]
 
 
-def scalar(node: Node) -> Any:
+def _scalar(node: Node) -> Any:
     """The value of a constant, or of a broadcast one; None for anything else."""
     base = node.inputs[0] if node.op == "view" else node
     if base.op != "constant" or base.size != 1:
@@ -33,16 +33,16 @@ def _identity(node: Node, inputs: tuple[Node, ...]) -> Node | None:
     if op == "cast":
         return inputs[0]  # of the same dtype, else the caller refuses it
     if op == "where":
-        test = scalar(inputs[0])
+        test = _scalar(inputs[0])
         if inputs[1] is inputs[2]:
             return inputs[1]
         return None if test is None else inputs[1 if test else 2]
     if op in ("multiply", "divide", "power"):
-        if scalar(inputs[1]) == 1:
+        if _scalar(inputs[1]) == 1:
             return inputs[0]
-        if op == "multiply" and scalar(inputs[0]) == 1:
+        if op == "multiply" and _scalar(inputs[0]) == 1:
             return inputs[1]
-    if op == "subtract" and scalar(inputs[1]) == 0 and not np.signbit(scalar(inputs[1])):
+    if op == "subtract" and _scalar(inputs[1]) == 0 and not np.signbit(_scalar(inputs[1])):
         return inputs[0]
     if op == "negative" and inputs[0].op == "negative":
         return inputs[0].inputs[0]
@@ -79,21 +79,21 @@ class _Simplifier:
                 return graph.view(self.copy(inputs[0]), 0, c_strides(node.shape), node.shape)
         if op in ("call", "item", "argmax", "argmin"):
             return graph.fresh(op, inputs, node.params, node.shape, node.dtype)
-        if op == "power" and scalar(inputs[1]) == 2 and inputs[0].dtype == node.dtype:
+        if op == "power" and _scalar(inputs[1]) == 2 and inputs[0].dtype == node.dtype:
             return (
                 self.node_of("square", inputs[:1], node) if inputs[0].shape == node.shape else self.plain(node, inputs)
             )
         same = _identity(node, inputs)
         if same is not None and same.shape == node.shape and same.dtype == node.dtype:
             return same
-        if all(scalar(n) is not None for n in inputs):
+        if all(_scalar(n) is not None for n in inputs):
             values = [resolve(n)[0].params[0].reshape(()) for n in inputs]
             with np.errstate(all="ignore"):
                 one = graph.constant(np.asarray(evaluate(node, values), node.dtype))
             return graph.view(one, 0, (0,) * len(node.shape), node.shape)
         if op == "add" and inputs[0].shape == inputs[1].shape:
             for a, b, old in ((*inputs, node.inputs[1]), (*inputs[::-1], node.inputs[0])):
-                if b.op == "put" and self.uses.get(old.number) == 1 and scalar(b.inputs[0]) == 0:
+                if b.op == "put" and self.uses.get(old.number) == 1 and _scalar(b.inputs[0]) == 0:
                     return self.add_to_part(a, b, node)
         return self.plain(node, inputs)
 
@@ -154,7 +154,7 @@ class _Simplifier:
 
     def add_to_part(self, a: Node, b: Node, node: Node) -> Node:
         """a + b, where b is zero outside a part: only the part is added to. (A -0.0 of a may stay one elsewhere.)"""
-        if a.op == "view" and scalar(a) is None:
+        if a.op == "view" and _scalar(a) is None:
             a = self.copy(a)
         offset, strides, shape = b.params
         part = self.view(a, Node("view", (a,), (offset, strides), shape, a.dtype, 0))
