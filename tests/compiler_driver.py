@@ -49,14 +49,16 @@ class Driver:
         return strided(flat, a.offset, a.strides, a.shape)
 
     def __call__(self, arrays: list[Any]) -> list[Any]:
-        arena = np.full(self.plan.arena + 64, 0xA5, np.uint8)
+        guarded = [np.full(self.plan.arena + 128, 0xA5, np.uint8)]
+        arena = guarded[0][64:]
         memory = []
         for kind, at, nbytes in self.plan.buffers:
             if kind == "temporary":
                 assert at + nbytes <= self.plan.arena
                 memory.append(arena[at : at + nbytes])
             elif kind == "output":
-                memory.append(np.full(nbytes, 0xA5, np.uint8))
+                guarded.append(np.full(nbytes + 128, 0xA5, np.uint8))
+                memory.append(guarded[-1][64 : 64 + nbytes])
             else:
                 source = arrays[at] if kind == "input" else self.plan.constants[at]
                 memory.append(np.ascontiguousarray(source).reshape(-1).view(np.uint8))
@@ -79,6 +81,7 @@ class Driver:
                 value = self.array(memory, step.array).item()
                 if value != step.value and not (value != value and step.value != step.value):
                     raise Mismatch(step.position, value)
+        assert all((g[:64] == 0xA5).all() and (g[-64:] == 0xA5).all() for g in guarded), "written out of bounds"
         return [self.array(memory, a).copy() for a in self.plan.outputs]
 
 

@@ -640,3 +640,16 @@ def test_groups_that_read_from_each_other_are_not_one() -> None:
     x = w.negative(w.input(3, 4))
     back = w.add(w.index(x, np.s_[:, ::-1]), 1.0)
     compare(w.returns(w.add(x, back), back), np.arange(12.0).reshape(3, 4))
+
+
+def test_a_product_is_written_transposed_where_that_is_all_that_is_needed(rng: Any) -> None:
+    w = Write(f8)
+    x, y = w.input(2, 3, 7, 5), w.input(2, 3, 5, 4)
+    product = w.index(w.matmul(x, y), lambda a: a.transpose(0, 2, 1, 3))
+    graph = w.returns(w.matmul(w.reshape(product, 2, 7, 12), w.input(12, 6)))
+    plan = compare(graph, *[rng.normal(size=n.shape) for n in graph.inputs])
+    assert [type(s) for s in plan.steps] == [Gemm, Gemm]
+    w = Write(f8)
+    x, y = w.input(3, 7), w.input(7, 4)
+    product = w.matmul(x, y)
+    compare(w.returns(product, w.T(product)), *[rng.normal(size=n.shape) for n in (x, y)])

@@ -197,6 +197,8 @@ class Group:
         for a, b in ((self, other), (other, self)):
             if not a.arrays.isdisjoint(b.levels):
                 return True
+            if any(p.inputs[0].number in b.levels for puts in a.puts.values() for p in puts):
+                return True
             if a.puts and not (
                 a.puts.keys().isdisjoint(b.puts) and all(root.get(n, -1) not in a.puts for n in b.arrays)
             ):

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from . import llvm_ops
 from .llvm_ops import MEMORY, REGISTER
-from .loops import Fold, Nest, Op, Phase, cost
+from .loops import Fold, Nest, Op, Phase, cost, quiet
 from .plan import Kernel
 
 __all__ = ["Functions", "kernel"]
@@ -22,7 +22,6 @@ BLOCK = 4096
 UNROLLED = 8  # elements of a row that are unrolled
 MOST_WORK = 160  # additions in such a row
 MASKED = 31  # elements of a row that may end in masks
-LOUD = frozenset(("divide", "reciprocal", "power", "log", "log2", "log10", "logaddexp", "arccosh", "arctanh"))
 
 
 class Functions(Protocol):
@@ -287,27 +286,26 @@ class _Writer:
                 self.at[p] = at
 
     def hint(self, phase: Phase, n: int, along: bool) -> str:
-        """How a short row is best computed: as one piece, many rows at once, or with masks at its end."""
+        """How a short row is best computed: as one piece, many rows at once, or with masks at its end.
+
+        Masked parts of vectors are zeros, which may set the flag of an invalid operation that nobody asked for.
+        """
         work = n * sum([cost(op.name, self.functions.NATIVE) for op in phase.body])
         if n <= UNROLLED and work <= MOST_WORK and self.nest.rows and self.nest.rows[-1] >= 32:
             self.hints.add("UNROLL")
             return ", !llvm.loop !UNROLL"
-        width = 64 // max([int(op.dtype[-1:].replace("?", "1")) for op in phase.body], default=8)
-        loud = n % width and not self.quiet(phase)
-        if n > MASKED or along or (loud and any(op.name in self.functions.NATIVE for op in phase.body)):
+        if n > MASKED or along:
             return ""
-        kind = "MASK" if self.masks and not loud else "VECTOR"
-        if kind == "VECTOR":
-            width = min(width, 1 << (n.bit_length() - 1))
+        size = max([int(op.dtype[-1:].replace("?", "1")) for op in phase.body], default=8)
+        width, kind = 64 // size, "MASK"
+        loud = n % width and not quiet(self.nest, phase)
+        if loud or not self.masks:
+            width, kind = min(width, 1 << (n.bit_length() - 1)), "VECTOR"
+            if width * size < 16:  # LLVM would take masks
+                kind = "SCALAR"
         self.width = max(width, self.width)
         self.hints.add(kind)
         return f", !llvm.loop !{kind}"
-
-    def quiet(self, phase: Phase) -> bool:
-        """Whether the zeros in masked parts of vectors set no flag of an invalid operation."""
-        here = {op.result for op in phase.body}
-        names = {op.name for op in phase.body if op.name != "divide" or op.args[1] in here}
-        return names.isdisjoint(LOUD)
 
     # the whole
 
@@ -351,6 +349,8 @@ def _options(hint: str, width: int) -> str:
     """Metadata of a loop."""
     if hint == "UNROLL":
         flags = ['"llvm.loop.unroll.full"']
+    elif hint == "SCALAR":
+        flags = ['"llvm.loop.vectorize.enable", i1 false']
     else:
         flags = ['"llvm.loop.unroll.disable"', '"llvm.loop.vectorize.enable", i1 true']
         flags.append(f'"llvm.loop.vectorize.width", i32 {width}')

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["COSTS", "DTYPES", "Fold", "Nest", "Op", "Phase", "Pointer", "cost", "reason"]
+__all__ = ["COSTS", "DTYPES", "Fold", "Nest", "Op", "Phase", "Pointer", "cost", "quiet", "reason"]
 
 DTYPES = {np.dtype(name): name for name in ("?", "i4", "i8", "f4", "f8")}
 
@@ -111,3 +111,28 @@ def reason(node: Any, functions: frozenset[str]) -> str:
     if op in OPERATIONS[kind] or (op in functions and kind in ("f4", "f8")):
         return ""
     return f"no kernel for {op} of {node.inputs[0].dtype}"
+
+
+def quiet(nest: Nest, phase: Phase) -> bool:
+    """Whether the body of a phase is valid arithmetic for zeros, as they are in masked parts of vectors.
+
+    There LLVM may also put zeros in place of constants: so no divisor may come from there.
+    """
+    here = {op.result for op in phase.body}
+    if any(op.name == "reciprocal" or (op.name == "divide" and op.args[1] in here) for op in phase.body):
+        return False
+    for other in (1.37, -0.61):  # values of the row
+        values = {op.result: np.float64(op.args[0]) for op in nest.start if op.name == "constant"}
+        try:
+            with np.errstate(all="ignore", invalid="raise"):
+                for name, args, dtype, result in phase.body:
+                    function = getattr(np, name, None)
+                    if name in ("load", "store") or dtype[0] != "f" or function is None:
+                        values[result] = np.float64(0 if name == "load" or dtype[0] != "f" else 0.5)
+                    elif name in ("copy", "cast"):
+                        values[result] = values.get(args[0], np.float64(other))
+                    else:
+                        values[result] = function(*[values.get(a, np.float64(other)) for a in args])
+        except FloatingPointError:
+            return False
+    return True

@@ -11,7 +11,7 @@ from .loops import DTYPES, Nest, reason
 from .memory import arrange
 from .nests import nest
 from .plan import Array, Buffer, Call, Check, Gemm, Kernel, Launch, Plan, Step
-from .products import layouts, native_product
+from .products import layouts, native_product, transposed
 from .simplify import simplified
 from .spaces import resolve
 
@@ -31,6 +31,7 @@ class _Lowering:
         self.kernels: dict[Nest, Kernel] = {}
         self.output = {n.number: i for i, n in enumerate(graph.outputs)}
         self.items: dict[int, list[Node]] = {}
+        self.straight: dict[int, tuple[Node, tuple[int, ...]]] = {}  # where products go, and how
         self.guards: dict[int, list[tuple[int, Any, Node]]] = {}
         for position, (node, value) in enumerate(graph.guards):
             self.guards.setdefault(resolve(node)[0].number, []).append((position, value, node))
@@ -97,7 +98,9 @@ class _Lowering:
     def single(self, node: Node) -> None:
         """A step for a node that is no part of a nest."""
         if node.op == "matmul" and native_product(node):
-            arrays = [Array(self.buffer(a.base), a.offset, a.shape, a.strides, node.dtype) for a in layouts(node) if a]
+            to = self.straight.get(node.number)
+            found = layouts(node, *to) if to else layouts(node)
+            arrays = [Array(self.buffer(a.base), a.offset, a.shape, a.strides, node.dtype) for a in found if a]
             for a in arrays:
                 size = node.dtype.itemsize
                 reach = sum([(n - 1) * s for n, s in zip(a.shape, a.strides)])
@@ -105,6 +108,28 @@ class _Lowering:
             self.steps.append(Gemm(arrays[0], arrays[1], arrays[2], node))
         elif node.op != "item":
             self.call(node)
+
+    def go_straight(self, units: list[Group | Node]) -> list[Group | Node]:
+        """Lets products write to where a step of its own would copy them, transposed. Returns the steps that remain."""
+        readers: dict[int, int] = {}
+        copies = {}
+        for unit in units:
+            members = unit.members if isinstance(unit, Group) else [unit]
+            for n in members:
+                for base in {resolve(x)[0].number for x in n.inputs}:
+                    readers[base] = readers.get(base, 0) + 1
+            if len(members) == 1 and members[0].op == "copy" and (strides := transposed(members[0])):
+                copies[id(unit)] = (members[0], strides)
+        kept = []
+        for unit in units:
+            copy, strides = copies.get(id(unit), (None, ()))
+            product = resolve(copy.inputs[0])[0] if copy else None
+            wanted = product is None or product.number in self.output or readers[product.number] > 1
+            if copy and product and not wanted and not {copy.number, product.number} & self.guards.keys():
+                self.straight[product.number] = (copy, strides)
+            else:
+                kept.append(unit)
+        return kept
 
     def call(self, node: Node) -> None:
         if node.op == "call":
@@ -139,6 +164,7 @@ class _Lowering:
             if n.op == "put" and n.number in self.output and n.dtype in DTYPES:
                 self.output[n.inputs[0].number] = self.output[n.number]
         units, self.reads = fuse(graph, nodes, self.functions.NATIVE)
+        units = self.go_straight(units)
         inputs = [self.array(n) for n in graph.inputs]
         for n in nodes:
             if n.op in ("input", "constant"):

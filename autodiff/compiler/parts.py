@@ -44,13 +44,8 @@ def owned(graph: Graph) -> Graph:
     last: dict[int, int] = {}
     for n in nodes:
         for x in n.inputs:
-            last[x.number] = n.number
-            if x.op == "view":
-                last[x.inputs[0].number] = max(n.number, last.get(x.inputs[0].number, 0))
+            last[x.number] = last[resolve(x)[0].number] = n.number
     fixed = {resolve(n)[0].number for n in (*graph.outputs, *[n for n, _ in graph.guards])}
-    for n in nodes:
-        if n.op == "view" and last.get(n.number, 0) > last.get(n.inputs[0].number, 0):
-            last[n.inputs[0].number] = last[n.number]
     new = Graph()
     made: dict[int, Node] = {}
     for n in nodes:

@@ -8,11 +8,11 @@ the batch one of longer ones.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .graph import Node
+from .graph import Node, c_strides
 from .loops import DTYPES
 from .spaces import align, resolve
 
-__all__ = ["Layout", "layouts", "native_product", "stacked"]
+__all__ = ["Layout", "layouts", "native_product", "stacked", "transposed"]
 
 MOST_CALLS = 64  # of BLAS for one product
 
@@ -54,10 +54,30 @@ def _axes(shape: Sequence[int], *strides: Sequence[int]) -> list[tuple[int, tupl
     return found
 
 
-def layouts(node: Node) -> tuple[Layout | None, Layout | None, Layout]:
-    """x, y and the result of a product; None for an operand that has to be copied first."""
+def transposed(copy: Node) -> tuple[int, ...] | None:
+    """The strides with which a product can write to a copy of its transposed self, that it never needs itself."""
+    view = copy.inputs[0]
+    if view.op != "view" or view.inputs[0].op != "matmul" or not native_product(view.inputs[0]):
+        return None
+    product = view.inputs[0]
+    own, (offset, strides) = c_strides(product.shape), view.params
+    steps = {s: step for n, s, step in zip(view.shape, strides, c_strides(copy.shape)) if n != 1}
+    axes = [(n, s) for n, s in zip(product.shape, own) if n != 1]
+    if offset or copy.shape != view.shape or copy.size != product.size or {s for _, s in axes} != steps.keys():
+        return None
+    found = tuple([steps.get(s, 0) if n != 1 else 0 for n, s in zip(product.shape, own)])
+    return found if _matrix(product.shape[-2], product.shape[-1], found[-2], found[-1]) else None
+
+
+def layouts(node: Node, to: Node | None = None, by: Sequence[int] = ()) -> tuple[Layout | None, Layout | None, Layout]:
+    """x, y and the result of a product; None for an operand that has to be copied first.
+
+    The result may be written to the memory of another node, with other strides.
+    """
     batch = node.shape[:-2]
     resolved = [(n, *resolve(n)) for n in (*node.inputs, node)]
+    if to is not None:
+        resolved[2] = (node, to, 0, tuple(by))
     steps = [align(n.shape, strides, (*batch, *n.shape[-2:])) for n, _, _, strides in resolved]
     matrices = [_matrix(n.shape[-2], n.shape[-1], s[-2], s[-1]) for (n, *_), s in zip(resolved, steps)]
     axes = _axes(batch, *[s[:-2] for s in steps])
@@ -68,16 +88,16 @@ def layouts(node: Node) -> tuple[Layout | None, Layout | None, Layout]:
     for i, (n, base, offset, _) in enumerate(resolved):
         matrix = matrices[i]
         regular = many <= MOST_CALLS or len(_axes(batch, steps[i][:-2])) < 2
-        if matrix is None or not regular or any(by[i] < 0 for _, by in axes):
+        if matrix is None or not regular or any(step[i] < 0 for _, step in axes):
             found.append(None)
         else:
             shape = (*[count for count, _ in axes], *n.shape[-2:])
-            found.append(Layout(base, offset, shape, (*[by[i] for _, by in axes], *matrix)))
+            found.append(Layout(base, offset, shape, (*[step[i] for _, step in axes], *matrix)))
     x, y, out = found
     assert out is not None
     if x is not None and y is not None and len(axes) == 1 and not y.strides[0]:
         count, rows = out.shape[:2]
-        if x.strides[2] == 1 and x.strides[0] == rows * x.strides[1]:
+        if all(a.strides[2] == 1 and a.strides[0] == rows * a.strides[1] for a in (x, out)):
             x, out = (Layout(a.base, a.offset, (count * rows, a.shape[2]), (a.strides[1], 1)) for a in (x, out))
             y = Layout(y.base, y.offset, y.shape[1:], y.strides[1:])
     return x, y, out

@@ -88,7 +88,8 @@ class _Simplifier:
             return same
         if all(_scalar(n) is not None for n in inputs):
             values = [resolve(n)[0].params[0].reshape(()) for n in inputs]
-            one = graph.constant(np.asarray(evaluate(node, values), node.dtype))
+            with np.errstate(all="ignore"):
+                one = graph.constant(np.asarray(evaluate(node, values), node.dtype))
             return graph.view(one, 0, (0,) * len(node.shape), node.shape)
         if op == "add" and inputs[0].shape == inputs[1].shape:
             for a, b, old in ((*inputs, node.inputs[1]), (*inputs[::-1], node.inputs[0])):
