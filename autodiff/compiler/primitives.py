@@ -11,7 +11,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from .operands import plain
 
-__all__ = ["CALLED", "PRIMITIVES", "STATIC"]
+__all__ = ["CALLED", "FLOATS", "PRIMITIVES", "STATIC", "primitive"]
 
 PRIMITIVES: dict[Any, Callable[..., Any]] = {}
 FLOATS = frozenset("fd")
@@ -26,7 +26,9 @@ STATIC = frozenset(
 CALLED = frozenset(("insertion", "choice"))
 
 
-def _primitive(*functions: Any) -> Callable[[Any], Any]:
+def primitive(*functions: Any) -> Callable[[Any], Any]:
+    """Declare what is recorded in the place of these functions."""
+
     def declare(body: Any) -> Any:
         for function in functions:
             PRIMITIVES[function] = body
@@ -91,7 +93,7 @@ for _op, _function in {
     _reduction(_op, _function)
 
 
-@_primitive(np.mean)
+@primitive(np.mean)
 def _mean(
     recorder: Any, a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **more: Any
 ) -> Any:
@@ -103,7 +105,7 @@ def _mean(
     return total / (a.size // total.size)
 
 
-@_primitive(np.var)
+@primitive(np.var)
 def _var(
     recorder: Any,
     a: Any,
@@ -143,7 +145,7 @@ _arg("argmin", np.argmin)
 # -- products
 
 
-@_primitive(np.matmul, np.dot)
+@primitive(np.matmul, np.dot)
 def _matmul(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
     if options or not (hasattr(a, "shape") and hasattr(b, "shape")):
         return NotImplemented
@@ -163,7 +165,7 @@ def _matmul(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
     return made if full.shape == data.shape else recorder.view(made, made.data.reshape(data.shape))
 
 
-@_primitive(np.dot)
+@primitive(np.dot)
 def _dot(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
     if np.ndim(a) > 2 or np.ndim(b) > 2 or options:
         return NotImplemented
@@ -175,7 +177,7 @@ def _dot(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
 # -- selections
 
 
-@_primitive(np.where)
+@primitive(np.where)
 def _where(recorder: Any, condition: Any, *cases: Any) -> Any:
     if len(cases) != 2:
         return NotImplemented
@@ -186,7 +188,7 @@ def _where(recorder: Any, condition: Any, *cases: Any) -> Any:
     return recorder.add("where", nodes, (), data)
 
 
-@_primitive(np.clip)
+@primitive(np.clip)
 def _clip(recorder: Any, a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **more: Any) -> Any:
     a_min, a_max = more.pop("min", a_min), more.pop("max", a_max)
     if out is not None or more:
@@ -214,7 +216,7 @@ _like(np.ones_like, 1)
 _like(np.empty_like, 0)
 
 
-@_primitive(np.full_like)
+@primitive(np.full_like)
 def _full_like(
     recorder: Any, a: Any, fill_value: Any, dtype: Any = None, *args: Any, shape: Any = None, **more: Any
 ) -> Any:
@@ -224,22 +226,22 @@ def _full_like(
     return recorder.filled(fill_value, a.shape if shape is None else shape, dtype)
 
 
-@_primitive(np.real)
+@primitive(np.real)
 def _real(recorder: Any, val: Any) -> Any:
     return val.real
 
 
-@_primitive(np.imag)
+@primitive(np.imag)
 def _imag(recorder: Any, val: Any) -> Any:
     return val.imag if val.dtype.kind == "c" else NotImplemented
 
 
-@_primitive(np.copy)
+@primitive(np.copy)
 def _copy(recorder: Any, a: Any, order: Any = "K", subok: Any = False) -> Any:
     return recorder.copy(a)
 
 
-@_primitive(np.astype)
+@primitive(np.astype)
 def _astype(recorder: Any, x: Any, dtype: Any, /, *, copy: Any = True, device: Any = None) -> Any:
     return recorder.cast(x, np.dtype(dtype), copy)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..arrays import getitem, is_unique, scatter_add
 from ..nested import collect
+from . import compositions as compositions  # they register themselves
 from .calls import AT, UFUNC_NAMES, At, Counted, astype_of, getitem_of, written
 from .graph import Graph, Node, c_strides
 from .interpret import Hole
