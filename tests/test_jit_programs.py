@@ -16,7 +16,10 @@ from test_programs import many
 from test_programs import programs as random_programs
 
 import autodiff as ad
+from autodiff.compiler import llvm_math
 from autodiff.compiler.api import JitWarning
+from autodiff.compiler.lower import lower
+from autodiff.compiler.plan import Check, Gemm, Launch
 
 each_program = pytest.mark.parametrize("program", programs.load(), ids=str)
 
@@ -66,6 +69,27 @@ def test_most_are_programs() -> None:
                 jitted(moved(program.point, k))
         eager += [str(program) for entry in jitted._call.entries.values() if entry.eager]
     assert len(eager) <= 4, eager
+
+
+NATIVE = 0.94  # the share of the operations of all these programs that no NumPy call computes: it may only grow
+
+
+def test_most_operations_are_native() -> None:
+    counts = {"native": 0, "NumPy": 0}
+    for program in programs.load():
+        jitted = ad.jit(ad.value_and_grad(program.function))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", JitWarning)
+            jitted(program.point)
+        for entry in jitted._call.entries.values():
+            for recorded in entry.programs:
+                for step in lower(recorded.graph, llvm_math).steps:
+                    if type(step) is Launch:
+                        counts["native"] += len(step.nodes)
+                    elif type(step) is not Check:
+                        counts["native" if type(step) is Gemm else "NumPy"] += 1
+    share = counts["native"] / sum(counts.values())
+    assert share >= NATIVE, f"{share:.4f} of {sum(counts.values())} operations"
 
 
 @many

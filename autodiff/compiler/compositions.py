@@ -59,10 +59,8 @@ def _roll(recorder: Any, a: Any, shift: Any, axis: Any = None) -> Any:
 
 
 @primitive(np.diff)
-def _diff(
-    recorder: Any, a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append: Any = np._NoValue
-) -> Any:
-    if prepend is not np._NoValue or append is not np._NoValue or type(n) is not int or n < 1 or a.dtype.kind == "b":
+def _diff(recorder: Any, a: Any, n: int = 1, axis: int = -1, **ends: Any) -> Any:
+    if ends or type(n) is not int or n < 1 or a.dtype.kind == "b":
         return NotImplemented
     (at,) = normalize_axis_tuple(axis, a.ndim)
     lead = (slice(None),) * at
@@ -86,10 +84,8 @@ _triangle(np.triu)
 
 
 @primitive(np.trace)
-def _trace(
-    recorder: Any, a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None
-) -> Any:
-    if dtype is not None or out is not None or not _is_real(a):
+def _trace(recorder: Any, a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, **more: Any) -> Any:
+    if more or not _is_real(a):
         return NotImplemented
     return recorder.record(np.sum, (np.diagonal(a, offset, axis1, axis2),), {"axis": -1})
 
