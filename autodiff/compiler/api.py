@@ -6,6 +6,7 @@ again; and what cannot be a program runs as it is, after one warning that says w
 """
 
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -30,7 +31,9 @@ from .program import InvalidError, Program, filled
 from .recorded import Recorded
 from .recorder import Recorder, Unrecordable
 from .signature import Signature, signature
+from .slots import spot
 from .tracked import Tracked
+from .undo import Undo
 
 __all__ = ["CacheInfo", "JitWarning", "jit"]
 
@@ -43,6 +46,10 @@ class JitWarning(UserWarning):
 
 class _GiveUpError(Exception):
     """Why a function cannot be recorded."""
+
+
+class _FailedError(_GiveUpError):
+    """It has raised an exception, which may be due to the recording."""
 
 
 class _Entry:
@@ -154,16 +161,16 @@ class _Jitted:
         """The result as a node of the graph that is being recorded."""
         rule = self.tracked.get(given.key)
         if rule is None:
-            if not self._is_closed():
+            if not self._is_closed(given.objects):
                 return self.f(*args, **kwargs)
             with self.lock:
                 rule = self.tracked.setdefault(given.key, Tracked(self.f, self, jit, given, args, kwargs))
         return rule(given.originals)
 
-    def _is_closed(self) -> bool:
+    def _is_closed(self, objects: list[Any]) -> bool:
         """Whether f captures nothing that is tracked: else there is more to differentiate than its arguments."""
         try:
-            return all(v._node is None for v in Captures([self.f]).values)
+            return all(v._node is None for v in Captures([self.f, *objects]).values)
         except TooManyError:
             return False
 
@@ -176,6 +183,10 @@ class _Jitted:
                 entry.volatile |= known.captures.numbers()
             try:
                 return self._run(entry, given, args, kwargs)
+            except _FailedError as error:
+                result = self._eagerly(args, kwargs)
+                self._warn(entry, error.args[0])
+                return result
             except _GiveUpError:
                 if not entry.by_reference and not entry.eager:
                     entry.by_reference = True  # what only reads its plain arrays may still be recorded
@@ -188,9 +199,11 @@ class _Jitted:
     def _run(self, entry: _Entry, given: Signature, args: Any, kwargs: Any) -> Any:
         """Run the function on arrays that record, keep the program if there is one, and give the result."""
         try:
-            captures = Captures([self.f])
+            captures = Captures([self.f, *given.objects])
         except TooManyError:
             raise _GiveUpError("captures too many objects") from None
+        if captures.refused:
+            raise _GiveUpError(captures.refused)
         if any(v._node is not None and v._node.number != LEAF for v in captures.values):
             raise _GiveUpError("captures a Value that was computed from tracked ones")
         self.recordings += 1
@@ -200,32 +213,42 @@ class _Jitted:
         inputs = iter([recorder.input(x, type(x) if type(x) in (float, complex) else None) for x in given.leaves])
         new_args, new_kwargs = given.rebuilt(args, kwargs, lambda _: Value._wrap(next(inputs)))
         places = Places(captures, entry.volatile, arrays=not entry.by_reference)
-        random = np.random.get_state()
-        reason = ""
+        undo = Undo(captures)
         try:
             places.begin(recorder)
             with watching(self.f):
                 result = self.f(*new_args, **new_kwargs)
+            if recorder.reason or recorder.raised:
+                raise recorder.escape(recorder.raised)
             template = self._template(recorder, result)
             places.end(recorder)
         except (Unrecordable, UnstableError) as error:
+            places.restore()
+            undo()
             raise _GiveUpError(recorder.reason or str(error)) from None
-        except Exception:
-            if not recorder.reason:
-                raise
-            raise _GiveUpError(recorder.reason) from None
+        except Exception as error:
+            if recorder.reason or _is_ours(error):
+                places.restore()
+                undo()
+                kind = _GiveUpError if recorder.reason else _FailedError
+                raise kind(recorder.reason or f"raises {type(error).__name__} when it is recorded") from None
+            places.abandon()
+            recorder.closed = True
+            scrub(Captures([self.f, *given.objects]))
+            raise
         finally:
             places.restore()
             recorder.closed = True
-        if not _same_random(random):
-            reason = "draws random numbers from NumPy's global generator; make one with np.random.default_rng()"
+        reason = undo.drawn() or undo.written()
+        if captures.drawn({id(g.bit_generator) for _, g in places.generators}):
+            reason = "draws random numbers with a generator that is not in a variable, attribute, list or dict"
         changed = captures.numbers() - entry.volatile
-        written = {(id(p.container), p.key) for p, _, _ in places.writes if hasattr(p, "container")}
+        written = {spot(p.container, p.key) for p, _, _ in places.writes if hasattr(p, "container")}
         unsteady = captures.changed({*written, *entry.volatile, *changed})
         if unsteady or changed:
             entry.unsteady += 1
             entry.volatile |= changed
-            scrub(Captures([self.f]))
+            scrub(Captures([self.f, *given.objects]))
             reason = reason or (unsteady or "changes a number that it captures" if entry.unsteady > 3 else "")
         values = recorder.values()
         if reason:
@@ -288,6 +311,10 @@ def _signature(program: Program) -> str:
     return ", ".join(f"{n.dtype}{list(n.shape)}" for n in program.graph.inputs) or "no arguments"
 
 
-def _same_random(before: Any) -> bool:
-    after: Any = np.random.get_state()
-    return bool(before[2] == after[2] and np.array_equal(before[1], after[1]))
+def _is_ours(error: Exception) -> bool:
+    """Whether it may be that another exception, or none, is raised without recording."""
+    frames = [f.f_globals.get("__name__", "") for f, _ in traceback.walk_tb(error.__traceback__)][1:]
+    package = __name__.partition(".")[0]
+    return isinstance(error, (TypeError, AttributeError)) or any(
+        f"{name}.".startswith(f"{package}.") for name in frames
+    )

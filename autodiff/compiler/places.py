@@ -13,8 +13,9 @@ import numpy as np
 from ..box import Box
 from ..value import Value
 from ..views import origin, set_array, stale
-from .captures import Captures, get, put
+from .captures import Captures
 from .recorded import Recorded
+from .slots import Members, get, put, spot
 
 __all__ = ["Draw", "Fixed", "Places", "UnstableError", "scrub"]
 
@@ -150,6 +151,7 @@ class Places:
         self.inside: list[Any] = []  # what has stood for it in the run
         self.none: list[_Gradient] = []  # gradients that there were not
         self.generators: list[tuple[_Place, Any]] = []
+        self.restored = False
         self.writes: list[tuple[Any, int, bool]] = []  # place, output, whether the array itself is written to
         for value in captures.values:
             root = origin(value)[0]
@@ -160,7 +162,7 @@ class Places:
                 if root._node is not None and hasattr(root._node, "grad"):
                     self.places.append(_Gradient(root))
         for container, key, value in captures.slots:
-            if isinstance(value, np.random.Generator):
+            if isinstance(value, np.random.Generator) and not isinstance(container, (tuple, Members)):
                 self.generators.append((_Place(container, key), value))
             elif not captures.is_replaceable(container):
                 continue
@@ -168,7 +170,7 @@ class Places:
                 type(value) is np.ndarray and arrays and value.dtype.kind in "biufc" and id(value) not in captures.fixed
             ):
                 self.places.append(_Place(container, key))
-            elif type(value) in NUMBERS and (id(container), key) in volatile:
+            elif type(value) in NUMBERS and spot(container, key) in volatile and np.asarray(value).dtype != object:
                 self.places.append(_Number(container, key))
 
     def begin(self, recorder: Any) -> None:
@@ -194,10 +196,26 @@ class Places:
 
     def restore(self) -> None:
         """Put back what was there, whatever has happened."""
+        if self.restored:
+            return
+        self.restored = True
         for place, x in zip(self.places, self.before, strict=False):
             place.put(x)
         for place, generator in self.generators:
             place.put(generator)
+
+    def abandon(self) -> None:
+        """Put back what was there, but for what the function has made of it before it raised an exception."""
+        left = [place.get() for place in self.places[: len(self.before)]]
+        self.restore()
+        for place, before, inside, now in zip(self.places, self.before, self.inside, left, strict=False):
+            data = now._array if isinstance(now, Box) else now
+            if data is inside and (data is None or data.buffer.node.op == "input"):
+                continue
+            if isinstance(data, Recorded):
+                place.write(before, np.array(data.data), data is inside and type(before) is np.ndarray)
+            else:
+                place.put(now)
 
     def end(self, recorder: Any) -> None:
         """Note the outputs that are to be written back. Raises UnstableError if something else is to be done."""

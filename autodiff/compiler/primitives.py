@@ -114,6 +114,8 @@ def _var(
 ) -> Any:
     if out is not None or dtype is not None or more or a.dtype.char not in FLOATS:
         return NotImplemented
+    if not a.size:
+        return NotImplemented
     centred = a - _mean(recorder, a, axis, keepdims=True)
     total = recorder.record(np.sum, (centred * centred,), {"axis": axis, "keepdims": keepdims})
     count = a.size // max(total.size, 1)

@@ -149,7 +149,7 @@ class Recorded(Inner):
         return bool(self.buffer.recorder.guard(self, bool(self.data)))
 
     def __int__(self) -> int:
-        return int(self.buffer.recorder.guard(self, int(self.data)))
+        return int(self.buffer.recorder.read(self, int))
 
     def __index__(self) -> int:
         return operator.index(
@@ -157,10 +157,10 @@ class Recorded(Inner):
         )
 
     def __float__(self) -> float:
-        return float(self.buffer.recorder.guard(self, float(self.data)))
+        return float(self.buffer.recorder.read(self, float))
 
     def __complex__(self) -> complex:
-        return complex(self.buffer.recorder.guard(self, complex(self.data)))
+        return complex(self.buffer.recorder.read(self, complex))
 
     def item(self, *index: Any) -> Any:
         if index:

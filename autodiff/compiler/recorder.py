@@ -5,6 +5,7 @@ simple operations where NumPy's are simple (ufuncs, reductions, matmul), and a `
 replayed, as a plain array made of recorded numbers, raises Unrecordable; then `jit` runs the function without it.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -48,12 +49,27 @@ class Template:
         return self.text
 
 
+def _noting(method: Any) -> Any:
+    """Note errors that may depend on the numbers: the function may catch them, and a program would not."""
+
+    @functools.wraps(method)
+    def noting(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except (ValueError, ArithmeticError, IndexError) as error:
+            self.raised = f"catches {type(error).__name__}, which depends on its arguments"
+            raise
+
+    return noting
+
+
 class Recorder:
     """One run of a function, as a graph."""
 
     def __init__(self) -> None:
         self.graph = Graph()
         self.reason = ""  # why it cannot be replayed, if so
+        self.raised = ""  # the same, if the function does not end with an exception
         self.held: dict[int, tuple[Any, Recorded]] = {}  # the plain arrays that were met, by id
         self.sources: list[Any] = []  # where the further inputs come from, in order
         self.captured: dict[int, Any] = {}  # the sources of arrays that may change between calls, by id
@@ -145,10 +161,13 @@ class Recorder:
         data = np.asarray(data)
         return self.made(self.graph.add(op, inputs, params, data.shape, data.dtype), data)
 
+    @_noting
     def record(self, function: Any, args: Any, kwargs: Any) -> Any:
         """A function of NumPy."""
         if self.closed:
             return function(*plain(args), **plain(kwargs))
+        if function in (np.ravel, np.reshape) and any(type(x) is str and x in "KA" for x in (*args, *kwargs.values())):
+            raise self.escape("asks for the order of an array in memory")
         primitive = PRIMITIVES.get(function)
         if primitive is not None:
             result = primitive(self, *args, **kwargs)
@@ -175,10 +194,13 @@ class Recorder:
     def lifted(self, x: Any) -> Any:
         return self.constant(x) if isinstance(x, np.ndarray) and x.dtype.kind in "biufc" else x
 
+    @_noting
     def ufunc(self, ufunc: Any, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """A ufunc or one of its methods."""
         if self.closed:
             return getattr(ufunc, method)(*plain(inputs), **plain(kwargs))
+        if "raise" in np.geterr().values():
+            raise self.escape("runs where np.errstate makes errors of numbers")
         out = kwargs.pop("out", None)
         if out is not None:
             result = self.ufunc(ufunc, method, inputs, kwargs)
@@ -239,6 +261,7 @@ class Recorder:
 
     # -- indexing and writing
 
+    @_noting
     def getitem(self, x: Recorded, key: Any) -> Any:
         """`x[key]`."""
         if self.closed:
@@ -249,6 +272,7 @@ class Recorder:
             return Recorded(x.buffer, x.data[keys if Ellipsis in keys else (*keys, ...)])
         return self.call(getitem_of, (x, key), {})
 
+    @_noting
     def setitem(self, x: Recorded, key: Any, value: Any) -> None:
         """`x[key] = value`: the buffer of x has another node from now on."""
         buffer = x.buffer
@@ -370,6 +394,11 @@ class Recorder:
             self.graph.guards.append((count, 0))
         return self.guard(made, y) if isinstance(y, PYTHON) and not isinstance(y, np.generic) else made
 
+    @_noting
+    def read(self, x: Recorded, as_type: Callable[[Any], Any]) -> Any:
+        """A number as Python's."""
+        return self.guard(x, as_type(x.data))
+
     def guard(self, x: Recorded, value: Any) -> Any:
         """Note that the program is for this value of a number."""
         if self.closed:
@@ -377,6 +406,9 @@ class Recorder:
         node = self.node(x)
         if node.op != "constant":
             self.graph.guards.append((node, x.data.item() if x.size == 1 else value))
+            if x.dtype.char in "fd" and x.size == 1 and not x.data.item() and type(value) is float:  # 0.0, or -0.0
+                sign = np.signbit(x.data).reshape(())
+                self.graph.guards.append((self.graph.add("signbit", (node,), (), node.shape, sign.dtype), sign.item()))
         return value
 
     def escape(self, what: str) -> Unrecordable:
