@@ -152,6 +152,8 @@ class Places:
         self.none: list[_Gradient] = []  # gradients that there were not
         self.generators: list[tuple[_Place, Any]] = []
         self.restored = False
+        self.arrays = [x for x, _ in captures.arrays.values()]
+        self.written: list[tuple[_Place, list[Any]]] = []  # a place whose array is written to, and all that have it
         self.writes: list[tuple[Any, int, bool]] = []  # place, output, whether the array itself is written to
         for value in captures.values:
             root = origin(value)[0]
@@ -238,12 +240,28 @@ class Places:
             if not isinstance(data, Recorded):
                 raise UnstableError("replaces an array by something else")
             output = recorder.result(data)
-            self.writes.append((place, output, in_place and type(before) is np.ndarray and type(place) is _Place))
+            in_place = in_place and type(before) is np.ndarray and type(place) is _Place
+            self.writes.append((place, output, in_place))
+            if in_place:
+                self._note_written(place, before)
+
+    def _note_written(self, place: _Place, array: Any) -> None:
+        """Note which places have an array that is written to; no other may share its memory."""
+        same = [other for other, x in zip(self.places, self.before, strict=True) if x is array]
+        if any(x is not array and _share(x, array) for x in (*self.before, *self.arrays)):
+            raise UnstableError("writes to an array that shares memory with another one that it captures")
+        self.written.append((place, same))
 
     # -- runs of the program
 
     def fits(self) -> bool:
-        """Whether gradients are there, or not, as they were."""
+        """Whether gradients are there, or not, as they were, and arrays that are written to in as many places."""
+        for place, same in self.written:
+            array = place.get()
+            for other in self.places:
+                x = other.get()
+                if x is not array if other in same else _share(x, array):
+                    return False
         return all(place.get() is None for place in self.none)
 
     def write(self, outputs: list[Any]) -> None:
@@ -253,6 +271,10 @@ class Places:
                 place.put(None)
             else:
                 place.write(place.get() if in_place or type(place) is _Number else None, outputs[output], in_place)
+
+
+def _share(x: Any, array: Any) -> bool:
+    return isinstance(x, np.ndarray) and bool(np.may_share_memory(x, array))
 
 
 def scrub(captures: Captures) -> None:

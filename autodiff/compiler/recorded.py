@@ -76,6 +76,13 @@ class Recorded(Inner):
         return self.data.flags
 
     @property
+    def layout(self) -> Any:
+        """The flags, where they matter: arguments are recorded in C order, whatever theirs is."""
+        if self.ndim > 1:
+            raise self.buffer.recorder.escape("asks for the order of an array in memory")
+        return self.data.flags
+
+    @property
     def base(self) -> "Recorded | None":
         root: Recorded = self.buffer.root
         return None if self is root else root

@@ -7,6 +7,7 @@ replayed, as a plain array made of recorded numbers, raises Unrecordable; then `
 
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -76,7 +77,18 @@ class Recorder:
         self.results: list[Recorded] = []
         self.masked = False  # whether derivatives are to mask what may be invalid, in any case
         self.flagged = False  # whether one has left that out
-        self.closed = False  # the arrays are plain ones from now on
+        self.ended = False  # the arrays are plain ones from now on
+        self.thread = threading.get_ident()
+        self.disturbed = False  # whether another thread has come across its arrays
+
+    @property
+    def closed(self) -> bool:
+        """Whether the arrays are plain ones: when the run has ended, and for other threads, which may meet them in
+        what the function captures."""
+        if threading.get_ident() != self.thread and not self.ended:
+            self.disturbed = True
+            return True
+        return self.ended
 
     # -- arrays that come in
 
@@ -166,8 +178,6 @@ class Recorder:
         """A function of NumPy."""
         if self.closed:
             return function(*plain(args), **plain(kwargs))
-        if function in (np.ravel, np.reshape) and any(type(x) is str and x in "KA" for x in (*args, *kwargs.values())):
-            raise self.escape("asks for the order of an array in memory")
         primitive = PRIMITIVES.get(function)
         if primitive is not None:
             result = primitive(self, *args, **kwargs)
@@ -177,6 +187,8 @@ class Recorder:
 
     def own(self, function: Any, args: Any, kwargs: Any) -> Any:
         """A function of ours: as it is written, in terms of NumPy's."""
+        if self.closed:
+            return function(*plain(args), **plain(kwargs))
         if function is collect:
             xs, shape = args
             whole = self.record(
@@ -245,6 +257,8 @@ class Recorder:
 
     def cast(self, x: Recorded, dtype: Any, copy: Any = True) -> Recorded:
         """`x.astype(dtype)`."""
+        if self.closed:
+            return x.data.astype(dtype, copy=copy)
         if x.dtype == dtype:
             return self.copy(x) if copy else x
         if dtype.char not in NATIVE or x.dtype.char not in NATIVE:
@@ -253,6 +267,8 @@ class Recorder:
 
     def copy(self, x: Recorded) -> Recorded:
         """The same numbers in memory of their own."""
+        if self.closed:
+            return x.data.copy()
         return self.made(self.whole(self.node(x)), np.array(x.data, order="C"))
 
     def view(self, x: Recorded, data: Any) -> Recorded:
@@ -275,6 +291,9 @@ class Recorder:
     @_noting
     def setitem(self, x: Recorded, key: Any, value: Any) -> None:
         """`x[key] = value`: the buffer of x has another node from now on."""
+        if self.closed:
+            x.data[plain(key)] = plain(value)
+            return
         buffer = x.buffer
         keys = key if type(key) is tuple else (key,)
         basic = all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys)
