@@ -5,7 +5,9 @@ was recorded for still holds: shapes and dtypes, numbers that `f` branches on, w
 again; and what cannot be a program runs as it is, after one warning that says why. It never refuses.
 """
 
+import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -30,11 +32,14 @@ from .program import InvalidError, Program, filled
 from .recorded import Recorded
 from .recorder import Recorder, Unrecordable
 from .signature import Signature, signature
+from .slots import spot
 from .tracked import Tracked
+from .undo import Undo
 
 __all__ = ["CacheInfo", "JitWarning", "jit"]
 
 PATHS = 8  # programs for one signature
+SIGNATURES = 512  # of one function; the oldest are forgotten
 
 
 class JitWarning(UserWarning):
@@ -43,6 +48,10 @@ class JitWarning(UserWarning):
 
 class _GiveUpError(Exception):
     """Why a function cannot be recorded."""
+
+
+class _FailedError(_GiveUpError):
+    """It has raised an exception, which may be due to the recording; or, if the second argument is true, to others."""
 
 
 class _Entry:
@@ -54,6 +63,7 @@ class _Entry:
         self.volatile: set[Any] = set()  # the slots of numbers that have changed: inputs from then on
         self.by_reference = False  # whether captured arrays are left where they are
         self.unsteady = 0  # recordings that could not be kept
+        self.failed = 0  # and those that could not be finished
         self.masked = False
         self.runs = 0
 
@@ -127,8 +137,23 @@ class _Jitted:
         if entry is None:
             with self.lock:
                 entry = self.entries.setdefault(given.key, _Entry())
+                if len(self.entries) > SIGNATURES:
+                    del self.entries[next(iter(self.entries))]
         if entry.eager:
             return self._eagerly(args, kwargs)
+        recordings = self.recordings
+        found = self._found(entry, given, args, kwargs)
+        if found is not None:
+            return found[0]
+        with self.lock:
+            if recordings != self.recordings:  # another thread may have recorded it meanwhile
+                found = self._found(entry, given, args, kwargs)
+                if found is not None:
+                    return found[0]
+            return self._record(entry, given, args, kwargs)
+
+    def _found(self, entry: _Entry, given: Signature, args: Any, kwargs: Any) -> tuple[Any] | None:
+        """The result of a program, if there is one."""
         for attempt in _attempts(entry):
             try:
                 result = attempt.run(given.leaves)
@@ -138,13 +163,13 @@ class _Jitted:
                 with self.lock:
                     entry.masked, entry.programs = True, []
                 break
-            else:
-                self.hits += 1
-                if last is None or last[1] is not attempt:
-                    flat = flattener(args, kwargs)
-                    self.last = (flat, attempt) if flat else None
-                return result
-        return self._record(entry, given, args, kwargs)
+            self.hits += 1
+            last = self.last
+            if last is None or last[1] is not attempt:
+                flat = flattener(args, kwargs)
+                self.last = (flat, attempt) if flat else None
+            return (result,)
+        return None
 
     def explain(self) -> str:
         """What its programs do: what is fused, what goes to BLAS, what stays in NumPy and why, and bytes moved."""
@@ -166,43 +191,55 @@ class _Jitted:
         """The result as a node of the graph that is being recorded."""
         rule = self.tracked.get(given.key)
         if rule is None:
-            if not self._is_closed():
+            if not self._is_closed(given.objects):
                 return self.f(*args, **kwargs)
             with self.lock:
                 rule = self.tracked.setdefault(given.key, Tracked(self.f, self, jit, given, args, kwargs))
+                if len(self.tracked) > SIGNATURES:
+                    del self.tracked[next(iter(self.tracked))]
         return rule(given.originals)
 
-    def _is_closed(self) -> bool:
+    def _is_closed(self, objects: list[Any]) -> bool:
         """Whether f captures nothing that is tracked: else there is more to differentiate than its arguments."""
         try:
-            return all(v._node is None for v in Captures([self.f]).values)
+            return all(v._node is None for v in Captures([self.f, *objects]).values)
         except TooManyError:
             return False
 
     def _record(self, entry: _Entry, given: Signature, args: Any, kwargs: Any) -> Any:
-        with self.lock:
-            if len(entry.programs) >= PATHS:
-                reason = f"took {PATHS} paths, or was called with as many values of what it captures"
-                return self._give_up(entry, reason, args, kwargs)
-            for known in entry.programs:
-                entry.volatile |= known.captures.numbers()
-            try:
-                return self._run(entry, given, args, kwargs)
-            except _GiveUpError:
-                if not entry.by_reference and not entry.eager:
-                    entry.by_reference = True  # what only reads its plain arrays may still be recorded
-                    try:
-                        return self._run(entry, given, args, kwargs)
-                    except _GiveUpError as again:
-                        error = again
-                return self._give_up(entry, error.args[0], args, kwargs)
+        if entry.eager:
+            return self._eagerly(args, kwargs)
+        if len(entry.programs) >= PATHS:
+            reason = f"took {PATHS} paths, or was called with as many values of what it captures"
+            return self._give_up(entry, reason, args, kwargs)
+        for known in entry.programs:
+            entry.volatile |= known.captures.numbers()
+        try:
+            return self._run(entry, given, args, kwargs)
+        except _FailedError as failed:
+            result = self._eagerly(args, kwargs)
+            entry.failed += 1
+            if not failed.args[1] or entry.failed > 3:
+                self._warn(entry, failed.args[0])
+            return result
+        except _GiveUpError as error:
+            reason = error.args[0]
+            if not entry.by_reference and not entry.eager:
+                entry.by_reference = True  # what only reads its plain arrays may still be recorded
+                try:
+                    return self._run(entry, given, args, kwargs)
+                except _GiveUpError as again:
+                    reason = again.args[0]
+            return self._give_up(entry, reason, args, kwargs)
 
     def _run(self, entry: _Entry, given: Signature, args: Any, kwargs: Any) -> Any:
         """Run the function on arrays that record, keep the program if there is one, and give the result."""
         try:
-            captures = Captures([self.f])
+            captures = Captures([self.f, *given.objects])
         except TooManyError:
             raise _GiveUpError("captures too many objects") from None
+        if captures.refused:
+            raise _GiveUpError(captures.refused)
         if any(v._node is not None and v._node.number != LEAF for v in captures.values):
             raise _GiveUpError("captures a Value that was computed from tracked ones")
         self.recordings += 1
@@ -212,32 +249,47 @@ class _Jitted:
         inputs = iter([recorder.input(x, type(x) if type(x) in (float, complex) else None) for x in given.leaves])
         new_args, new_kwargs = given.rebuilt(args, kwargs, lambda _: Value._wrap(next(inputs)))
         places = Places(captures, entry.volatile, arrays=not entry.by_reference)
-        random = np.random.get_state()
-        reason = ""
+        undo = Undo(captures)
         try:
             places.begin(recorder)
             with watching(self.f):
                 result = self.f(*new_args, **new_kwargs)
+            if recorder.disturbed:
+                raise Unrecordable("other threads use what it captures")
+            if recorder.reason or recorder.raised:
+                raise recorder.escape(recorder.raised)
             template = self._template(recorder, result)
             places.end(recorder)
         except (Unrecordable, UnstableError) as error:
+            places.restore()
+            undo()
+            if recorder.disturbed:
+                raise _FailedError("captures what other threads use while it is recorded", True) from None
             raise _GiveUpError(recorder.reason or str(error)) from None
-        except Exception:
-            if not recorder.reason:
-                raise
-            raise _GiveUpError(recorder.reason) from None
+        except Exception as error:
+            if recorder.disturbed or recorder.reason or _is_ours(error):
+                places.restore()
+                undo()
+                if recorder.reason and not recorder.disturbed:
+                    raise _GiveUpError(recorder.reason) from None
+                raise _FailedError(f"raises {type(error).__name__} when it is recorded", recorder.disturbed) from None
+            places.abandon()
+            recorder.ended = True
+            scrub(Captures([self.f, *given.objects]))
+            raise
         finally:
             places.restore()
-            recorder.closed = True
-        if not _same_random(random):
-            reason = "draws random numbers from NumPy's global generator; make one with np.random.default_rng()"
+            recorder.ended = True
+        reason = undo.drawn() or undo.written()
+        if captures.drawn({id(g.bit_generator) for _, g in places.generators}):
+            reason = "draws random numbers with a generator that is not in a variable, attribute, list or dict"
         changed = captures.numbers() - entry.volatile
-        written = {(id(p.container), p.key) for p, _, _ in places.writes if hasattr(p, "container")}
+        written = {spot(p.container, p.key) for p, _, _ in places.writes if hasattr(p, "container")}
         unsteady = captures.changed({*written, *entry.volatile, *changed})
         if unsteady or changed:
             entry.unsteady += 1
             entry.volatile |= changed
-            scrub(Captures([self.f]))
+            scrub(Captures([self.f, *given.objects]))
             reason = reason or (unsteady or "changes a number that it captures" if entry.unsteady > 3 else "")
         values = recorder.values()
         if reason:
@@ -284,7 +336,7 @@ class _Jitted:
         if self.strict:
             raise OperandError(f"{text}, which cannot be compiled; leave out strict=True to run it as it is")
         entry.eager = reason
-        warnings.warn(f"{text}; it runs without the compiler for these arguments", JitWarning, stacklevel=4)
+        warnings.warn(f"{text}; it runs without the compiler for these arguments", JitWarning, stacklevel=_depth())
 
 
 def _attempts(entry: _Entry) -> Iterator[Program]:
@@ -300,6 +352,18 @@ def _signature(program: Program) -> str:
     return ", ".join(f"{n.dtype}{list(n.shape)}" for n in program.graph.inputs) or "no arguments"
 
 
-def _same_random(before: Any) -> bool:
-    after: Any = np.random.get_state()
-    return bool(before[2] == after[2] and np.array_equal(before[1], after[1]))
+def _is_ours(error: Exception) -> bool:
+    """Whether it may be that another exception, or none, is raised without recording."""
+    frames = [f.f_globals.get("__name__", "") for f, _ in traceback.walk_tb(error.__traceback__)][1:]
+    package = __name__.partition(".")[0]
+    return isinstance(error, (TypeError, AttributeError)) or any(
+        f"{name}.".startswith(f"{package}.") for name in frames
+    )
+
+
+def _depth() -> int:
+    """How many calls lie between the caller of a jitted function and the one who asks."""
+    package, depth, frame = __name__.partition(".")[0], 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame, depth = frame.f_back, depth + 1
+    return depth

@@ -5,23 +5,32 @@ texts, functions have to be the same, arrays are read anew. A slot is a place wh
 and a key. What the function itself changes there (`self.steps += 1`) is seen when it has run.
 """
 
-import sys
-from collections.abc import Iterable
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
+import array
+import contextvars
+import functools
+import io
+import random
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from ..box import Box, Inner
+from ..tape import RECORDING
 from ..transform import Transform
+from .code import global_names, is_known, modules_of, names_in
+from .slots import MISSING, Attributes, Members, Variable, alike, content, equal, get, spot
 
-__all__ = ["Captures", "TooManyError", "get", "put", "state_of"]
+__all__ = ["Captures", "TooManyError"]
 
 LIMIT = 5000  # slots
-KNOWN = frozenset(("numpy", "scipy", __name__.partition(".")[0], *sys.stdlib_module_names)) - {"__main__"}
 NUMBERS = (bool, int, float, complex, np.generic, str, bytes)
-OPAQUE = (Inner, type, np.ufunc, np.dtype, BuiltinFunctionType, CodeType, type(None), range, slice)
-MISSING = object()
+OPAQUE = (Inner, np.ufunc, np.dtype, type(None), range, slice, ModuleType)
+WRAPPED = (staticmethod, classmethod)
+DATA = (bytearray, memoryview, array.array, set)  # compared as a whole
 
 
 class TooManyError(Exception):
@@ -34,15 +43,20 @@ class Captures:
     def __init__(self, roots: Iterable[Any]) -> None:
         self.slots: list[tuple[Any, Any, Any]] = []  # container, key, what was there
         self.lengths: list[tuple[Any, int]] = []
+        self.contents: list[tuple[Any, Any]] = []  # what is compared as a whole, and a copy
+        self.functions: list[tuple[Any, Any, Any, Any]] = []  # with their code and defaults
         self.arrays: dict[int, tuple[Any, int]] = {}  # by id: the array, and its slot
         self.values: list[Box] = []
         self.fixed: set[int] = set()  # arrays by id that cannot be replaced in all their places
         self.generators: list[tuple[Any, Any]] = []  # and their state
+        self.refused = ""  # why there can be no program
         self._seen: dict[int, Any] = {}
         self._modules: set[int] = set()  # the globals of modules, by id
         for root in roots:
             self._look_into(root)
         self._seen.clear()
+        self.tracked = [v._node is not None for v in self.values]
+        self.recording = RECORDING.get()
 
     # -- looking for what there is
 
@@ -57,73 +71,107 @@ class Captures:
         self._look_into(value)
 
     def _look_into(self, x: Any) -> None:
-        if isinstance(x, (*NUMBERS, *OPAQUE, np.ndarray)) or id(x) in self._seen:
+        if x is MISSING or isinstance(x, (*NUMBERS, *OPAQUE, np.ndarray)) or id(x) in self._seen:
             return
         self._seen[id(x)] = x
         if isinstance(x, Box):
             self.values.append(x)
-        elif isinstance(x, (np.random.Generator, np.random.RandomState)):
+        elif isinstance(x, (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)):
             bits = x.bit_generator if isinstance(x, np.random.Generator) else x
-            self.generators.append((bits, state_of(bits)))
-        elif isinstance(x, MethodType):
+            self.generators.append((bits, _state_of(bits)))
+        elif isinstance(x, (MethodType, BuiltinFunctionType)):
             self._look_into(x.__self__)
-            self._look_into(x.__func__)
+            self._look_into(getattr(x, "__func__", None))
         elif isinstance(x, FunctionType):
             self._function(x)
         elif isinstance(x, dict):
             self.lengths.append((x, len(x)))
-            for key, value in x.items():
+            for key, value in [*x.items()]:
                 self._slot(x, key, value)
-        elif isinstance(x, (list, tuple)):
-            if isinstance(x, list):
+        elif isinstance(x, (list, tuple, deque)):
+            if not isinstance(x, tuple):
                 self.lengths.append((x, len(x)))
-            for i, value in enumerate(x):
+            for i, value in enumerate([*x]):
                 self._slot(x, i, value)
-        elif isinstance(x, (set, frozenset)):
-            self.lengths.append((x, len(x)))
+        elif isinstance(x, (*DATA, frozenset)):
+            if not isinstance(x, frozenset):
+                self.contents.append((x, content(x)))
+            for value in [*x] if isinstance(x, (set, frozenset)) else ():
+                self._look_into(value)
         elif isinstance(x, Transform):
             self._look_into(x.__wrapped__)
-        elif not isinstance(x, ModuleType):
+        elif isinstance(x, type):
+            self._class(x)
+        elif isinstance(x, contextvars.ContextVar):
+            self._slot(Variable(x), "", x.get(MISSING))
+        elif isinstance(x, weakref.ref):
+            self._look_into(x())
+        else:
             self._object(x)
 
     def _function(self, f: FunctionType) -> None:
-        if _is_known(f.__module__):
+        if is_known(f.__module__):
             for name in ("__wrapped__",):
                 if name in f.__dict__:
                     self._slot(f.__dict__, name, f.__dict__[name])
             return
+        self.functions.append((f, f.__code__, f.__defaults__, f.__kwdefaults__))
         for cell in f.__closure__ or ():
-            try:
-                self._slot(cell, None, cell.cell_contents)
-            except ValueError:  # it is empty
-                continue
-        for default in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
-            self._look_into(default)
-        names = _names_in(f.__code__)
+            self._slot(cell, None, get(cell, None))
+        self._look_into(f.__defaults__)
+        self._look_into(f.__kwdefaults__)
+        names = names_in(f.__code__)
         self._modules.add(id(f.__globals__))
-        for name in names:
+        for name in names | global_names(f.__code__):
             if name in f.__globals__:
                 value = f.__globals__[name]
                 self._slot(f.__globals__, name, value)
-                if isinstance(value, ModuleType) and not _is_known(value.__name__):
-                    self._modules.add(id(value.__dict__))
-                    for inner in names:
-                        if inner in value.__dict__:
-                            self._slot(value.__dict__, inner, value.__dict__[inner])
+                if isinstance(value, ModuleType):
+                    self._module(value, names, set())
+            elif name in global_names(f.__code__):
+                self._slot(f.__globals__, name, MISSING)
+        for module in modules_of(f):
+            self._module(module, names, set())
         if f.__dict__:
             self._look_into(f.__dict__)
 
+    def _module(self, module: ModuleType, names: set[str], seen: set[int]) -> None:
+        """What a function with these names may use of a module."""
+        if is_known(module.__name__) or id(module) in seen:
+            return
+        seen.add(id(module))
+        self._modules.add(id(module.__dict__))
+        for name in names:
+            if name in module.__dict__:
+                value = module.__dict__[name]
+                self._slot(module.__dict__, name, value)
+                if isinstance(value, ModuleType):
+                    self._module(value, names, seen)
+
+    def _class(self, cls: type) -> None:
+        for base in cls.__mro__:
+            if not is_known(base.__module__) and (base is cls or id(base) not in self._seen):
+                self._seen[id(base)] = base
+                members = Members(base)
+                for name, value in [*vars(base).items()]:
+                    if name not in members.dull:
+                        self._slot(members, name, value)
+
     def _object(self, x: Any) -> None:
         kind = type(x)
-        if _is_known(kind.__module__) and not hasattr(x, "__dict__"):
-            return
-        for name in ("__call__", "forward"):
-            method = getattr(kind, name, None)
-            if isinstance(method, FunctionType):
-                self._look_into(method)
-        if hasattr(x, "func") and hasattr(x, "keywords"):  # functools.partial
+        if isinstance(x, WRAPPED):
+            self._look_into(x.__func__)
+        elif isinstance(x, property):
+            for function in (x.fget, x.fset, x.fdel):
+                self._look_into(function)
+        elif isinstance(x, functools.partial):
             for part in (x.func, x.args, x.keywords):
                 self._look_into(part)
+        if is_known(kind.__module__) and not hasattr(x, "__dict__"):
+            if isinstance(x, Iterator) and not isinstance(x, io.IOBase):
+                self.refused = f"captures an iterator, a {kind.__name__}"
+            return
+        self._look_into(kind)
         names = getattr(x, "__dict__", None)
         if isinstance(names, dict):
             self.lengths.append((names, len(names)))
@@ -131,47 +179,60 @@ class Captures:
                 self._slot(names, name, value)
         for cls in kind.__mro__:
             for name in _slots_of(cls):
-                value = getattr(x, name, MISSING)
-                if value is not MISSING and not name.startswith("__"):
-                    self._slot(_Attributes(x), name, value)
+                self._slot(Attributes(x), name, getattr(x, name, MISSING))
 
     def is_replaceable(self, container: Any) -> bool:
         """Whether what is in a container may be something else for a while: nobody else looks there meanwhile."""
-        return not isinstance(container, tuple) and id(container) not in self._modules
+        return not isinstance(container, (tuple, Members, Variable)) and id(container) not in self._modules
 
     # -- looking again
 
     def holds(self, skip: Any = ()) -> bool:
         """Whether all is as it was, but for the numbers in arrays, which arrays they are, and slots to `skip`."""
         for container, key, value in self.slots:
-            now = get(container, key)
-            if now is not value and not _equal(now, value):
-                if (id(container), key) in skip and type(now) is type(value):
+            now = container.get(key, MISSING) if type(container) is dict else get(container, key)
+            if now is not value and not equal(now, value):
+                if spot(container, key) in skip and type(now) is type(value):
                     continue
                 return False
-        return all(len(container) == length for container, length in self.lengths)
+        for f, code, defaults, keyword_defaults in self.functions:
+            if f.__code__ is not code or f.__defaults__ is not defaults or f.__kwdefaults__ is not keyword_defaults:
+                return False
+        if self.values:
+            if [v._node is not None for v in self.values] != self.tracked:
+                return False
+            if self.recording != RECORDING.get() and any(self.tracked):
+                return False
+        return self._same_contents()
+
+    def _same_contents(self) -> bool:
+        for container, length in self.lengths:
+            if len(container) != length:
+                return False
+        return all(content(x) == before for x, before in self.contents)
 
     def changed(self, skip: Any = ()) -> str:
         """How the function has changed what it captures; "" if it has not, but for slots to `skip`."""
         for container, key, value in self.slots:
             now = get(container, key)
-            if now is not value and (id(container), key) not in skip and not _stands_for(now, value):
+            if now is not value and spot(container, key) not in skip and not alike(now, value):
                 return f"changes {_name(container, key)}, which it captures"
-        if any(len(container) != length for container, length in self.lengths):
+        if not self._same_contents():
             return "changes the length of a container that it captures"
         return ""
 
     def numbers(self) -> set[Any]:
-        """The slots of Python numbers that are other ones now."""
+        """The slots of Python numbers that are other ones now, and can be inputs."""
         return {
-            (id(container), key)
+            spot(container, key)
             for container, key, value in self.slots
             if type(value) in (int, float) and type(now := get(container, key)) is type(value) and now != value
+            if self.is_replaceable(container)
         }
 
-    def drawn(self) -> bool:
-        """Whether random numbers have been drawn."""
-        return not all(_same_state(state_of(g), state) for g, state in self.generators)
+    def drawn(self, noted: Any = ()) -> bool:
+        """Whether random numbers have been drawn, but from those whose bits are `noted`."""
+        return not all(id(g) in noted or _same_state(_state_of(g), state) for g, state in self.generators)
 
     def array(self, slot: int) -> Any:
         """The array that is in a slot now."""
@@ -179,79 +240,27 @@ class Captures:
         return get(container, key)
 
 
-class _Attributes:
-    """The attributes of an object with __slots__, by name."""
-
-    def __init__(self, x: Any) -> None:
-        self.x = x
-
-    def get(self, name: str, default: Any) -> Any:
-        return getattr(self.x, name, default)
-
-
-def get(container: Any, key: Any) -> Any:
-    """What is in a slot."""
-    if key is None and isinstance(container, CellType):
-        return container.cell_contents
-    if isinstance(container, (list, tuple)):
-        return container[key] if key < len(container) else MISSING
-    return container.get(key, MISSING)
-
-
-def put(container: Any, key: Any, x: Any) -> None:
-    """Put something into a slot."""
-    if key is None and isinstance(container, CellType):
-        container.cell_contents = x
-    elif isinstance(container, _Attributes):
-        setattr(container.x, key, x)
-    else:
-        container[key] = x
-
-
 def _name(container: Any, key: Any) -> str:
     return "a variable of its closure" if key is None else repr(key)
 
 
-def _equal(now: Any, before: Any) -> bool:
-    """Whether a program for one is right for the other."""
-    kind = type(now)
-    if kind is not type(before):
-        return False
-    if isinstance(now, np.ndarray):
-        return bool(now.shape == before.shape and now.dtype == before.dtype)
-    if isinstance(now, NUMBERS):
-        return bool(now == before or (now != now and before != before))
-    if isinstance(now, MethodType):
-        return now.__func__ is before.__func__ and now.__self__ is before.__self__
-    return False
-
-
-def _stands_for(now: Any, before: Any) -> bool:
-    """Whether it makes no difference that one has been replaced by the other."""
-    if type(now) is not type(before) or isinstance(now, np.ndarray):
-        return False
-    return _equal(now, before) or (isinstance(now, (list, tuple, dict)) and not now and not before)
-
-
-def _names_in(code: CodeType) -> set[str]:
-    names = {*code.co_names}
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            names |= _names_in(constant)
-    return names
-
-
-def _slots_of(cls: type) -> tuple[str, ...]:
+def _slots_of(cls: type) -> list[str]:
+    """The names of the attributes that a class declares with __slots__, as they are stored."""
     slots = cls.__dict__.get("__slots__", ())
-    return (slots,) if isinstance(slots, str) else tuple(slots)
+    names = (slots,) if isinstance(slots, str) else tuple(slots)
+    private = [name.startswith("__") and not name.endswith("__") for name in names]
+    mangled = f"_{cls.__name__.lstrip('_')}"
+    return [
+        f"{mangled}{name}" if hidden else name
+        for name, hidden in zip(names, private, strict=True)
+        if name not in ("__dict__", "__weakref__")
+    ]
 
 
-def _is_known(module: Any) -> bool:
-    return str(module or "").partition(".")[0] in KNOWN
-
-
-def state_of(generator: Any) -> Any:
+def _state_of(generator: Any) -> Any:
     """The state of a random generator, to compare."""
+    if isinstance(generator, random.Random):
+        return generator.getstate()
     return generator.get_state() if isinstance(generator, np.random.RandomState) else generator.state
 
 

@@ -61,7 +61,7 @@ def flattener(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[..., An
                 lines.append(f"    {', '.join(inner)}, = {name}{'.values()' if kind is dict else ''}")
             for part, new in zip(x.values() if kind is dict else x, inner, strict=True):
                 visit(part, new)
-        elif isinstance(x, STATIC):
+        elif isinstance(x, STATIC) and not isinstance(x, type):
             names[f"is_{name}"], names[f"type_{name}"] = x, kind
             lines.append(f"    if type({name}) is not type_{name} or {name} != is_{name}: return None")
         else:

@@ -13,8 +13,9 @@ import numpy as np
 from ..box import Box
 from ..value import Value
 from ..views import origin, set_array, stale
-from .captures import Captures, get, put
+from .captures import Captures
 from .recorded import Recorded
+from .slots import Members, get, put, spot
 
 __all__ = ["Draw", "Fixed", "Places", "UnstableError", "scrub"]
 
@@ -150,6 +151,9 @@ class Places:
         self.inside: list[Any] = []  # what has stood for it in the run
         self.none: list[_Gradient] = []  # gradients that there were not
         self.generators: list[tuple[_Place, Any]] = []
+        self.restored = False
+        self.arrays = [x for x, _ in captures.arrays.values()]
+        self.written: list[tuple[_Place, list[Any]]] = []  # a place whose array is written to, and all that have it
         self.writes: list[tuple[Any, int, bool]] = []  # place, output, whether the array itself is written to
         for value in captures.values:
             root = origin(value)[0]
@@ -160,7 +164,7 @@ class Places:
                 if root._node is not None and hasattr(root._node, "grad"):
                     self.places.append(_Gradient(root))
         for container, key, value in captures.slots:
-            if isinstance(value, np.random.Generator):
+            if isinstance(value, np.random.Generator) and not isinstance(container, (tuple, Members)):
                 self.generators.append((_Place(container, key), value))
             elif not captures.is_replaceable(container):
                 continue
@@ -168,7 +172,7 @@ class Places:
                 type(value) is np.ndarray and arrays and value.dtype.kind in "biufc" and id(value) not in captures.fixed
             ):
                 self.places.append(_Place(container, key))
-            elif type(value) in NUMBERS and (id(container), key) in volatile:
+            elif type(value) in NUMBERS and spot(container, key) in volatile and np.asarray(value).dtype != object:
                 self.places.append(_Number(container, key))
 
     def begin(self, recorder: Any) -> None:
@@ -194,10 +198,26 @@ class Places:
 
     def restore(self) -> None:
         """Put back what was there, whatever has happened."""
+        if self.restored:
+            return
+        self.restored = True
         for place, x in zip(self.places, self.before, strict=False):
             place.put(x)
         for place, generator in self.generators:
             place.put(generator)
+
+    def abandon(self) -> None:
+        """Put back what was there, but for what the function has made of it before it raised an exception."""
+        left = [place.get() for place in self.places[: len(self.before)]]
+        self.restore()
+        for place, before, inside, now in zip(self.places, self.before, self.inside, left, strict=False):
+            data = now._array if isinstance(now, Box) else now
+            if data is inside and (data is None or data.buffer.node.op == "input"):
+                continue
+            if isinstance(data, Recorded):
+                place.write(before, np.array(data.data), data is inside and type(before) is np.ndarray)
+            else:
+                place.put(now)
 
     def end(self, recorder: Any) -> None:
         """Note the outputs that are to be written back. Raises UnstableError if something else is to be done."""
@@ -220,12 +240,28 @@ class Places:
             if not isinstance(data, Recorded):
                 raise UnstableError("replaces an array by something else")
             output = recorder.result(data)
-            self.writes.append((place, output, in_place and type(before) is np.ndarray and type(place) is _Place))
+            in_place = in_place and type(before) is np.ndarray and type(place) is _Place
+            self.writes.append((place, output, in_place))
+            if in_place:
+                self._note_written(place, before)
+
+    def _note_written(self, place: _Place, array: Any) -> None:
+        """Note which places have an array that is written to; no other may share its memory."""
+        same = [other for other, x in zip(self.places, self.before, strict=True) if x is array]
+        if any(x is not array and _share(x, array) for x in (*self.before, *self.arrays)):
+            raise UnstableError("writes to an array that shares memory with another one that it captures")
+        self.written.append((place, same))
 
     # -- runs of the program
 
     def fits(self) -> bool:
-        """Whether gradients are there, or not, as they were."""
+        """Whether gradients are there, or not, as they were, and arrays that are written to in as many places."""
+        for place, same in self.written:
+            array = place.get()
+            for other in self.places:
+                x = other.get()
+                if x is not array if other in same else _share(x, array):
+                    return False
         return all(place.get() is None for place in self.none)
 
     def write(self, outputs: list[Any]) -> None:
@@ -235,6 +271,10 @@ class Places:
                 place.put(None)
             else:
                 place.write(place.get() if in_place or type(place) is _Number else None, outputs[output], in_place)
+
+
+def _share(x: Any, array: Any) -> bool:
+    return isinstance(x, np.ndarray) and bool(np.may_share_memory(x, array))
 
 
 def scrub(captures: Captures) -> None:

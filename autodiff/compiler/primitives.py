@@ -118,6 +118,8 @@ def _var(
 ) -> Any:
     if out is not None or dtype is not None or more or a.dtype.char not in FLOATS or not a.size:
         return NotImplemented
+    if not a.size:
+        return NotImplemented
     centred = a - _mean(recorder, a, axis, keepdims=True)
     total = recorder.record(np.sum, (centred * centred,), {"axis": axis, "keepdims": keepdims})
     return total / max(a.size // total.size - ddof, 0)

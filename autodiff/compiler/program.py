@@ -14,13 +14,14 @@ from . import llvm_math
 from .captures import Captures
 from .entry import Out, filler
 from .graph import Graph
-from .interpret import Interpreted
+from .interpret import Interpreted, Mismatch
 from .lower import lower
 from .native import Program as Native
 from .places import Draw, Places
 from .recorder import Recorder
+from .slots import spot
 
-__all__ = ["InvalidError", "Program", "filled"]
+__all__ = ["InvalidError", "Program", "filled", "mark"]
 
 
 class InvalidError(Exception):
@@ -39,11 +40,9 @@ class Program:
         self.flagged = recorder.flagged
         self.sources = recorder.sources
         self.draws = {id(d.generator): d.generator.bit_generator for d in self.sources if type(d) is Draw}
-        replaced = {(id(p.container), p.key) for p in places.places if type(p).__name__ == "_Place"}
+        replaced = {spot(p.container, p.key) for p in places.places if type(p).__name__ == "_Place"}
         self.fixed = {
-            slot: _mark(x)
-            for x, slot in captures.arrays.values()
-            if (id(captures.slots[slot][0]), captures.slots[slot][1]) not in replaced
+            slot: mark(x) for x, slot in captures.arrays.values() if spot(*captures.slots[slot][:2]) not in replaced
         }
         self.runner: Any = None
         self.lock = threading.Lock()
@@ -52,7 +51,7 @@ class Program:
         """Whether what `f` captures is as it was."""
         if not self.captures.holds(self.volatile) or not self.places.fits():
             return False
-        return all(_mark(self.captures.array(slot)) == mark for slot, mark in self.fixed.items())
+        return all(mark(self.captures.array(slot)) == before for slot, before in self.fixed.items())
 
     def run(self, leaves: list[Any]) -> Any:
         """The result for other numbers. Raises Mismatch, and InvalidError; then nothing has happened."""
@@ -66,13 +65,17 @@ class Program:
             for source in self.sources:
                 x = source.get()
                 arrays.append(np.asarray(x._array if isinstance(x, Box) else x, order="C"))
+            if any(a.shape != n.shape or a.dtype != n.dtype for a, n in zip(arrays, self.graph.inputs, strict=True)):
+                raise Mismatch(None, "another array is captured")
             outputs, invalid = runner.run(arrays)
             if invalid and self.flagged:
                 raise InvalidError
-        except BaseException:
+        except BaseException as error:
             for bits, state in states:
                 bits.state = state
-            raise
+            if isinstance(error, (InvalidError, Mismatch)) or not isinstance(error, Exception):
+                raise
+            raise Mismatch(None, error) from error  # the function itself may raise it, or catch it
         if self.places.writes:
             self.places.write(outputs)
         return self.fill(outputs)
@@ -123,7 +126,11 @@ def filled(template: Any, outputs: list[Any]) -> Any:
     return place(template) if type(template) is Out else tree_map(place, template, result=True)
 
 
-def _mark(x: Any) -> Any:
-    """The contents of an array, or of a large one a sample."""
-    step = max(x.size // 1024, 1) | 1 if x.nbytes > 65536 else 1
-    return hash(bytes(x.flat[::step])) if step > 1 else hash(x.tobytes())
+def mark(x: Any) -> Any:
+    """The contents of an array; of a large one sums along two directions, in which any change shows."""
+    if x.nbytes <= 65536 or not x.flags.c_contiguous:
+        return hash(x.tobytes())
+    data = x.reshape(-1).view(np.uint8)
+    words = data[: data.size // 8192 * 8192].view(np.uint64).reshape(-1, 1024)
+    sums = np.add.reduce(words, axis=0), np.add.reduce(words, axis=1), data[words.nbytes :]
+    return hash(tuple([part.tobytes() for part in sums]))

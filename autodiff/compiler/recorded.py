@@ -76,6 +76,13 @@ class Recorded(Inner):
         return self.data.flags
 
     @property
+    def layout(self) -> Any:
+        """The flags, where they matter: arguments are recorded in C order, whatever theirs is."""
+        if self.ndim > 1:
+            raise self.buffer.recorder.escape("asks for the order of an array in memory")
+        return self.data.flags
+
+    @property
     def base(self) -> "Recorded | None":
         root: Recorded = self.buffer.root
         return None if self is root else root
@@ -149,7 +156,7 @@ class Recorded(Inner):
         return bool(self.buffer.recorder.guard(self, bool(self.data)))
 
     def __int__(self) -> int:
-        return int(self.buffer.recorder.guard(self, int(self.data)))
+        return int(self.buffer.recorder.read(self, int))
 
     def __index__(self) -> int:
         return operator.index(
@@ -157,10 +164,10 @@ class Recorded(Inner):
         )
 
     def __float__(self) -> float:
-        return float(self.buffer.recorder.guard(self, float(self.data)))
+        return float(self.buffer.recorder.read(self, float))
 
     def __complex__(self) -> complex:
-        return complex(self.buffer.recorder.guard(self, complex(self.data)))
+        return complex(self.buffer.recorder.read(self, complex))
 
     def item(self, *index: Any) -> Any:
         if index:

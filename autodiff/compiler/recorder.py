@@ -5,7 +5,9 @@ simple operations where NumPy's are simple (ufuncs, reductions, matmul), and a `
 replayed, as a plain array made of recorded numbers, raises Unrecordable; then `jit` runs the function without it.
 """
 
+import functools
 import inspect
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,19 +51,45 @@ class Template:
         return self.text
 
 
+def _noting(method: Any) -> Any:
+    """Note errors that may depend on the numbers: the function may catch them, and a program would not."""
+
+    @functools.wraps(method)
+    def noting(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except (ValueError, ArithmeticError, IndexError) as error:
+            self.raised = f"catches {type(error).__name__}, which depends on its arguments"
+            raise
+
+    return noting
+
+
 class Recorder:
     """One run of a function, as a graph."""
 
     def __init__(self) -> None:
         self.graph = Graph()
         self.reason = ""  # why it cannot be replayed, if so
+        self.raised = ""  # the same, if the function does not end with an exception
         self.held: dict[int, tuple[Any, Recorded]] = {}  # the plain arrays that were met, by id
         self.sources: list[Any] = []  # where the further inputs come from, in order
         self.captured: dict[int, Any] = {}  # the sources of arrays that may change between calls, by id
         self.results: list[Recorded] = []
         self.masked = False  # whether derivatives are to mask what may be invalid, in any case
         self.flagged = False  # whether one has left that out
-        self.closed = False  # the arrays are plain ones from now on
+        self.ended = False  # the arrays are plain ones from now on
+        self.thread = threading.get_ident()
+        self.disturbed = False  # whether another thread has come across its arrays
+
+    @property
+    def closed(self) -> bool:
+        """Whether the arrays are plain ones: when the run has ended, and for other threads, which may meet them in
+        what the function captures."""
+        if threading.get_ident() != self.thread and not self.ended:
+            self.disturbed = True
+            return True
+        return self.ended
 
     # -- arrays that come in
 
@@ -157,6 +185,7 @@ class Recorder:
         data = np.asarray(data)
         return self.made(self.graph.add(op, inputs, params, data.shape, data.dtype), data)
 
+    @_noting
     def record(self, function: Any, args: Any, kwargs: Any) -> Any:
         """A function of NumPy."""
         if self.closed:
@@ -170,6 +199,8 @@ class Recorder:
 
     def own(self, function: Any, args: Any, kwargs: Any) -> Any:
         """A function of ours: as it is written, in terms of NumPy's."""
+        if self.closed:
+            return function(*plain(args), **plain(kwargs))
         if function is collect:
             xs, shape = args
             whole = self.record(
@@ -187,10 +218,13 @@ class Recorder:
     def lifted(self, x: Any) -> Any:
         return self.constant(x) if isinstance(x, np.ndarray) and x.dtype.kind in "biufc" else x
 
+    @_noting
     def ufunc(self, ufunc: Any, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """A ufunc or one of its methods."""
         if self.closed:
             return getattr(ufunc, method)(*plain(inputs), **plain(kwargs))
+        if "raise" in np.geterr().values():
+            raise self.escape("runs where np.errstate makes errors of numbers")
         out = kwargs.pop("out", None)
         if out is not None:
             result = self.ufunc(ufunc, method, inputs, kwargs)
@@ -235,6 +269,8 @@ class Recorder:
 
     def cast(self, x: Recorded, dtype: Any, copy: Any = True) -> Recorded:
         """`x.astype(dtype)`."""
+        if self.closed:
+            return x.data.astype(dtype, copy=copy)
         if x.dtype == dtype:
             return self.copy(x) if copy else x
         if dtype.char not in NATIVE or x.dtype.char not in NATIVE:
@@ -243,6 +279,8 @@ class Recorder:
 
     def copy(self, x: Recorded) -> Recorded:
         """The same numbers in memory of their own."""
+        if self.closed:
+            return x.data.copy()
         return self.made(self.whole(self.node(x)), np.array(x.data, order="C"))
 
     def view(self, x: Recorded, data: Any) -> Recorded:
@@ -251,6 +289,7 @@ class Recorder:
 
     # -- indexing and writing
 
+    @_noting
     def getitem(self, x: Recorded, key: Any) -> Any:
         """`x[key]`."""
         if self.closed:
@@ -264,8 +303,12 @@ class Recorder:
             return part if part.ndim else self.copy(part)  # an element is a number, and no view
         return self.call(getitem_of, (x, key), {})
 
+    @_noting
     def setitem(self, x: Recorded, key: Any, value: Any) -> None:
         """`x[key] = value`: the buffer of x has another node from now on."""
+        if self.closed:
+            x.data[plain(key)] = plain(value)
+            return
         buffer = x.buffer
         keys = key if type(key) is tuple else (key,)
         basic = all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys)
@@ -385,6 +428,11 @@ class Recorder:
             self.graph.guards.append((count, 0))
         return self.guard(made, y) if isinstance(y, PYTHON) and not isinstance(y, np.generic) else made
 
+    @_noting
+    def read(self, x: Recorded, as_type: Callable[[Any], Any]) -> Any:
+        """A number as Python's."""
+        return self.guard(x, as_type(x.data))
+
     def guard(self, x: Recorded, value: Any) -> Any:
         """Note that the program is for this value of a number."""
         if self.closed:
@@ -392,6 +440,9 @@ class Recorder:
         node = self.node(x)
         if node.op != "constant":
             self.graph.guards.append((node, x.data.item() if x.size == 1 else value))
+            if x.dtype.char in "fd" and x.size == 1 and not x.data.item() and type(value) is float:  # 0.0, or -0.0
+                sign = np.signbit(x.data).reshape(())
+                self.graph.guards.append((self.graph.add("signbit", (node,), (), node.shape, sign.dtype), sign.item()))
         return value
 
     def escape(self, what: str) -> Unrecordable:

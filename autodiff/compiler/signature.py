@@ -1,5 +1,6 @@
 """What a program is recorded for: the structure of the arguments, shapes and dtypes, and plain objects among them."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from ..box import Box, Inner
 from ..tree import tree_map
+from .code import is_known
 
 __all__ = ["STATIC", "Signature", "is_leaf", "signature"]
 
@@ -16,11 +18,12 @@ STATIC = (bool, int, str, bytes, type(None), type, np.dtype, slice, range)
 class Signature:
     """The key of a call, and its leaves: the numbers that may differ from call to call."""
 
-    __slots__ = ("inline", "key", "leaves", "originals", "plain", "tracked")
+    __slots__ = ("inline", "key", "leaves", "objects", "originals", "plain", "tracked")
 
     def __init__(self, key: Any, leaves: list[Any], plain: bool) -> None:
         self.key, self.leaves, self.plain = key, leaves, plain
         self.originals: list[Any] = leaves if plain else []  # the same, Values as they are
+        self.objects: list[Any] = []  # functions and other things that stand for themselves
         self.inline = self.tracked = False
 
     def rebuilt(self, args: Any, kwargs: Any, new: Callable[[Any], Any]) -> tuple[Any, Any]:
@@ -51,6 +54,21 @@ def is_leaf(x: Any) -> bool:
     return isinstance(x, (np.ndarray, np.generic, float, complex, Box))
 
 
+class _Same:
+    """An object as a key: equal to itself only."""
+
+    __slots__ = ("x",)
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is _Same and other.x is self.x
+
+    def __hash__(self) -> int:
+        return id(self.x)
+
+
 def _key(x: Any, found: Signature) -> Any:
     kind = type(x)
     if kind is np.ndarray:
@@ -66,7 +84,7 @@ def _key(x: Any, found: Signature) -> Any:
     if kind is tuple or kind is list:
         return (kind, *[_key(item, found) for item in x])
     if kind is dict:
-        return (dict, *[(key, _key(item, found)) for key, item in x.items()])
+        return (dict, *[(type(key), key, _key(item, found)) for key, item in x.items()])
     if isinstance(x, Box):
         data = x._array
         if isinstance(data, Inner):
@@ -80,10 +98,12 @@ def _key(x: Any, found: Signature) -> Any:
         found.originals.append(x)
         return (data.shape, data.dtype)
     if isinstance(x, np.generic):
+        if x.dtype.kind not in "biufc":
+            raise TypeError
         found.leaves.append(x)
         found.originals.append(x)
         return ((), x.dtype)
-    if isinstance(x, STATIC):
+    if isinstance(x, STATIC) and not isinstance(x, type):
         return (kind, x)
     return _container_key(x, kind, found)
 
@@ -91,27 +111,59 @@ def _key(x: Any, found: Signature) -> Any:
 def _container_key(x: Any, kind: Any, found: Signature) -> Any:
     """Of a named tuple, a dataclass, a Module; anything else stands for itself."""
     parts: list[Any] = []
-    entered = tree_map(parts.append, x)
-    del entered
-    if parts == [x] or (len(parts) == 1 and parts[0] is x):
-        if callable(x) or (hasattr(x, "__hash__") and x.__hash__ is not None):
-            return (kind, x)
+    tree_map(parts.append, x)
+    if len(parts) == 1 and parts[0] is x:
+        return _itself(x, kind, found)
+    found.objects.append(kind)
+    if isinstance(x, dict):
+        return (kind, *[(type(key), key, _key(item, found)) for key, item in x.items()], _described(vars(x), found, {}))
+    if isinstance(x, tuple):
+        return (kind, *[_key(item, found) for item in x])
+    leaves = {id(part): part for part in parts}
+    names = vars(x) if hasattr(x, "__dict__") else {}
+    if dataclasses.is_dataclass(x):
+        fields = [f.name for f in dataclasses.fields(x) if not f.metadata.get("static") and hasattr(x, f.name)]
+        rest = {name: value for name, value in names.items() if name not in fields}
+        inside = [(name, _key(getattr(x, name), found)) for name in fields]
+        return (kind, _described(rest, found, {}), *inside)
+    return (kind, _described(names, found, leaves), *[_key(part, found) for part in parts])
+
+
+def _itself(x: Any, kind: Any, found: Signature) -> Any:
+    """The key of an object that is no container: what can be reached from it is looked at as what f captures is."""
+    if isinstance(x, np.ndarray) or (not callable(x) and kind.__hash__ is None):
         raise TypeError
-    statics = _statics(x)
-    return (kind, statics, *[_key(part, found) for part in parts])
+    found.objects.append(x)
+    return (kind, x) if is_known(kind.__module__) and kind.__hash__ is not None else _Same(x)
 
 
-def _statics(x: Any) -> Any:
-    """The plain attributes of an object, and of those in it."""
+def _described(x: Any, found: Signature, leaves: dict[int, Any]) -> Any:
+    """The key of what is in an object besides its `leaves`."""
+    kind = type(x)
+    if id(x) in leaves:
+        return None
+    if isinstance(x, (float, complex)):
+        return (kind, repr(x))
+    if isinstance(x, STATIC) and not isinstance(x, type):
+        return (kind, x)
+    if isinstance(x, (np.ndarray, np.generic)) or (isinstance(x, Box) and x._node is None):
+        data = np.asarray(x._array if isinstance(x, Box) else x)
+        if data.dtype.kind not in "biufc":
+            raise TypeError
+        return (kind, data.shape, data.dtype, data.tobytes())
+    known = {**leaves, id(x): x}
+    if isinstance(x, dict):
+        return (kind, *[(type(key), key, _described(item, found, known)) for key, item in x.items()])
+    if isinstance(x, (list, tuple)):
+        return (kind, *[_described(item, found, known) for item in x])
+    if isinstance(x, (set, frozenset)):
+        return (kind, frozenset(x))
+    if callable(x) and not hasattr(kind, "_tree_open"):
+        found.objects.append(x)
+        return _Same(x)
     names = getattr(x, "__dict__", None)
-    if names is None:
-        return ()
-    kept = []
-    for name, value in names.items():
-        if isinstance(value, (bool, int, float, str, type(None))):
-            kept.append((name, value))
-        elif callable(value) and not hasattr(value, "__dict__"):
-            kept.append((name, id(value)))
-        elif hasattr(value, "__dict__") and not isinstance(value, Box):
-            kept.append((name, _statics(value)))
-    return tuple(kept)
+    if names is None or isinstance(x, type):
+        found.objects.append(x)
+        return _Same(x)
+    found.objects.append(kind)
+    return (kind, _described(names, found, known))

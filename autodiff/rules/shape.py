@@ -58,7 +58,7 @@ def settled(order, x):
     """What the orders "A" and "K" mean for the memory of `x`: "C" or "F"."""
     if order not in ("A", "K"):
         return order
-    flags = getattr(x, "flags", None)
+    flags = getattr(x, "layout", None) or getattr(x, "flags", None)
     if flags is None or flags.c_contiguous or (order == "A" and not flags.f_contiguous):
         return "C"
     if flags.f_contiguous:

@@ -1,0 +1,53 @@
+"""What the code of a function names: globals, attributes, and modules that it imports."""
+
+import dis
+import sys
+from collections.abc import Iterator
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+__all__ = ["global_names", "is_known", "modules_of", "names_in"]
+
+KNOWN = frozenset(("numpy", "scipy", __name__.partition(".")[0], *sys.stdlib_module_names)) - {"__main__"}
+
+
+def is_known(module: Any) -> bool:
+    """Whether it is the name of a module whose functions do not change: NumPy, Python's own, and ours."""
+    return str(module or "").partition(".")[0] in KNOWN
+
+
+def names_in(code: CodeType) -> set[str]:
+    """All names in a function and in those inside it: of globals, attributes and imports."""
+    names = {*code.co_names}
+    for inner in _inside(code):
+        names |= names_in(inner)
+    return names
+
+
+def global_names(code: CodeType) -> set[str]:
+    """The names that are looked up among the globals."""
+    names = {i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    for inner in _inside(code):
+        names |= global_names(inner)
+    return names
+
+
+def modules_of(f: FunctionType) -> Iterator[ModuleType]:
+    """The modules that a function imports when it runs."""
+    package = f.__globals__.get("__package__") or ""
+    for name in _imported(f.__code__):
+        for full in (name, f"{package}.{name}", package):
+            module = sys.modules.get(full.strip("."))
+            if module is not None:
+                yield module
+
+
+def _imported(code: CodeType) -> set[str]:
+    names = {i.argval for i in dis.get_instructions(code) if i.opname == "IMPORT_NAME"}
+    for inner in _inside(code):
+        names |= _imported(inner)
+    return names
+
+
+def _inside(code: CodeType) -> Iterator[CodeType]:
+    return (constant for constant in code.co_consts if isinstance(constant, CodeType))

@@ -1,0 +1,100 @@
+"""Slots: places where something is found, a container and a key, and what it is to be the same there later."""
+
+import contextvars
+from collections import deque
+from types import CellType, MethodType
+from typing import Any
+
+import numpy as np
+
+__all__ = ["MISSING", "Attributes", "Members", "Variable", "alike", "content", "equal", "get", "put", "spot"]
+
+NUMBERS = (bool, int, float, complex, np.generic, str, bytes)
+MISSING = object()
+
+
+class Attributes:
+    """The attributes of an object with __slots__, by name."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def get(self, name: str, default: Any) -> Any:
+        return getattr(self.x, name, default)
+
+
+class Members(Attributes):
+    """What a class itself defines, by name."""
+
+    dull = frozenset(
+        ("__dict__", "__weakref__", "__module__", "__doc__", "__qualname__", "__annotations__", "__slots__")
+        + ("__dataclass_fields__", "__dataclass_params__", "__abstractmethods__", "_abc_impl", "__match_args__")
+    )
+
+    def get(self, name: str, default: Any) -> Any:
+        return self.x.__dict__.get(name, default)
+
+
+class Variable(Attributes):
+    """The value of a context variable."""
+
+    x: contextvars.ContextVar[Any]
+
+    def get(self, name: str, default: Any) -> Any:
+        return self.x.get(default)
+
+
+def get(container: Any, key: Any) -> Any:
+    """What is in a slot."""
+    if key is None and isinstance(container, CellType):
+        try:
+            return container.cell_contents
+        except ValueError:  # it is empty
+            return MISSING
+    if isinstance(container, (list, tuple, deque)):
+        return container[key] if key < len(container) else MISSING
+    return container.get(key, MISSING)
+
+
+def put(container: Any, key: Any, x: Any) -> None:
+    """Put something into a slot."""
+    if key is None and isinstance(container, CellType):
+        container.cell_contents = x
+    elif isinstance(container, Attributes):
+        setattr(container.x, key, x)
+    else:
+        container[key] = x
+
+
+def spot(container: Any, key: Any) -> tuple[int, Any]:
+    """A slot as a key."""
+    return id(container.x if isinstance(container, Attributes) else container), key
+
+
+def content(x: Any) -> Any:
+    """A copy of something that is compared as a whole."""
+    return set(x) if isinstance(x, set) else bytes(x)
+
+
+def equal(now: Any, before: Any) -> bool:
+    """Whether a program for one is right for the other."""
+    kind = type(now)
+    if kind is not type(before):
+        return False
+    if isinstance(now, np.ndarray):
+        return bool(now.shape == before.shape and now.dtype == before.dtype)
+    if isinstance(now, NUMBERS):
+        if isinstance(now, np.void):
+            return False
+        same = now == before or (now != now and before != before)
+        return bool(same and (now or repr(now) == repr(before)))  # 0.0 and -0.0 are two
+    if isinstance(now, MethodType):
+        return now.__func__ is before.__func__ and now.__self__ is before.__self__
+    return False
+
+
+def alike(now: Any, before: Any) -> bool:
+    """Whether it makes no difference that one has been replaced by the other."""
+    if type(now) is not type(before) or isinstance(now, np.ndarray):
+        return False
+    return equal(now, before) or (isinstance(now, (list, tuple, dict)) and not now and not before)

@@ -1,0 +1,82 @@
+"""Undo: what a function captures as it was before it ran, for when it has to run again from the start."""
+
+import random
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from .captures import Captures
+from .program import mark
+from .slots import MISSING, get, put
+
+__all__ = ["Undo"]
+
+LIMIT = 1 << 26  # bytes of arrays
+
+
+class Undo:
+    """Copies of the containers and arrays in `captures`, and of the states of random generators."""
+
+    def __init__(self, captures: Captures) -> None:
+        self.captures = captures
+        self.containers = [(x, x.copy()) for x, _ in captures.lengths]
+        self.data: list[Any] = [(x, bytes(x) if not isinstance(x, set) else set(x)) for x, _ in captures.contents]
+        arrays = [x for x, _ in captures.arrays.values()]
+        self.arrays = [(x, x.copy(order="K")) for x in arrays if x.nbytes < LIMIT and x.flags.writeable]
+        self.marks = [(x, mark(x)) for x in arrays if x.flags.writeable]
+        self.numpy: Any = np.random.get_state()
+        self.python = random.getstate()
+
+    def drawn(self) -> str:
+        """Which of the global generators has drawn random numbers."""
+        after: Any = np.random.get_state()
+        if self.numpy[2] != after[2] or not np.array_equal(self.numpy[1], after[1]):
+            return "draws random numbers from NumPy's global generator; make one with np.random.default_rng()"
+        return "draws random numbers from Python's global generator" if random.getstate() != self.python else ""
+
+    def written(self) -> str:
+        """Whether plain arrays have been written to."""
+        return "writes to an array that it captures" if any(mark(x) != m for x, m in self.marks) else ""
+
+    def __call__(self) -> None:
+        """Make everything as it was."""
+        for x, before in self.containers:
+            _fill(x, before)
+        for x, before in self.data:
+            if isinstance(x, set):
+                x.clear()
+                x.update(before)
+            elif bytes(x) != before:
+                memoryview(x).cast("B")[:] = before
+        for container, key, value in self.captures.slots:
+            if get(container, key) is not value and value is not MISSING:
+                put(container, key, value)
+        for array, copy in self.arrays:
+            if mark(array) != mark(copy):
+                array[...] = copy
+        for generator, state in self.captures.generators:
+            if isinstance(generator, random.Random):
+                generator.setstate(state)
+            elif isinstance(generator, np.random.RandomState):
+                generator.set_state(state)
+            else:
+                generator.state = state
+        np.random.set_state(self.numpy)
+        random.setstate(self.python)
+
+
+def _fill(x: Any, before: Any) -> None:
+    """Put into a container what was there, if it is something else."""
+    if len(x) == len(before) and all(map(_is, x, before)):
+        if not isinstance(x, dict) or all(map(_is, x.values(), before.values())):
+            return
+    x.clear()
+    if isinstance(x, dict):
+        x.update(before)
+    elif isinstance(x, (list, deque)):
+        x.extend(before)
+
+
+def _is(a: Any, b: Any) -> bool:
+    return a is b
