@@ -6,6 +6,7 @@ __all__ = [
     "DetachError",
     "GradientMismatchError",
     "GraphError",
+    "JitWarning",
     "MissingRuleError",
     "NanError",
     "OperandError",
@@ -42,3 +43,7 @@ class GradientMismatchError(AutodiffError, AssertionError):
 
 class NanError(AutodiffError, FloatingPointError):
     """Under `debug_nans`, an operation or its derivative gave a nan."""
+
+
+class JitWarning(UserWarning):
+    """A function, or a part of one, runs without the compiler."""

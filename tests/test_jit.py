@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from autodiff import Value, nn
-from autodiff.compiler.api import JitWarning
+from autodiff import JitWarning, Value, nn
 
 Array = np.ndarray[Any, Any]
 
@@ -563,3 +562,46 @@ def test_training_steps(make: Any) -> None:
     np.testing.assert_allclose(jit_losses, losses, 1e-12)
     for a, b in zip(jit_params, params, strict=True):
         np.testing.assert_allclose(a, b, 1e-11, 1e-14)
+
+
+def test_compiled_at_the_first_call() -> None:
+    jitted = ad.jit(loss, eager=False)
+    same(jitted(W, M), loss(W, M))
+    assert entries(jitted)[0].programs[0].runner is not None
+
+
+def test_a_loss_is_returned() -> None:
+    """Its graph is spent: it comes back as a Value without one. And gradients may be dropped outside."""
+    model = nn.Linear(4, 1, rng=np.random.default_rng(0))
+    optimizer = ad.optim.SGD(model.parameters(), lr=0.01)
+
+    @ad.jit(strict=True)
+    def step(x: Any) -> Any:
+        error = (model(x) ** 2).mean()
+        error.backward()
+        optimizer.step()
+        return error
+
+    errors = []
+    for _ in range(6):
+        optimizer.zero_grad()
+        result = step(M)
+        assert isinstance(result, Value)
+        errors.append(float(result))
+    assert errors == sorted(errors, reverse=True)
+    assert len({*errors}) == 6
+    assert step.cache_info().hits == 4
+
+
+def test_paths_by_recency() -> None:
+    jitted = ad.jit(lambda x: x * 2 if x.sum() > 0 else x * 3)
+    for x in (np.abs(X), -np.abs(X), np.abs(X)):
+        jitted(x)
+    first = entries(jitted)[0].programs[0]
+    same(jitted(-np.abs(X)), -3 * np.abs(X))
+    assert entries(jitted)[0].programs[0] is not first
+
+
+def test_strict_arguments() -> None:
+    with pytest.raises(ad.OperandError, match="argument that no program"):
+        ad.jit(lambda x: x, strict=True)(np.array(["a"]))

@@ -16,8 +16,8 @@ from test_programs import many
 from test_programs import programs as random_programs
 
 import autodiff as ad
+from autodiff import JitWarning
 from autodiff.compiler import llvm_math
-from autodiff.compiler.api import JitWarning
 from autodiff.compiler.lower import lower
 from autodiff.compiler.plan import Check, Gemm, Launch
 
@@ -46,7 +46,7 @@ def agree(f: Callable[..., Any], points: Sequence[Any], rtol: float = 1e-9) -> A
 
 
 @each_program
-@pytest.mark.filterwarnings("ignore::autodiff.compiler.api.JitWarning")
+@pytest.mark.filterwarnings("ignore::autodiff.JitWarning")
 @pytest.mark.parametrize("order", ["value", "gradient", "product"])
 def test_plain_programs(program: programs.Program, order: str) -> None:
     f = program.function
@@ -94,7 +94,7 @@ def test_most_operations_are_native() -> None:
 
 @many
 @hypothesis.given(random_programs())
-@pytest.mark.filterwarnings("ignore::autodiff.compiler.api.JitWarning")
+@pytest.mark.filterwarnings("ignore::autodiff.JitWarning")
 def test_random_programs(program: Random) -> None:
     def gradients(*xs: Any) -> Any:
         return ad.grad(lambda *xs: np.sum(program(*xs)), tuple(range(len(xs))))(*xs)

@@ -9,14 +9,14 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..box import Inner
 from ..buffers import watching
-from ..errors import OperandError
+from ..errors import JitWarning, OperandError
 from ..tape import LEAF, RECORDING
 from ..transform import name_of, transform
 from ..tree import tree_map
@@ -36,14 +36,10 @@ from .slots import spot
 from .tracked import Tracked
 from .undo import Undo
 
-__all__ = ["CacheInfo", "JitWarning", "jit"]
+__all__ = ["CacheInfo", "jit"]
 
 PATHS = 8  # programs for one signature
 SIGNATURES = 512  # of one function; the oldest are forgotten
-
-
-class JitWarning(UserWarning):
-    """A function, or a part of one, runs without the compiler."""
 
 
 class _GiveUpError(Exception):
@@ -78,7 +74,7 @@ class CacheInfo(NamedTuple):
 
 
 @transform
-def jit(f: Callable[..., Any], *, strict: bool = False) -> Callable[..., Any]:
+def jit(f: Callable[..., Any], *, strict: bool = False, eager: bool = True) -> Callable[..., Any]:
     """`f`, recorded at its first call and run as a program from then on: native code, if llvmlite is installed.
 
     `f` is plain NumPy code, with derivatives in it or not, or a training step that calls `backward()` and an optimizer.
@@ -90,6 +86,8 @@ def jit(f: Callable[..., Any], *, strict: bool = False) -> Callable[..., Any]:
     `if` and `while` are recorded for each path that is taken, `float(v)` for each number, at most 8 programs for one
     signature. What `f` captures is looked up at each call. Arrays, Values with their gradients, optimizers, counters
     and draws of a `np.random.Generator` are inputs of the program, and outputs where `f` changes them.
+
+    The program is compiled at the second call; with `eager=False` at the first one, when it is recorded.
 
     What cannot be a program runs as it is, after one JitWarning. With `strict=True` it raises OperandError. Output to
     the screen and NumPy's warnings come when `f` is recorded, and not when its program runs.
@@ -105,14 +103,14 @@ def jit(f: Callable[..., Any], *, strict: bool = False) -> Callable[..., Any]:
     BLAS    (1, 2) @ (2, 1) float64  40 B
     ...
     """
-    return _Jitted(f, strict)
+    return _Jitted(f, strict, eager)
 
 
 class _Jitted:
     """The function that `jit` returns, behind its Transform."""
 
-    def __init__(self, f: Callable[..., Any], strict: bool) -> None:
-        self.f, self.strict = f, strict
+    def __init__(self, f: Callable[..., Any], strict: bool, eager: bool) -> None:
+        self.f, self.strict, self.eager = f, strict, eager
         self.entries: dict[Any, _Entry] = {}
         self.tracked: dict[Any, Tracked] = {}
         self.lock = threading.RLock()
@@ -129,6 +127,11 @@ class _Jitted:
                     self.hits += 1
                     return last[1].fill(outputs)
         given = signature(args, kwargs)
+        if given is None and self.strict:
+            raise OperandError(
+                f"jit: {name_of(self.f)} was called with an argument that no program can be for; leave out strict=True "
+                "to run it as it is"
+            )
         if given is None or given.inline:
             return self.f(*args, **kwargs)
         if given.tracked and RECORDING.get():
@@ -154,7 +157,9 @@ class _Jitted:
 
     def _found(self, entry: _Entry, given: Signature, args: Any, kwargs: Any) -> tuple[Any] | None:
         """The result of a program, if there is one."""
-        for attempt in _attempts(entry):
+        for attempt in [*entry.programs]:
+            if not attempt.holds():
+                continue
             try:
                 result = attempt.run(given.leaves)
             except Mismatch:
@@ -164,6 +169,9 @@ class _Jitted:
                     entry.masked, entry.programs = True, []
                 break
             self.hits += 1
+            if attempt is not entry.programs[0]:
+                with self.lock:
+                    entry.programs = [attempt, *[p for p in entry.programs if p is not attempt]]
             last = self.last
             if last is None or last[1] is not attempt:
                 flat = flattener(args, kwargs)
@@ -306,16 +314,21 @@ class _Jitted:
                 entry.programs.remove(known)
                 break
         entry.programs.insert(0, program)
+        if not self.eager:
+            program.compile()
 
     def _template(self, recorder: Recorder, result: Any) -> Any:
         """The result with outputs in the places of its arrays."""
 
         def place(y: Any) -> Any:
             data = y._array if isinstance(y, Value) else y
+            spent = False
             if isinstance(y, Value) and y._node is not None and RECORDING.get():
-                raise recorder.escape("returns a tracked Value")
+                spent = y._node.case is not None and y._node.case.is_spent  # as a loss is after its backward()
+                if not spent:
+                    raise recorder.escape("returns a tracked Value; return its .data")
             if isinstance(data, Recorded):
-                return Out(recorder.result(data), not data.ndim)
+                return Out(recorder.result(data), not data.ndim, spent)
             if isinstance(data, Inner):
                 raise recorder.escape("returns a batch")
             if isinstance(data, (np.ndarray, np.generic)):
@@ -337,15 +350,6 @@ class _Jitted:
             raise OperandError(f"{text}, which cannot be compiled; leave out strict=True to run it as it is")
         entry.eager = reason
         warnings.warn(f"{text}; it runs without the compiler for these arguments", JitWarning, stacklevel=_depth())
-
-
-def _attempts(entry: _Entry) -> Iterator[Program]:
-    """The programs that may be the right one."""
-    for i, program in enumerate([*entry.programs]):
-        if program.holds():
-            yield program
-            if i:
-                continue
 
 
 def _signature(program: Program) -> str:

@@ -59,8 +59,13 @@ def _roll(recorder: Any, a: Any, shift: Any, axis: Any = None) -> Any:
 
 
 @primitive(np.diff)
-def _diff(recorder: Any, a: Any, n: int = 1, axis: int = -1, **ends: Any) -> Any:
-    if ends or type(n) is not int or n < 1 or a.dtype.kind == "b":
+def _diff(recorder: Any, a: Any, n: int = 1, axis: int = -1, *ends: Any, **named: Any) -> Any:
+    if (
+        any(x is not np._NoValue for x in (*ends, *named.values()))
+        or type(n) is not int
+        or n < 1
+        or a.dtype.kind == "b"
+    ):
         return NotImplemented
     (at,) = normalize_axis_tuple(axis, a.ndim)
     lead = (slice(None),) * at
@@ -84,8 +89,8 @@ _triangle(np.triu)
 
 
 @primitive(np.trace)
-def _trace(recorder: Any, a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, **more: Any) -> Any:
-    if more or not _is_real(a):
+def _trace(recorder: Any, a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, *more: Any, **named: Any) -> Any:
+    if any(x is not None for x in (*more, *named.values())) or not _is_real(a):
         return NotImplemented
     return recorder.record(np.sum, (np.diagonal(a, offset, axis1, axis2),), {"axis": -1})
 

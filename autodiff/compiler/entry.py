@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..codegen import compile_function
+from ..value import Value
 from .signature import STATIC
 
 __all__ = ["Out", "filler", "flattener"]
@@ -18,12 +19,17 @@ CONTAINERS = (tuple, list, dict)
 
 
 class Out:
-    """The place of an output in a result."""
+    """The place of an output in a result. `boxed`: it is a Value there, without a graph."""
 
-    __slots__ = ("index", "scalar")
+    __slots__ = ("boxed", "index", "scalar")
 
-    def __init__(self, index: int, scalar: bool) -> None:
-        self.index, self.scalar = index, scalar
+    def __init__(self, index: int, scalar: bool, boxed: bool = False) -> None:
+        self.index, self.scalar, self.boxed = index, scalar, boxed
+
+    def of(self, outputs: list[Any]) -> Any:
+        """What is in this place."""
+        y = outputs[self.index][()] if self.scalar else outputs[self.index]
+        return Value._wrap(y) if self.boxed else y
 
 
 class _Unknown(Exception):
@@ -78,12 +84,13 @@ def flattener(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[..., An
 
 def filler(template: Any) -> Callable[..., Any] | None:
     """A function of the list of outputs: the result; None if there is something in it besides plain containers."""
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"wrap": Value._wrap}
 
     def text(x: Any) -> str:
         kind = type(x)
         if kind is Out:
-            return f"o[{x.index}][()]" if x.scalar else f"o[{x.index}]"
+            got = f"o[{x.index}][()]" if x.scalar else f"o[{x.index}]"
+            return f"wrap({got})" if x.boxed else got
         if kind is tuple:
             return f"({''.join(f'{text(part)}, ' for part in x)})"
         if kind is list:

@@ -53,12 +53,15 @@ class Program:
             return False
         return all(mark(self.captures.array(slot)) == before for slot, before in self.fixed.items())
 
+    def compile(self) -> Any:
+        """What runs it, made at the first time."""
+        with self.lock:
+            self.runner = self.runner or _runner_of(self.graph)
+        return self.runner
+
     def run(self, leaves: list[Any]) -> Any:
         """The result for other numbers. Raises Mismatch, and InvalidError; then nothing has happened."""
-        runner = self.runner
-        if runner is None:
-            with self.lock:
-                runner = self.runner = self.runner or _runner_of(self.graph)
+        runner = self.runner or self.compile()
         states = [(bits, bits.state) for bits in self.draws.values()]
         try:
             arrays = [a if type(a) is np.ndarray and a.flags.c_contiguous else np.asarray(a, order="C") for a in leaves]
@@ -119,9 +122,7 @@ def filled(template: Any, outputs: list[Any]) -> Any:
     """A result with the outputs in their places."""
 
     def place(y: Any) -> Any:
-        if type(y) is not Out:
-            return y
-        return outputs[y.index][()] if y.scalar else outputs[y.index]
+        return y.of(outputs) if type(y) is Out else y
 
     return place(template) if type(template) is Out else tree_map(place, template, result=True)
 

@@ -88,6 +88,8 @@ def equal(now: Any, before: Any) -> bool:
             return False
         same = now == before or (now != now and before != before)
         return bool(same and (now or repr(now) == repr(before)))  # 0.0 and -0.0 are two
+    if isinstance(now, (list, tuple, dict)):
+        return not now and not before
     if isinstance(now, MethodType):
         return now.__func__ is before.__func__ and now.__self__ is before.__self__
     return False
@@ -97,4 +99,4 @@ def alike(now: Any, before: Any) -> bool:
     """Whether it makes no difference that one has been replaced by the other."""
     if type(now) is not type(before) or isinstance(now, np.ndarray):
         return False
-    return equal(now, before) or (isinstance(now, (list, tuple, dict)) and not now and not before)
+    return equal(now, before)
