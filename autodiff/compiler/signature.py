@@ -102,7 +102,7 @@ def _key(x: Any, found: Signature) -> Any:
             raise TypeError
         found.leaves.append(x)
         found.originals.append(x)
-        return ((), x.dtype)
+        return (np.generic, x.dtype)
     if isinstance(x, STATIC) and not isinstance(x, type):
         return (kind, x)
     return _container_key(x, kind, found)
