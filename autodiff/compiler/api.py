@@ -21,6 +21,7 @@ from ..tape import LEAF, RECORDING
 from ..transform import name_of, transform
 from ..tree import tree_map
 from ..value import Value
+from ..views import make_place
 from . import llvm_math
 from .captures import Captures, TooManyError
 from .entry import Out, flattener
@@ -255,7 +256,14 @@ class _Jitted:
         recorder.masked = entry.masked
         recorder.captured = {i: Fixed(captures, slot) for i, (_, slot) in captures.arrays.items()}
         inputs = iter([recorder.input(x, type(x) if type(x) in (float, complex) else None) for x in given.leaves])
-        new_args, new_kwargs = given.rebuilt(args, kwargs, lambda _: Value._wrap(next(inputs)))
+
+        def wrapped(x: Any) -> Value:
+            value: Value = Value._wrap(next(inputs))
+            if type(x) is np.ndarray and not x.ndim:
+                make_place(value)
+            return value
+
+        new_args, new_kwargs = given.rebuilt(args, kwargs, wrapped)
         places = Places(captures, entry.volatile, arrays=not entry.by_reference)
         undo = Undo(captures)
         try:

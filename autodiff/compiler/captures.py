@@ -28,7 +28,7 @@ __all__ = ["Captures", "TooManyError"]
 
 LIMIT = 5000  # slots
 NUMBERS = (bool, int, float, complex, np.generic, str, bytes)
-OPAQUE = (Inner, np.ufunc, np.dtype, type(None), range, slice, ModuleType)
+OPAQUE = (Inner, np.ufunc, np.dtype, type(None), range, slice)
 WRAPPED = (staticmethod, classmethod)
 DATA = (bytearray, memoryview, array.array, set)  # compared as a whole
 
@@ -52,8 +52,11 @@ class Captures:
         self.refused = ""  # why there can be no program
         self._seen: dict[int, Any] = {}
         self._modules: set[int] = set()  # the globals of modules, by id
+        self._found: dict[int, ModuleType] = {}  # modules, but for known ones
+        self._names: set[str] = set()  # in functions
         for root in roots:
             self._look_into(root)
+        self._attributes_of_modules()
         self._seen.clear()
         self.tracked = [v._node is not None for v in self.values]
         self.recording = RECORDING.get()
@@ -104,6 +107,10 @@ class Captures:
             self._class(x)
         elif isinstance(x, contextvars.ContextVar):
             self._slot(Variable(x), "", x.get(MISSING))
+        elif isinstance(x, ModuleType):
+            if not is_known(x.__name__):
+                self._found[id(x)] = x
+                self._modules.add(id(x.__dict__))
         elif isinstance(x, weakref.ref):
             self._look_into(x())
         else:
@@ -124,29 +131,26 @@ class Captures:
         self._modules.add(id(f.__globals__))
         for name in names | global_names(f.__code__):
             if name in f.__globals__:
-                value = f.__globals__[name]
-                self._slot(f.__globals__, name, value)
-                if isinstance(value, ModuleType):
-                    self._module(value, names, set())
+                self._slot(f.__globals__, name, f.__globals__[name])
             elif name in global_names(f.__code__):
                 self._slot(f.__globals__, name, MISSING)
+        self._names |= names
         for module in modules_of(f):
-            self._module(module, names, set())
+            self._look_into(module)
         if f.__dict__:
             self._look_into(f.__dict__)
 
-    def _module(self, module: ModuleType, names: set[str], seen: set[int]) -> None:
-        """What a function with these names may use of a module."""
-        if is_known(module.__name__) or id(module) in seen:
-            return
-        seen.add(id(module))
-        self._modules.add(id(module.__dict__))
-        for name in names:
-            if name in module.__dict__:
-                value = module.__dict__[name]
-                self._slot(module.__dict__, name, value)
-                if isinstance(value, ModuleType):
-                    self._module(value, names, seen)
+    def _attributes_of_modules(self) -> None:
+        """What functions may use of modules: what has one of the names in them."""
+        seen: set[tuple[int, str]] = set()
+        while True:
+            pairs = [(m.__dict__, name) for m in self._found.values() for name in self._names if name in m.__dict__]
+            new = [(names, name) for names, name in pairs if (id(names), name) not in seen]
+            if not new:
+                return
+            for names, name in new:
+                seen.add((id(names), name))
+                self._slot(names, name, names[name])
 
     def _class(self, cls: type) -> None:
         for base in cls.__mro__:

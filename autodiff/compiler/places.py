@@ -6,6 +6,7 @@ the function has made of them becomes outputs, which every run of the program wr
 replaced by ones that note each draw, and a run draws the same again from the original.
 """
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,7 @@ class Places:
         self.restored = False
         self.arrays = [x for x, _ in captures.arrays.values()]
         self.written: list[tuple[_Place, list[Any]]] = []  # a place whose array is written to, and all that have it
+        self.apart: list[Any] = []  # what was in the places when this was seen to be so
         self.writes: list[tuple[Any, int, bool]] = []  # place, output, whether the array itself is written to
         for value in captures.values:
             root = origin(value)[0]
@@ -256,12 +258,15 @@ class Places:
 
     def fits(self) -> bool:
         """Whether gradients are there, or not, as they were, and arrays that are written to in as many places."""
-        for place, same in self.written:
-            array = place.get()
-            for other in self.places:
-                x = other.get()
-                if x is not array if other in same else _share(x, array):
-                    return False
+        if self.written:
+            now = [place.get() for place in self.places]
+            if not all(map(operator.is_, now, self.apart)):
+                for place, same in self.written:
+                    array = place.get()
+                    for other, x in zip(self.places, now, strict=True):
+                        if x is not array if other in same else _share(x, array):
+                            return False
+                self.apart = now
         return all(place.get() is None for place in self.none)
 
     def write(self, outputs: list[Any]) -> None:
@@ -271,6 +276,8 @@ class Places:
                 place.put(None)
             else:
                 place.write(place.get() if in_place or type(place) is _Number else None, outputs[output], in_place)
+        if self.written:
+            self.apart = [place.get() for place in self.places]
 
 
 def _share(x: Any, array: Any) -> bool:

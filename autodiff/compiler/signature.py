@@ -102,7 +102,7 @@ def _key(x: Any, found: Signature) -> Any:
             raise TypeError
         found.leaves.append(x)
         found.originals.append(x)
-        return ((), x.dtype)
+        return (np.generic, x.dtype)
     if isinstance(x, STATIC) and not isinstance(x, type):
         return (kind, x)
     return _container_key(x, kind, found)
@@ -151,11 +151,11 @@ def _described(x: Any, found: Signature, leaves: dict[int, Any]) -> Any:
         if data.dtype.kind not in "biufc":
             raise TypeError
         return (kind, data.shape, data.dtype, data.tobytes())
-    known = {**leaves, id(x): x}
+    leaves[id(x)] = x  # it may be in itself
     if isinstance(x, dict):
-        return (kind, *[(type(key), key, _described(item, found, known)) for key, item in x.items()])
+        return (kind, *[(type(key), key, _described(item, found, leaves)) for key, item in x.items()])
     if isinstance(x, (list, tuple)):
-        return (kind, *[_described(item, found, known) for item in x])
+        return (kind, *[_described(item, found, leaves) for item in x])
     if isinstance(x, (set, frozenset)):
         return (kind, frozenset(x))
     if callable(x) and not hasattr(kind, "_tree_open"):
@@ -166,4 +166,4 @@ def _described(x: Any, found: Signature, leaves: dict[int, Any]) -> Any:
         found.objects.append(x)
         return _Same(x)
     found.objects.append(kind)
-    return (kind, _described(names, found, known))
+    return (kind, _described(names, found, leaves))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..buffers import watching
 from ..custom import custom_rule
 from ..transforms import jvp, vjp
 from ..tree import tree_map
@@ -66,7 +67,8 @@ class Tracked:
         def function(floats: Any, others: Any) -> Any:
             a, b = iter(floats), iter(others)
             new_args, new_kwargs = arguments([next(a) if is_smooth else next(b) for is_smooth in smooth])
-            return _flat(f(*new_args, **new_kwargs))[0]
+            with watching(f):
+                return _flat(f(*new_args, **new_kwargs))[0]
 
         def parted(leaves: Any) -> tuple[list[Any], list[Any]]:
             pairs = [*zip(leaves, smooth, strict=True)]
