@@ -605,3 +605,15 @@ def test_paths_by_recency() -> None:
 def test_strict_arguments() -> None:
     with pytest.raises(ad.OperandError, match="argument that no program"):
         ad.jit(lambda x: x, strict=True)(np.array(["a"]))
+
+
+def test_integers_that_keep_changing() -> None:
+    """A counter becomes an input; what is as long as an integer says stays a program for each."""
+    jitted = ad.jit(lambda x, i: x * 0.9**i, strict=True)
+    for i in range(20):
+        same(jitted(X.astype("f4"), i), X.astype("f4") * 0.9**i)
+    assert jitted.cache_info().recordings <= 6
+    jitted = ad.jit(lambda x, n: x[:n] * n, strict=True)
+    for i in 3 * [*range(20)]:
+        same(jitted(np.arange(30.0), i), np.arange(30.0)[:i] * i)
+    assert jitted.cache_info().hits >= 20

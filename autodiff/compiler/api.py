@@ -39,6 +39,7 @@ from .undo import Undo
 
 __all__ = ["CacheInfo", "jit"]
 
+INTEGERS = 3  # signatures that differ in integers only, until these become inputs
 PATHS = 8  # programs for one signature
 SIGNATURES = 512  # of one function; the oldest are forgotten
 
@@ -114,6 +115,8 @@ class _Jitted:
         self.f, self.strict, self.eager = f, strict, eager
         self.entries: dict[Any, _Entry] = {}
         self.tracked: dict[Any, Tracked] = {}
+        self.integers: bool | None = False  # whether integers are inputs; None: never again
+        self.seen: dict[Any, int] = {}  # how many signatures differ in integers only
         self.lock = threading.RLock()
         self.hits = self.recordings = 0
         self.last: Any = None  # the last program, and what takes the arrays out of the arguments for it
@@ -127,7 +130,7 @@ class _Jitted:
                 if outputs is not None:
                     self.hits += 1
                     return last[1].fill(outputs)
-        given = signature(args, kwargs)
+        given = signature(args, kwargs, bool(self.integers))
         if given is None and self.strict:
             raise OperandError(
                 f"jit: {name_of(self.f)} was called with an argument that no program can be for; leave out strict=True "
@@ -140,6 +143,7 @@ class _Jitted:
         entry = self.entries.get(given.key)
         if entry is None:
             with self.lock:
+                given = self._loosened(given, args, kwargs)
                 entry = self.entries.setdefault(given.key, _Entry())
                 if len(self.entries) > SIGNATURES:
                     del self.entries[next(iter(self.entries))]
@@ -175,10 +179,21 @@ class _Jitted:
                     entry.programs = [attempt, *[p for p in entry.programs if p is not attempt]]
             last = self.last
             if last is None or last[1] is not attempt:
-                flat = flattener(args, kwargs)
+                flat = flattener(args, kwargs, given.integers)
                 self.last = (flat, attempt) if flat else None
             return (result,)
         return None
+
+    def _loosened(self, given: Signature, args: Any, kwargs: Any) -> Signature:
+        """The signature of a call that is a new one. Integers that keep changing are inputs, as floats are."""
+        if self.integers is None or given.integers or given.plain:
+            return given
+        loose = signature(args, kwargs, True)
+        if loose is None or loose.key == given.key:
+            return given
+        self.seen[loose.key] = count = self.seen.get(loose.key, 0) + 1
+        self.integers = count > INTEGERS
+        return loose if self.integers else given
 
     def explain(self) -> str:
         """What its programs do: what is fused, what goes to BLAS, what stays in NumPy and why, and bytes moved."""
@@ -218,6 +233,9 @@ class _Jitted:
     def _record(self, entry: _Entry, given: Signature, args: Any, kwargs: Any) -> Any:
         if entry.eager:
             return self._eagerly(args, kwargs)
+        if len(entry.programs) >= PATHS and given.integers:  # they decide the path, so each is for itself
+            self.integers, self.entries = None, {}
+            return self._eagerly(args, kwargs)
         if len(entry.programs) >= PATHS:
             reason = f"took {PATHS} paths, or was called with as many values of what it captures"
             return self._give_up(entry, reason, args, kwargs)
@@ -255,7 +273,7 @@ class _Jitted:
         recorder = Recorder()
         recorder.masked = entry.masked
         recorder.captured = {i: Fixed(captures, slot) for i, (_, slot) in captures.arrays.items()}
-        inputs = iter([recorder.input(x, type(x) if type(x) in (float, complex) else None) for x in given.leaves])
+        inputs = iter([recorder.input(x, type(x) if type(x) in (int, float, complex) else None) for x in given.leaves])
 
         def wrapped(x: Any) -> Value:
             value: Value = Value._wrap(next(inputs))

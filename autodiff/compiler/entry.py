@@ -36,7 +36,7 @@ class _Unknown(Exception):
     """There is something that no code is made for."""
 
 
-def flattener(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[..., Any] | None:
+def flattener(args: tuple[Any, ...], kwargs: dict[str, Any], integers: bool = False) -> Callable[..., Any] | None:
     """A function of (args, kwargs): the arrays and floats in them, in order, or None if they are built differently.
 
     >>> flat = flattener(({"w": np.ones(2), "n": 3}, 0.5), {})
@@ -51,8 +51,8 @@ def flattener(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[..., An
         kind = type(x)
         if kind is np.ndarray:
             leaves.append(name)
-        elif kind is float:
-            lines.append(f"    if type({name}) is not float: return None")
+        elif kind is float or (kind is int and integers):
+            lines.append(f"    if type({name}) is not {kind.__name__}: return None")
             leaves.append(f"asarray({name})")
         elif kind in CONTAINERS:
             if name != "args":

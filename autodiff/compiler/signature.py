@@ -12,16 +12,18 @@ from .code import is_known
 
 __all__ = ["STATIC", "Signature", "is_leaf", "signature"]
 
+LARGE = 2**63  # an integer that no array of integers holds
 STATIC = (bool, int, str, bytes, type(None), type, np.dtype, slice, range)
 
 
 class Signature:
     """The key of a call, and its leaves: the numbers that may differ from call to call."""
 
-    __slots__ = ("inline", "key", "leaves", "objects", "originals", "plain", "tracked")
+    __slots__ = ("inline", "integers", "key", "leaves", "objects", "originals", "plain", "tracked")
 
-    def __init__(self, key: Any, leaves: list[Any], plain: bool) -> None:
+    def __init__(self, key: Any, leaves: list[Any], plain: bool, integers: bool = False) -> None:
         self.key, self.leaves, self.plain = key, leaves, plain
+        self.integers = integers  # whether they are leaves too
         self.originals: list[Any] = leaves if plain else []  # the same, Values as they are
         self.objects: list[Any] = []  # functions and other things that stand for themselves
         self.inline = self.tracked = False
@@ -30,17 +32,17 @@ class Signature:
         """The arguments with others in the places of the leaves."""
         if self.plain:
             return tuple(map(new, args)), kwargs
-        return tree_map(lambda x: new(x) if is_leaf(x) else x, (args, kwargs))
+        return tree_map(lambda x: new(x) if is_leaf(x, self.integers) else x, (args, kwargs))
 
 
-def signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Signature | None:
-    """The signature of a call; None if something in it cannot be part of a key."""
+def signature(args: tuple[Any, ...], kwargs: dict[str, Any], integers: bool = False) -> Signature | None:
+    """The signature of a call; None if something in it cannot be part of a key. `integers`: they are leaves too."""
     if not kwargs and all(type(a) is np.ndarray for a in args):
         key = tuple([(a.shape, a.dtype) for a in args])
         if all(dtype.kind in "biufc" for _, dtype in key):
             return Signature(key, [*args], True)
         return None
-    found = Signature(None, [], False)
+    found = Signature(None, [], False, integers)
     try:
         found.key = _key((args, kwargs), found)
         hash(found.key)
@@ -49,9 +51,9 @@ def signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Signature | None
     return found
 
 
-def is_leaf(x: Any) -> bool:
+def is_leaf(x: Any, integers: bool = False) -> bool:
     """Whether it is a number that may differ from call to call."""
-    return isinstance(x, (np.ndarray, np.generic, float, complex, Box))
+    return isinstance(x, (np.ndarray, np.generic, float, complex, Box)) or (integers and type(x) is int)
 
 
 class _Same:
@@ -77,7 +79,7 @@ def _key(x: Any, found: Signature) -> Any:
         found.leaves.append(x)
         found.originals.append(x)
         return (x.shape, x.dtype)
-    if kind is float or kind is complex:
+    if kind is float or kind is complex or (kind is int and found.integers and abs(x) < LARGE):
         found.leaves.append(x)
         found.originals.append(x)
         return kind

@@ -57,7 +57,7 @@ class Tracked:
 
         def arguments(leaves: Any) -> Any:
             it = iter(leaves)
-            return tree_map(lambda x: next(it) if is_leaf(x) else x, skeleton)
+            return tree_map(lambda x: next(it) if is_leaf(x, given.integers) else x, skeleton)
 
         def forward(leaves: Any) -> Any:
             new_args, new_kwargs = arguments(leaves)
