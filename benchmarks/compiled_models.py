@@ -1,7 +1,7 @@
 """The functions that are compiled, and each library's way to differentiate and compile one.
 
-A function is written once and takes a vocabulary as its first argument: the namespace, and what each library has
-words of its own for. All arrays are float32.
+A function is written once, in terms of a vocabulary: the namespace, and what each library has words of its own for.
+All arrays are float32.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Model:
     """
 
     name: str
-    f: Function
+    f: Callable[[Words], Function]
     arguments: Callable[[], tuple[Any, ...]]
     must: float
     aim: float
@@ -87,49 +87,84 @@ def mapped(f: Function, tree: Any) -> Any:
     return type(tree)(mapped(f, part) for part in tree) if isinstance(tree, tuple | list) else f(tree)
 
 
-# -- functions
+# -- functions, made from words; they capture those that they use, as they would at the top of a user's file
 
 
-def mlp(lib: Words, parameters: Any, x: Any, targets: Any) -> Any:
+def mlp(lib: Words) -> Function:
     """The cross entropy of a network of any depth."""
-    *hidden, (w, b) = parameters
-    for weights, bias in hidden:
-        x = lib.relu(x @ weights + bias)
-    return -(targets * lib.log_softmax(x @ w + b, -1)).sum() / len(x)
+    relu, log_softmax = lib.relu, lib.log_softmax
+
+    def loss(parameters: Any, x: Any, targets: Any) -> Any:
+        *hidden, (w, b) = parameters
+        for weights, bias in hidden:
+            x = relu(x @ weights + bias)
+        return -(targets * log_softmax(x @ w + b, -1)).sum() / len(x)
+
+    return loss
 
 
-def black_scholes(lib: Words, spot: Any, time: Any, volatility: Any, rate: Any) -> Any:
+def black_scholes(lib: Words) -> Function:
     """The value of a portfolio of calls; its gradient has delta, theta, vega and rho of each of them."""
-    np, spread = lib.np, volatility * lib.np.sqrt(time)
-    d1 = (np.log(spot / 100.0) + (rate + 0.5 * volatility * volatility) * time) / spread
-    return (spot * lib.normal_cdf(d1) - 100.0 * np.exp(-rate * time) * lib.normal_cdf(d1 - spread)).sum()
+    np, cdf = lib.np, lib.normal_cdf
+
+    def value(spot: Any, time: Any, volatility: Any, rate: Any) -> Any:
+        spread = volatility * np.sqrt(time)
+        d1 = (np.log(spot / 100.0) + (rate + 0.5 * volatility * volatility) * time) / spread
+        return (spot * cdf(d1) - 100.0 * np.exp(-rate * time) * cdf(d1 - spread)).sum()
+
+    return value
 
 
-def transformer(lib: Words, parameters: Any, x: Any, target: Any) -> Any:
+def transformer(lib: Words) -> Function:
     """The squared error of a block with layer norms ahead of attention and of the MLP."""
-    norm1, qkv, out, norm2, (w1, b1), (w2, b2) = parameters
-    batch, length, width = x.shape
-    heads = (lib.layer_norm(x, *norm1) @ qkv).reshape(batch, length, 3, HEADS, width // HEADS)
-    q, k, v = (heads[:, :, i].swapaxes(1, 2) for i in range(3))
-    x = x + lib.attention(q, k, v).swapaxes(1, 2).reshape(x.shape) @ out
-    x = x + lib.gelu(lib.layer_norm(x, *norm2) @ w1 + b1) @ w2 + b2
-    return ((x - target) ** 2).mean()
+    layer_norm, attention, gelu = lib.layer_norm, lib.attention, lib.gelu
+
+    def loss(parameters: Any, x: Any, target: Any) -> Any:
+        norm1, qkv, out, norm2, (w1, b1), (w2, b2) = parameters
+        batch, length, width = x.shape
+        heads = (layer_norm(x, *norm1) @ qkv).reshape(batch, length, 3, HEADS, width // HEADS)
+        q, k, v = (heads[:, :, i].swapaxes(1, 2) for i in range(3))
+        x = x + attention(q, k, v).swapaxes(1, 2).reshape(x.shape) @ out
+        x = x + gelu(layer_norm(x, *norm2) @ w1 + b1) @ w2 + b2
+        return ((x - target) ** 2).mean()
+
+    return loss
 
 
-def rnn(lib: Words, w: Any, u: Any, xs: Any, state: Any) -> Any:
+def rnn(lib: Words) -> Function:
     """A recurrent network, step after step."""
-    state = lib.scan(lambda state, x: lib.np.tanh(state @ w + x @ u), state, xs)
-    return (state * state).sum()
+    np, scan = lib.np, lib.scan
+
+    def energy(w: Any, u: Any, xs: Any, state: Any) -> Any:
+        state = scan(lambda state, x: np.tanh(state @ w + x @ u), state, xs)
+        return (state * state).sum()
+
+    return energy
 
 
-def rosenbrock(lib: Words, x: Any) -> Any:
+def rosenbrock(lib: Words) -> Function:
     """The test function of optimizers."""
-    return lib.np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+    np = lib.np
+    return lambda x: np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
 
 
-def normalised(lib: Words, x: Any, w: Any, b: Any, target: Any) -> Any:
+def normalised(lib: Words) -> Function:
     """Layer norm and softmax, row by row."""
-    return (lib.softmax(lib.layer_norm(x, w, b), -1) * target).sum()
+    softmax, layer_norm = lib.softmax, lib.layer_norm
+    return lambda x, w, b, target: (softmax(layer_norm(x, w, b), -1) * target).sum()
+
+
+def links(lib: Words) -> Function:
+    """A thousand operations, one after the other."""
+    np = lib.np
+
+    def chain(x: Any, c: Any) -> Any:
+        y = x
+        for _ in range(333):
+            y = np.sin(y * c + x)
+        return y.sum()
+
+    return chain
 
 
 # -- arguments
@@ -200,6 +235,7 @@ MODELS = (
     Model("Hessian of Rosenbrock, n = 200", rosenbrock, lambda: (draws()[1](200),), 1.0, 0.5, "hessian"),
     Model("layer norm, softmax, 1024 x 256", normalised, row_arguments, 0.6, 0.4, wrt=(0, 1, 2)),
 )
+PROGRAMS = (Model("1,000 operations", links, lambda: (draws()[1](100), draws()[1](100)), 0.6, 0.4, "value"),)
 
 
 # -- vocabularies
@@ -258,11 +294,6 @@ def torch_words() -> Words:
 # -- what each library makes of a function
 
 
-def of(model: Model, lib: Words) -> Function:
-    """A model's function in these words."""
-    return lambda *args: model.f(lib, *args)
-
-
 def stepper(value_and_grad: Function) -> Function:
     """A step of gradient descent, from the value and the gradient: the value and the new parameters."""
 
@@ -276,7 +307,7 @@ def stepper(value_and_grad: Function) -> Function:
 
 def made_by(model: Model, lib: Any, words: Words) -> Function:
     """With autodiff's names for the transforms, which are JAX's."""
-    f, numbers = of(model, words), model.wrt if len(model.wrt) > 1 else model.wrt[0]
+    f, numbers = model.f(words), model.wrt if len(model.wrt) > 1 else model.wrt[0]
     if model.kind == "value":
         return f
     if model.kind == "hessian":
@@ -305,7 +336,7 @@ def jax_run(model: Model, *, scan: bool = False) -> Run:
 def torch_run(model: Model) -> Run:
     """A call of PyTorch's autograd, eager."""
     torch = importlib.import_module("torch")
-    f, args = of(model, torch_words()), mapped(torch.tensor, model.args)
+    f, args = model.f(torch_words()), mapped(torch.tensor, model.args)
     if model.kind == "hessian":
         hessian = torch.func.hessian(f)
         return lambda: hessian(*args)
@@ -324,7 +355,7 @@ def torch_run(model: Model) -> Run:
 def torch_compiled_run(model: Model) -> Run:
     """A call of what torch.compile made of torch.func's transform. It compiles here."""
     torch = importlib.import_module("torch")
-    f, args = of(model, torch_words()), mapped(torch.tensor, model.args)
+    f, args = model.f(torch_words()), mapped(torch.tensor, model.args)
     if model.kind == "hessian":
         function = torch.func.hessian(f)
     else:
@@ -401,14 +432,3 @@ def contender(name: str) -> Contender:
     """The one of a text `compiled/number of the model/library`."""
     _, number, who = name.split("/")
     return Contender((*MODELS, *PROGRAMS)[int(number)], who)
-
-
-def links(lib: Words, x: Any, c: Any) -> Any:
-    """A thousand operations, one after the other."""
-    y = x
-    for _ in range(333):
-        y = lib.np.sin(y * c + x)
-    return y.sum()
-
-
-PROGRAMS = (Model("1,000 operations", links, lambda: (draws()[1](100), draws()[1](100)), 0.6, 0.4, "value"),)
