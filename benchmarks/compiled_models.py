@@ -187,7 +187,7 @@ def draws() -> tuple[Any, Function, Function]:
 def mlp_arguments(widths: Sequence[int], batch: int) -> tuple[Any, ...]:
     """Weights, a batch, and the classes as rows of the identity."""
     draw, normal, matrix = draws()
-    parameters = [(matrix(a, b), np.zeros(b, "f4")) for a, b in pairwise(widths)]
+    parameters = [(matrix(a, b), normal(b)) for a, b in pairwise(widths)]
     return parameters, normal(batch, widths[0]), np.eye(widths[-1], dtype="f4")[draw.integers(0, widths[-1], batch)]
 
 

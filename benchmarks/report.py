@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -188,7 +189,7 @@ def losses(rows: Sequence[Row]) -> str:
     """What a reader should know before believing the rest: the rows in which a peer is ahead."""
     lines = []
     for row in rows:
-        peers = [(ratio, name) for name, ratio in row.ratios.items() if name.split()[0] in PACKAGES]  # not ourselves
+        peers = [(ratio, name) for name, ratio in row.ratios.items() if re.split("[ .]", name)[0] in PACKAGES]
         ahead = sorted((pair for pair in peers if pair[0] > 1), reverse=True)
         if ahead:
             names = ", ".join(f"{name} ({ratio:.2f})" for ratio, name in ahead)
