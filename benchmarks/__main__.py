@@ -19,6 +19,7 @@ NAMES = (
     "mlp",
     "memory",
     "loops",
+    "compiled",
     "import",
 )
 
@@ -40,7 +41,20 @@ def main() -> None:
     options = arguments()
     machine.set_threads(options.threads)
     # Only now, since NumPy's and the peers' thread pools are made when they are imported.
-    from . import chains, functions, memory, mlp, moons, mutation, programs, report, sparse, startup, transforms
+    from . import (
+        chains,
+        compiled,
+        functions,
+        memory,
+        mlp,
+        moons,
+        mutation,
+        programs,
+        report,
+        sparse,
+        startup,
+        transforms,
+    )
     from .harness import Row, Settings
 
     workloads = {
@@ -54,6 +68,7 @@ def main() -> None:
         "mlp": (mlp.rows, mlp.COLUMNS),
         "memory": (mlp.memory_rows, mlp.MEMORY_COLUMNS),
         "loops": (memory.rows, memory.COLUMNS),
+        "compiled": (compiled.rows, compiled.COLUMNS),
         "import": (startup.rows, startup.COLUMNS),
     }
     rounds = options.repeats or (5 if options.quick else 15)
@@ -67,7 +82,7 @@ def main() -> None:
     for name in options.only or NAMES:
         make_rows, columns = workloads[name]
         for row in make_rows(settings):
-            if not rows or rows[-1].group != row.group:
+            if not rows or (rows[-1].group, rows[-1].unit) != (row.group, row.unit):
                 report.print_header(row.group, row.unit, columns)
             report.print_row(row, columns)
             rows.append(row)

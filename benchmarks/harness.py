@@ -50,6 +50,7 @@ class Goal:
 class Spread:
     """A contender's samples in the row's unit."""
 
+    minimum: float
     median: float
     lower_quartile: float
     upper_quartile: float
@@ -72,6 +73,7 @@ class Row:
     ratios: dict[str, float]
     goals: dict[str, Goal] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    ratios_of_minima: dict[str, float] = field(default_factory=dict)
 
     def reached(self, name: str) -> float | None:
         """What is held against the goal `name`, if it was measured."""
@@ -107,8 +109,10 @@ def clock(run: Callable[[], object], calls: int) -> float:
     return (time.perf_counter() - start) / calls
 
 
-def interleave(work: Mapping[str, Callable[[], object]], settings: Settings, *, collector: bool = False) -> Samples:
-    """Seconds per call of every contender, `settings.rounds` samples each.
+def interleave(
+    work: Mapping[str, Callable[[], object]], settings: Settings, *, collector: bool = False, pause: float = 0.0
+) -> Samples:
+    """Seconds per call of every contender, `settings.rounds` samples each, with pauses in between.
 
     The garbage collector is off while the clock runs, as in `timeit`, and runs to the end before each sample.
     With `collector` it is on; what was alive before is frozen, so that nobody pays for another's imports.
@@ -124,6 +128,7 @@ def interleave(work: Mapping[str, Callable[[], object]], settings: Settings, *, 
     try:
         for number in range(settings.rounds):
             for name in turns(list(work), number):
+                time.sleep(pause)
                 work[name]()
                 gc.collect()
                 if not collector:
@@ -150,11 +155,11 @@ def check_equal(what: str, results: Mapping[str, Sequence[Any]]) -> None:
 
 
 def spread(samples: Sequence[float]) -> Spread:
-    """Median and quartiles."""
+    """Minimum, median and quartiles."""
     if len(samples) == 1:
-        return Spread(samples[0], samples[0], samples[0], 1)
+        return Spread(samples[0], samples[0], samples[0], samples[0], 1)
     lower, middle, upper = statistics.quantiles(samples, n=4, method="inclusive")
-    return Spread(middle, lower, upper, len(samples))
+    return Spread(min(samples), middle, lower, upper, len(samples))
 
 
 def make_row(
@@ -172,7 +177,8 @@ def make_row(
         if other != OURS
     }
     figures = {key: spread(values) for key, values in samples.items()}
-    return Row(group, name, unit, figures, ratios, goals or {}, tuple(notes))
+    minima = {other: figures[OURS].minimum / figures[other].minimum for other in ratios}
+    return Row(group, name, unit, figures, ratios, goals or {}, tuple(notes), minima)
 
 
 def scaled(samples: Samples, factor: float) -> Samples:

@@ -8,6 +8,7 @@ pause in between.
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -37,7 +38,7 @@ LABEL = f"MLP {'-'.join(map(str, WIDTHS))}, batch {BATCH}"
 class Worker:
     """A library's process, with thread pools of the given size."""
 
-    def __init__(self, name: str, threads: int) -> None:
+    def __init__(self, name: str, threads: int, **environment: str) -> None:
         self.name = name
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", name, str(threads)],
@@ -45,6 +46,7 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
+            env=os.environ | environment,
         )
         self.missing: str | None = self.answer().get("missing")
 
@@ -86,19 +88,19 @@ def start_workers(names: list[str], threads: int) -> dict[str, Worker]:
         if worker.missing is None:
             workers[name] = worker
         else:
-            print(f"  {name}: skipped, not importable ({worker.missing})")
+            print(f"  {name}: skipped ({worker.missing})")
             worker.__exit__(None, None, None)
     return workers
 
 
-def compare_gradients(workers: dict[str, Worker]) -> None:
+def compare_gradients(workers: dict[str, Worker], what: str = LABEL) -> None:
     """Everybody's gradients at the first step and after three."""
     with tempfile.TemporaryDirectory() as folder:
         gradients = {}
         for name, worker in workers.items():
             with np.load(worker.ask("gradients", Path(folder) / f"{name}.npz")) as arrays:
                 gradients[name] = list(arrays.values())
-    check_equal(LABEL, gradients)
+    check_equal(what, gradients)
 
 
 def step_times(workers: dict[str, Worker], rounds: int) -> Samples:

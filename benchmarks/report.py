@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,12 @@ One function each, on about 1,000 numbers or a 32 x 32 matrix, forward and backw
 """,
     "sparse": """\
 ### Sparse Jacobians and Hessians
+""",
+    "compiled": """\
+### Compiled functions
+
+`ad.jit` next to the compilers of JAX and PyTorch: how long a call takes, how far the ratio to the fastest peer is from
+1 on average, and how long one waits for the first call (in which the function is recorded) and for the compiler.
 """,
     "programs": """\
 ### Plain NumPy programs
@@ -107,6 +114,14 @@ METHOD = """\
 * Sparse: `pattern` and `colours` are not peers but two of the three steps of autodiff: which elements depend on which,
   and which columns go together. `jvp` is autodiff too, column by column; autograd and JAX make the whole dense matrix,
   JAX compiled.
+* Compiled: float32; each function is written once, with each library's own words for activations, softmax, layer norm
+  and attention. A step has the parameters as arguments and as results. JAX and torch.compile compile the whole of it:
+  torch.func's transform within torch.compile, whose compile time does not count; `torch` is eager autograd. The goal is
+  on the ratio to the fastest peer of the row. Each has pauses before its samples; where large matrix products are most
+  of the work, each library has a process of its own, as above. The minima and their ratios are in the JSON file.
+* First call, record and compile: fresh processes in which a small function has been compiled before, without our cache
+  on disk (with a cache that another process has filled in the row that says so). Record and compile is by how much the
+  first two calls take longer than a later one. `eager` is our function without jit.
 * Import time: fresh interpreters that alternate, bytecode cached.
 """
 
@@ -174,7 +189,7 @@ def losses(rows: Sequence[Row]) -> str:
     """What a reader should know before believing the rest: the rows in which a peer is ahead."""
     lines = []
     for row in rows:
-        peers = [(ratio, name) for name, ratio in row.ratios.items() if name.split()[0] in PACKAGES]  # not ourselves
+        peers = [(ratio, name) for name, ratio in row.ratios.items() if re.split("[ .]", name)[0] in PACKAGES]
         ahead = sorted((pair for pair in peers if pair[0] > 1), reverse=True)
         if ahead:
             names = ", ".join(f"{name} ({ratio:.2f})" for ratio, name in ahead)
@@ -197,12 +212,14 @@ def markdown(rows: Sequence[Row], orders: dict[str, Sequence[str]], facts: dict[
         ALL_FIGURES,
     ]
     for group, order in orders.items():
-        if mine := [row for row in rows if row.group == group]:
-            parts += [SECTIONS[group]] if group in SECTIONS else []
-            columns = columns_of(mine, order)
-            body = ([row.name, *(cell(row, name) for name in columns)] for row in mine)
-            parts += [table([f"{group}, {mine[0].unit}", *columns], body), ""]
-            parts += [f"{row.name}: {note}.\n" for row in mine for note in row.notes]
+        mine = [row for row in rows if row.group == group]
+        parts += [SECTIONS[group]] if mine and group in SECTIONS else []
+        for unit in dict.fromkeys(row.unit for row in mine):
+            alike = [row for row in mine if row.unit == unit]
+            columns = columns_of(alike, order)
+            body = ([row.name, *(cell(row, name) for name in columns)] for row in alike)
+            parts += [table([f"{group}, {unit}", *columns], body), ""]
+            parts += [f"{row.name}: {note}.\n" for row in alike for note in row.notes]
     parts.append(METHOD.format(**facts))
     return "\n".join(parts)
 

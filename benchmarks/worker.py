@@ -11,6 +11,7 @@ import json
 import sys
 import time
 import tracemalloc
+from typing import Any
 
 from . import machine
 
@@ -18,6 +19,7 @@ machine.set_threads(int(sys.argv[2]), pin=False)  # before NumPy is imported
 
 import numpy as np  # noqa: E402
 
+from . import compiled_models  # noqa: E402
 from .mlp_steps import STEPS, Step  # noqa: E402
 
 WARM_UP = 3
@@ -89,17 +91,29 @@ def save_gradients(work: Step, path: str) -> str:
     return path
 
 
+def started(name: str) -> Any:
+    """What the process is there for: a step of `mlp_steps`, or one of `compiled_models`."""
+    return compiled_models.contender(name) if name.startswith("compiled/") else STEPS[name]()
+
+
 def main() -> None:
     """Serve until the input ends."""
     try:
-        work = STEPS[sys.argv[1]]()
+        work = started(sys.argv[1])
     except ImportError as error:
-        if sys.argv[1] == "ours":
+        if sys.argv[1].endswith("ours"):
             raise
         print(json.dumps({"missing": str(error)}), flush=True)
         return
     print(json.dumps({"ready": True}), flush=True)
-    commands = {"time": timed_steps, "resident": peak_resident, "traced": peak_traced}
+    commands = {
+        "time": timed_steps,
+        "resident": peak_resident,
+        "traced": peak_traced,
+        "first": lambda work, count: work.first(count),
+        "plain": lambda work, count: work.plain(count),
+        "operations": lambda work, _: work.operations(),
+    }
     for line in sys.stdin:
         command, argument = line.rstrip("\n").split(" ", 1)
         if command == "gradients":
