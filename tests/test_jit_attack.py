@@ -552,6 +552,22 @@ def test_buffers_in_a_late_backward() -> None:
     same(w.grad, np.array([0.0, 3.0, 2.0, 2.0, 2.0]))
 
 
+def test_numbers_that_are_not_differentiated() -> None:
+    """`float` of an argument that is not tracked."""
+
+    def f(w: Any, x: Any) -> Any:
+        return (w * w * float(x.sum())).sum()
+
+    for make in (ad.grad, ad.hessian, ad.jacobian):
+        for x in (X, 2 * X):
+            same(make(ad.jit(f))(X, x), make(f)(X, x))
+
+
+def test_shapes_without_elements() -> None:
+    alike(lambda: lambda x, m: x[m].shape, [(np.ones((0, 3)), np.bool_(b)) for b in (True, False, True)])
+    alike(lambda: lambda x, m: x[m] + 1, [(np.ones((0, 3)), np.bool_(b)) for b in (True, False, True)])
+
+
 # -- threads, and many signatures
 
 

@@ -178,12 +178,13 @@ class _Jitted:
 
     def _tracked(self, given: Signature, args: Any, kwargs: Any) -> Any:
         """The result as a node of the graph that is being recorded."""
-        rule = self.tracked.get(given.key)
+        key = given.key, tuple(given.smooth())
+        rule = self.tracked.get(key)
         if rule is None:
             if not self._is_closed(given.objects):
                 return self.f(*args, **kwargs)
             with self.lock:
-                rule = self.tracked.setdefault(given.key, Tracked(self.f, self, jit, given, args, kwargs))
+                rule = self.tracked.setdefault(key, Tracked(self.f, self, jit, given, args, kwargs))
                 if len(self.tracked) > SIGNATURES:
                     del self.tracked[next(iter(self.tracked))]
         return rule(given.originals)

@@ -410,7 +410,7 @@ class Recorder:
             inputs, (function, template) = (call.inputs, call.params) if call else (nodes, (function, template))
             counted = Counted(function, i if call else None)
             count = self.graph.add("call", inputs, (counted, template), (), np.dtype(int))
-            self.graph.guards.append((count, 0))
+            self.graph.guards.append((count, Counted.of(data)))
         return self.guard(made, y) if isinstance(y, PYTHON) and not isinstance(y, np.generic) else made
 
     @_noting
