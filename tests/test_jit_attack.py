@@ -236,6 +236,17 @@ def test_globals_that_change_often() -> None:
     alike(make)
 
 
+def test_branches_on_captured_arrays() -> None:
+    def make(held: str) -> Any:
+        names: dict[str, Any] = {"np": np, "d": np.array([1.0, 2.0])}
+        names["t"] = (names["d"],)
+        exec(f"def f(x): return x * 2 + {held} if {held}[0] > 0 else x * 3", names)
+        return names["f"], lambda i: names["d"].__setitem__(0, (1.0, 2.0, 3.0, -1.0, 4.0, -2.0)[i])
+
+    for held in ("d", "t[0]"):
+        alike(functools.partial(make, held), [(np.ones(2),)] * 6)
+
+
 def test_context_variables() -> None:
     def make() -> Any:
         scale: Any = contextvars.ContextVar("scale")

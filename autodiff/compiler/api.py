@@ -63,10 +63,11 @@ class _Entry:
         self.eager = ""  # why it runs without a program
         self.volatile: set[Any] = set()  # the slots of numbers that have changed: inputs from then on
         self.by_reference = False  # whether captured arrays are left where they are
+        self.globals_too = False  # whether those among the globals are not
+        self.repeated = 0  # recordings of what was known
         self.unsteady = 0  # recordings that could not be kept
         self.failed = 0  # and those that could not be finished
         self.masked = False
-        self.runs = 0
 
 
 class CacheInfo(NamedTuple):
@@ -203,7 +204,8 @@ class _Jitted:
             reason = f"took {PATHS} paths, or was called with as many values of what it captures"
             return self._give_up(entry, reason, args, kwargs)
         for known in entry.programs:
-            entry.volatile |= known.captures.numbers()
+            entry.globals_too = entry.globals_too or known.globals_changed()
+            entry.volatile |= known.captures.numbers(entry.globals_too)
         try:
             return self._run(entry, given, args, kwargs)
         except _FailedError as failed:
@@ -225,7 +227,7 @@ class _Jitted:
     def _run(self, entry: _Entry, given: Signature, args: Any, kwargs: Any) -> Any:
         """Run the function on arrays that record, keep the program if there is one, and give the result."""
         try:
-            captures = Captures([self.f, *given.objects])
+            captures = Captures([self.f, *given.objects], entry.globals_too)
         except TooManyError:
             raise _GiveUpError("captures too many objects") from None
         if captures.refused:
@@ -299,8 +301,10 @@ class _Jitted:
     def _keep(self, entry: _Entry, program: Program) -> None:
         for known in entry.programs:
             if known.text == program.text:
-                program.forget(known)
                 entry.programs.remove(known)
+                entry.repeated += 1
+                if entry.repeated > PATHS and self.hits < 4 * self.recordings:
+                    self._warn(entry, "captures what is another thing at each call")
                 break
         entry.programs.insert(0, program)
 
