@@ -305,6 +305,44 @@ def test_arrays_that_share_memory() -> None:
     alike(twice)
 
 
+def test_state_of_many_kinds() -> None:
+    """What is left in what is captured is what the function itself leaves there."""
+
+    class A:
+        k: Any = 2.0
+        new: Any = None
+
+    def make() -> Any:
+        a = A()
+        held: dict[str, Any] = {"n": 3, "a": np.ones(5), "b": np.zeros(5)}
+        history: list[Any] = []
+
+        def f(x: Any) -> Any:
+            held["n"] -= 1
+            held["a"], held["b"] = held["b"], held["a"]
+            a.k *= 0.5
+            a.new = x * held["n"] * 1.0
+            history[:] = [x * 2, (x + 1, held["n"])]
+            if x[0] > 1:
+                held["b"] = held["b"] + x
+            return held["a"] * 2, held["n"] * 1, a.k
+
+        def change(i: int) -> None:
+            states.append(({**held}, {**vars(a)}, [*history]))
+            if i == 3:
+                held["b"] = held["a"]
+
+        return f, change
+
+    states: list[Any] = []
+    alike(make)
+    for one, two in zip(states[::2], states[1::2], strict=True):
+        same(two, one)
+        kinds = [[type(v) for v in part.values()] for part in (one[0], one[1], two[0], two[1])]
+        assert kinds[:2] == kinds[2:]
+        assert [type(v) for v in two[2]] == [type(v) for v in one[2]]
+
+
 def test_plain_arrays_that_are_written_to() -> None:
     def make(what: str) -> Any:
         names: dict[str, Any] = {"total": np.zeros(3)}
@@ -473,6 +511,25 @@ def test_arrays_without_axes() -> None:
 def test_the_order_in_memory() -> None:
     a = np.arange(6.0).reshape(2, 3)
     alike(lambda: lambda x: x.ravel("K") * np.arange(6), [(a,), (a.copy("F"),), (a,), (a.T,)])
+
+
+def test_the_kinds_of_numbers() -> None:
+    """Python's number with float32 makes float32, NumPy's makes float64; and Python's make Python's."""
+    functions: list[Any] = [
+        lambda x, s: x * np.sin(s),
+        lambda x, s: x * np.multiply(s, 2),
+        lambda x, s: x * (s * 2) + (s**2 + 1) / s,
+        lambda x, s: x * abs(-s),
+        lambda x, s: x * max(s, 0.1),
+    ]
+    for f in functions:
+        alike(functools.partial(lambda f: f, f), [(X.astype("f4"), s) for s in (0.5, 0.25, 0.5)])
+    for f in (lambda s: s * 2, lambda s: (s, -s, s > 0, s // 0.3), lambda s: 1 / s):
+        jitted = ad.jit(f)
+        for s in (0.5, 0.25, 0.0, 0.75):
+            expected, found = outcome(f, (s,)), outcome(jitted, (s,))
+            assert found == expected
+            assert type(found) is type(expected)
 
 
 # -- errors

@@ -274,7 +274,7 @@ class _Jitted:
                 raise _FailedError(f"raises {type(error).__name__} when it is recorded", recorder.disturbed) from None
             places.abandon()
             recorder.ended = True
-            scrub(Captures([self.f, *given.objects]))
+            scrub(Captures([self.f, *given.objects]), captures)
             raise
         finally:
             places.restore()
@@ -288,7 +288,7 @@ class _Jitted:
         if unsteady or changed:
             entry.unsteady += 1
             entry.volatile |= changed
-            scrub(Captures([self.f, *given.objects]))
+            scrub(Captures([self.f, *given.objects]), captures)
             reason = reason or (unsteady or "changes a number that it captures" if entry.unsteady > 3 else "")
         values = recorder.values()
         if reason:
@@ -316,7 +316,7 @@ class _Jitted:
             if isinstance(y, Value) and y._node is not None and RECORDING.get():
                 raise recorder.escape("returns a tracked Value")
             if isinstance(data, Recorded):
-                return Out(recorder.result(data), not data.ndim)
+                return Out(recorder.result(data), not data.ndim, data.weak is not None)
             if isinstance(data, Inner):
                 raise recorder.escape("returns a batch")
             if isinstance(data, (np.ndarray, np.generic)):

@@ -18,12 +18,16 @@ CONTAINERS = (tuple, list, dict)
 
 
 class Out:
-    """The place of an output in a result."""
+    """The place of an output in a result: as an array, a scalar of NumPy's, or a number of Python's."""
 
-    __slots__ = ("index", "scalar")
+    __slots__ = ("index", "number", "scalar")
 
-    def __init__(self, index: int, scalar: bool) -> None:
-        self.index, self.scalar = index, scalar
+    def __init__(self, index: int, scalar: bool, number: bool = False) -> None:
+        self.index, self.scalar, self.number = index, scalar, number
+
+    def of(self, outputs: list[Any]) -> Any:
+        y = outputs[self.index]
+        return y.item() if self.number else y[()] if self.scalar else y
 
 
 class _Unknown(Exception):
@@ -83,7 +87,7 @@ def filler(template: Any) -> Callable[..., Any] | None:
     def text(x: Any) -> str:
         kind = type(x)
         if kind is Out:
-            return f"o[{x.index}][()]" if x.scalar else f"o[{x.index}]"
+            return f"o[{x.index}]{'.item()' if x.number else '[()]' if x.scalar else ''}"
         if kind is tuple:
             return f"({''.join(f'{text(part)}, ' for part in x)})"
         if kind is list:

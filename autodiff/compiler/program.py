@@ -119,9 +119,7 @@ def filled(template: Any, outputs: list[Any]) -> Any:
     """A result with the outputs in their places."""
 
     def place(y: Any) -> Any:
-        if type(y) is not Out:
-            return y
-        return outputs[y.index][()] if y.scalar else outputs[y.index]
+        return y.of(outputs) if type(y) is Out else y
 
     return place(template) if type(template) is Out else tree_map(place, template, result=True)
 

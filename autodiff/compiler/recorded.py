@@ -231,7 +231,7 @@ def _operator(ufunc: Any, swapped: bool) -> Callable[..., Any]:
     def method(self: Recorded, other: Any) -> Any:
         if isinstance(other, Box) or not _is_operand(other):
             return NotImplemented
-        return self.buffer.recorder.ufunc(ufunc, "__call__", (other, self) if swapped else (self, other), {})
+        return self.buffer.recorder.operate(ufunc, (other, self) if swapped else (self, other))
 
     return method
 
@@ -292,7 +292,7 @@ for _name, _ufunc in UNARY.items():
     setattr(
         Recorded,
         f"__{_name}__",
-        lambda self, _ufunc=_ufunc: self.buffer.recorder.ufunc(_ufunc, "__call__", (self,), {}),
+        lambda self, _ufunc=_ufunc: self.buffer.recorder.operate(_ufunc, (self,)),
     )
 
 

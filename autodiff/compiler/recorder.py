@@ -237,6 +237,16 @@ class Recorder:
                     return result
         return self.call(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
 
+    def operate(self, ufunc: Any, inputs: Sequence[Any]) -> Any:
+        """An operator: of Python's numbers it makes another one."""
+        result = self.ufunc(ufunc, "__call__", inputs, {})
+        if type(result) is Recorded and all(isinstance(kind_of(x), type) for x in inputs):
+            result.weak = {"b": bool, "i": int, "f": float}.get(result.dtype.kind)
+            if ufunc in DIVISIONS and isinstance(inputs[1], Recorded):
+                if self.ufunc(np.equal, "__call__", (inputs[1], 0), {}):  # noted, as any branch is
+                    raise ZeroDivisionError("division by zero")
+        return result
+
     def _elementwise(self, ufunc: Any, inputs: Sequence[Any]) -> Any:
         kinds = [kind_of(x) for x in inputs]
         weak = type(None) not in kinds and all(isinstance(k, type) for k in kinds)
@@ -251,8 +261,8 @@ class Recorder:
             return NotImplemented
         nodes = [self.node(x, dtype) for x, dtype in zip(inputs, loop, strict=False)]
         made = self.add(ufunc.__name__, nodes, (), np.asarray(data, loop[-1]))
-        if weak:
-            made.weak = {"b": bool, "i": int, "f": float}.get(made.dtype.kind)
+        if weak and ufunc in SIGNS:  # which Python's operators do with
+            made.weak = kinds[0]
         return made
 
     def cast(self, x: Recorded, dtype: Any, copy: Any = True) -> Recorded:
@@ -466,6 +476,8 @@ class Recorder:
         return self.graph
 
 
+SIGNS = frozenset((np.absolute, np.negative, np.positive))
+DIVISIONS = frozenset((np.divide, np.floor_divide, np.remainder))
 MUTATING = frozenset((np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis))
 _REDUCTIONS = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}
 _REDUCTIONS |= {np.logical_and: np.all, np.logical_or: np.any}
