@@ -532,6 +532,35 @@ def test_the_kinds_of_numbers() -> None:
             assert type(found) is type(expected)
 
 
+class Result:
+    pass
+
+
+def in_object(x: Any) -> Any:
+    result = Result()
+    result.y = x * 2  # type: ignore[attr-defined]
+    return result
+
+
+@pytest.mark.parametrize(
+    ("f", "opened"),
+    [
+        (in_object, lambda r: r.y),
+        (lambda x: lambda y: x + y, lambda r: r(1.0)),
+        (lambda x: {"f": lambda y: x + y}, lambda r: r["f"](1.0)),
+        (lambda x: (x * i for i in range(3)), list),
+        (lambda x: {1, 2, 3}, lambda r: [r.pop(), len(r)]),
+        (lambda x: deque([x]), list),
+    ],
+)
+def test_results_that_hold_arrays(f: Any, opened: Any) -> None:
+    jitted = ad.jit(f)
+    for i in range(4):
+        found = opened(jitted(X * i))
+        same(found, opened(f(X * i)))
+        assert not isinstance(found, Value)
+
+
 # -- errors
 
 

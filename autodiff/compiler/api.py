@@ -10,6 +10,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from types import CoroutineType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from ..value import Value
 from ..views import make_place
 from . import llvm_math
 from .captures import Captures, TooManyError
-from .entry import Out, flattener
+from .entry import Out, flattener, odd_one
 from .explain import described
 from .interpret import Mismatch
 from .lower import lower
@@ -323,7 +324,13 @@ class _Jitted:
                 return Out(recorder.result(recorder.constant(data)), not data.ndim)
             return y
 
-        return tree_map(place, result, result=True)
+        template = tree_map(place, result, result=True)
+        odd = odd_one(template)
+        if odd is not None:
+            if isinstance(odd, CoroutineType):
+                odd.close()  # it is made anew
+            raise recorder.escape(f"returns a {type(odd).__name__}")
+        return template
 
     def _eagerly(self, args: Any, kwargs: Any) -> Any:
         return self.f(*args, **kwargs)

@@ -4,7 +4,10 @@ What is known is compiled into the function: which containers there are, how lon
 whether the arguments are like that; shapes and dtypes are looked at by the program.
 """
 
+import dataclasses
 from collections.abc import Callable
+from enum import Enum
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,7 @@ import numpy as np
 from ..codegen import compile_function
 from .signature import STATIC
 
-__all__ = ["Out", "filler", "flattener"]
+__all__ = ["Out", "filler", "flattener", "odd_one"]
 
 CONTAINERS = (tuple, list, dict)
 
@@ -28,6 +31,20 @@ class Out:
     def of(self, outputs: list[Any]) -> Any:
         y = outputs[self.index]
         return y.item() if self.number else y[()] if self.scalar else y
+
+
+PLAIN = (Out, *STATIC, float, complex, Enum, np.ufunc, BuiltinFunctionType, type(...))
+
+
+def odd_one(template: Any) -> Any:
+    """Something in a result that may hold arrays, or that its receiver may change; None if there is nothing."""
+    if isinstance(template, (list, tuple, dict)):
+        parts = [odd_one(x) for x in (template.values() if isinstance(template, dict) else template)]
+        return next((x for x in parts if x is not None), None)
+    if isinstance(template, PLAIN) or (isinstance(template, FunctionType) and not template.__closure__):
+        return None
+    is_opened = dataclasses.is_dataclass(template) or hasattr(type(template), "_tree_open")
+    return None if is_opened else template
 
 
 class _Unknown(Exception):
