@@ -236,6 +236,17 @@ def test_globals_that_change_often() -> None:
     alike(make)
 
 
+def test_branches_on_captured_arrays() -> None:
+    def make(held: str) -> Any:
+        names: dict[str, Any] = {"np": np, "d": np.array([1.0, 2.0])}
+        names["t"] = (names["d"],)
+        exec(f"def f(x): return x * 2 + {held} if {held}[0] > 0 else x * 3", names)
+        return names["f"], lambda i: names["d"].__setitem__(0, (1.0, 2.0, 3.0, -1.0, 4.0, -2.0)[i])
+
+    for held in ("d", "t[0]"):
+        alike(functools.partial(make, held), [(np.ones(2),)] * 6)
+
+
 def test_context_variables() -> None:
     def make() -> Any:
         scale: Any = contextvars.ContextVar("scale")
@@ -292,6 +303,44 @@ def test_arrays_that_share_memory() -> None:
 
     alike(view)
     alike(twice)
+
+
+def test_state_of_many_kinds() -> None:
+    """What is left in what is captured is what the function itself leaves there."""
+
+    class A:
+        k: Any = 2.0
+        new: Any = None
+
+    def make() -> Any:
+        a = A()
+        held: dict[str, Any] = {"n": 3, "a": np.ones(5), "b": np.zeros(5)}
+        history: list[Any] = []
+
+        def f(x: Any) -> Any:
+            held["n"] -= 1
+            held["a"], held["b"] = held["b"], held["a"]
+            a.k *= 0.5
+            a.new = x * held["n"] * 1.0
+            history[:] = [x * 2, (x + 1, held["n"])]
+            if x[0] > 1:
+                held["b"] = held["b"] + x
+            return held["a"] * 2, held["n"] * 1, a.k
+
+        def change(i: int) -> None:
+            states.append(({**held}, {**vars(a)}, [*history]))
+            if i == 3:
+                held["b"] = held["a"]
+
+        return f, change
+
+    states: list[Any] = []
+    alike(make)
+    for one, two in zip(states[::2], states[1::2], strict=True):
+        same(two, one)
+        kinds = [[type(v) for v in part.values()] for part in (one[0], one[1], two[0], two[1])]
+        assert kinds[:2] == kinds[2:]
+        assert [type(v) for v in two[2]] == [type(v) for v in one[2]]
 
 
 def test_plain_arrays_that_are_written_to() -> None:
@@ -464,6 +513,54 @@ def test_the_order_in_memory() -> None:
     alike(lambda: lambda x: x.ravel("K") * np.arange(6), [(a,), (a.copy("F"),), (a,), (a.T,)])
 
 
+def test_the_kinds_of_numbers() -> None:
+    """Python's number with float32 makes float32, NumPy's makes float64; and Python's make Python's."""
+    functions: list[Any] = [
+        lambda x, s: x * np.sin(s),
+        lambda x, s: x * np.multiply(s, 2),
+        lambda x, s: x * (s * 2) + (s**2 + 1) / s,
+        lambda x, s: x * abs(-s),
+        lambda x, s: x * max(s, 0.1),
+    ]
+    for f in functions:
+        alike(functools.partial(lambda f: f, f), [(X.astype("f4"), s) for s in (0.5, 0.25, 0.5)])
+    for f in (lambda s: s * 2, lambda s: (s, -s, s > 0, s // 0.3), lambda s: 1 / s):
+        jitted = ad.jit(f)
+        for s in (0.5, 0.25, 0.0, 0.75):
+            expected, found = outcome(f, (s,)), outcome(jitted, (s,))
+            assert found == expected
+            assert type(found) is type(expected)
+
+
+class Result:
+    pass
+
+
+def in_object(x: Any) -> Any:
+    result = Result()
+    result.y = x * 2  # type: ignore[attr-defined]
+    return result
+
+
+@pytest.mark.parametrize(
+    ("f", "opened"),
+    [
+        (in_object, lambda r: r.y),
+        (lambda x: lambda y: x + y, lambda r: r(1.0)),
+        (lambda x: {"f": lambda y: x + y}, lambda r: r["f"](1.0)),
+        (lambda x: (x * i for i in range(3)), list),
+        (lambda x: {1, 2, 3}, lambda r: [r.pop(), len(r)]),
+        (lambda x: deque([x]), list),
+    ],
+)
+def test_results_that_hold_arrays(f: Any, opened: Any) -> None:
+    jitted = ad.jit(f)
+    for i in range(4):
+        found = opened(jitted(X * i))
+        same(found, opened(f(X * i)))
+        assert not isinstance(found, Value)
+
+
 # -- errors
 
 
@@ -550,6 +647,22 @@ def test_buffers_in_a_late_backward() -> None:
     w = Value(X)
     ad.jit(names["f"])(w).backward()
     same(w.grad, np.array([0.0, 3.0, 2.0, 2.0, 2.0]))
+
+
+def test_numbers_that_are_not_differentiated() -> None:
+    """`float` of an argument that is not tracked."""
+
+    def f(w: Any, x: Any) -> Any:
+        return (w * w * float(x.sum())).sum()
+
+    for make in (ad.grad, ad.hessian, ad.jacobian):
+        for x in (X, 2 * X):
+            same(make(ad.jit(f))(X, x), make(f)(X, x))
+
+
+def test_shapes_without_elements() -> None:
+    alike(lambda: lambda x, m: x[m].shape, [(np.ones((0, 3)), np.bool_(b)) for b in (True, False, True)])
+    alike(lambda: lambda x, m: x[m] + 1, [(np.ones((0, 3)), np.bool_(b)) for b in (True, False, True)])
 
 
 # -- threads, and many signatures

@@ -35,7 +35,7 @@ LAYERS = [
     "sparse.colouring sparse.matrices sparse",
     "memory.surroundings memory.replay memory.schedule memory.checkpointing memory.scan memory",
     "compiler.graph compiler.interpret compiler.plan compiler.calls compiler.recorded compiler.operands",
-    "compiler.primitives compiler.compositions compiler.recorder compiler.spaces compiler.loops",
+    "compiler.writing compiler.primitives compiler.compositions compiler.recorder compiler.spaces compiler.loops",
     "compiler.products compiler.parts",
     "compiler.simplify compiler.groups compiler.levels compiler.schedule compiler.fuse compiler.nests",
     "compiler.memory compiler.llvm_ops compiler.llvm_text compiler.lower",

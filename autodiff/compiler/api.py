@@ -10,6 +10,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable
+from types import CoroutineType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from ..value import Value
 from ..views import make_place
 from . import llvm_math
 from .captures import Captures, TooManyError
-from .entry import Out, flattener
+from .entry import Out, flattener, odd_one
 from .explain import described
 from .interpret import Mismatch
 from .lower import lower
@@ -60,10 +61,11 @@ class _Entry:
         self.eager = ""  # why it runs without a program
         self.volatile: set[Any] = set()  # the slots of numbers that have changed: inputs from then on
         self.by_reference = False  # whether captured arrays are left where they are
+        self.globals_too = False  # whether those among the globals are not
+        self.repeated = 0  # recordings of what was known
         self.unsteady = 0  # recordings that could not be kept
         self.failed = 0  # and those that could not be finished
         self.masked = False
-        self.runs = 0
 
 
 class CacheInfo(NamedTuple):
@@ -213,12 +215,13 @@ class _Jitted:
 
     def _tracked(self, given: Signature, args: Any, kwargs: Any) -> Any:
         """The result as a node of the graph that is being recorded."""
-        rule = self.tracked.get(given.key)
+        key = given.key, tuple(given.smooth())
+        rule = self.tracked.get(key)
         if rule is None:
             if not self._is_closed(given.objects):
                 return self.f(*args, **kwargs)
             with self.lock:
-                rule = self.tracked.setdefault(given.key, Tracked(self.f, self, jit, given, args, kwargs))
+                rule = self.tracked.setdefault(key, Tracked(self.f, self, jit, given, args, kwargs))
                 if len(self.tracked) > SIGNATURES:
                     del self.tracked[next(iter(self.tracked))]
         return rule(given.originals)
@@ -240,7 +243,8 @@ class _Jitted:
             reason = f"took {PATHS} paths, or was called with as many values of what it captures"
             return self._give_up(entry, reason, args, kwargs)
         for known in entry.programs:
-            entry.volatile |= known.captures.numbers()
+            entry.globals_too = entry.globals_too or known.globals_changed()
+            entry.volatile |= known.captures.numbers(entry.globals_too)
         try:
             return self._run(entry, given, args, kwargs)
         except _FailedError as failed:
@@ -262,7 +266,7 @@ class _Jitted:
     def _run(self, entry: _Entry, given: Signature, args: Any, kwargs: Any) -> Any:
         """Run the function on arrays that record, keep the program if there is one, and give the result."""
         try:
-            captures = Captures([self.f, *given.objects])
+            captures = Captures([self.f, *given.objects], entry.globals_too)
         except TooManyError:
             raise _GiveUpError("captures too many objects") from None
         if captures.refused:
@@ -309,7 +313,7 @@ class _Jitted:
                 raise _FailedError(f"raises {type(error).__name__} when it is recorded", recorder.disturbed) from None
             places.abandon()
             recorder.ended = True
-            scrub(Captures([self.f, *given.objects]))
+            scrub(Captures([self.f, *given.objects]), captures)
             raise
         finally:
             places.restore()
@@ -323,7 +327,7 @@ class _Jitted:
         if unsteady or changed:
             entry.unsteady += 1
             entry.volatile |= changed
-            scrub(Captures([self.f, *given.objects]))
+            scrub(Captures([self.f, *given.objects]), captures)
             reason = reason or (unsteady or "changes a number that it captures" if entry.unsteady > 3 else "")
         values = recorder.values()
         if reason:
@@ -336,8 +340,10 @@ class _Jitted:
     def _keep(self, entry: _Entry, program: Program) -> None:
         for known in entry.programs:
             if known.text == program.text:
-                program.forget(known)
                 entry.programs.remove(known)
+                entry.repeated += 1
+                if entry.repeated > PATHS and self.hits < 4 * self.recordings:
+                    self._warn(entry, "captures what is another thing at each call")
                 break
         entry.programs.insert(0, program)
         if not self.eager:
@@ -354,14 +360,20 @@ class _Jitted:
                 if not spent:
                     raise recorder.escape("returns a tracked Value; return its .data")
             if isinstance(data, Recorded):
-                return Out(recorder.result(data), not data.ndim, spent)
+                return Out(recorder.result(data), not data.ndim, data.weak is not None, spent)
             if isinstance(data, Inner):
                 raise recorder.escape("returns a batch")
             if isinstance(data, (np.ndarray, np.generic)):
                 return Out(recorder.result(recorder.constant(data)), not data.ndim)
             return y
 
-        return tree_map(place, result, result=True)
+        template = tree_map(place, result, result=True)
+        odd = odd_one(template)
+        if odd is not None:
+            if isinstance(odd, CoroutineType):
+                odd.close()  # it is made anew
+            raise recorder.escape(f"returns a {type(odd).__name__}")
+        return template
 
     def _eagerly(self, args: Any, kwargs: Any) -> Any:
         return self.f(*args, **kwargs)

@@ -39,14 +39,18 @@ class At:
 
 
 class Counted:
-    """How many elements the result of a function has, or one of its results."""
+    """A number for the shape of the result of a function, or of one of its results."""
 
     def __init__(self, function: Any, item: int | None) -> None:
-        self.function, self.item, self.__name__ = function, item, f"size of {function.__name__}"
+        self.function, self.item, self.__name__ = function, item, f"shape of {function.__name__}"
 
     def __call__(self, *args: Any, **kwargs: Any) -> int:
         result = self.function(*args, **kwargs)
-        return int(np.size(result if self.item is None else result[self.item]))
+        return self.of(result if self.item is None else result[self.item])
+
+    @staticmethod
+    def of(array: Any) -> int:
+        return hash(np.shape(array))
 
 
 AT: dict[Any, At] = {u: At(u) for u in UFUNC_NAMES}

@@ -40,7 +40,8 @@ class TooManyError(Exception):
 class Captures:
     """What can be reached from `roots`: slots, and among these arrays, Values and random generators."""
 
-    def __init__(self, roots: Iterable[Any]) -> None:
+    def __init__(self, roots: Iterable[Any], globals_too: bool = False) -> None:
+        self.globals_too = globals_too  # whether globals may be replaced, which other threads may see
         self.slots: list[tuple[Any, Any, Any]] = []  # container, key, what was there
         self.lengths: list[tuple[Any, int]] = []
         self.contents: list[tuple[Any, Any]] = []  # what is compared as a whole, and a copy
@@ -51,6 +52,7 @@ class Captures:
         self.generators: list[tuple[Any, Any]] = []  # and their state
         self.refused = ""  # why there can be no program
         self._seen: dict[int, Any] = {}
+        self._spots: set[Any] = set()
         self._modules: set[int] = set()  # the globals of modules, by id
         self._found: dict[int, ModuleType] = {}  # modules, but for known ones
         self._names: set[str] = set()  # in functions
@@ -58,6 +60,7 @@ class Captures:
             self._look_into(root)
         self._attributes_of_modules()
         self._seen.clear()
+        self._spots.clear()
         self.tracked = [v._node is not None for v in self.values]
         self.recording = RECORDING.get()
 
@@ -66,6 +69,9 @@ class Captures:
     def _slot(self, container: Any, key: Any, value: Any) -> None:
         if len(self.slots) >= LIMIT:
             raise TooManyError
+        if spot(container, key) in self._spots:
+            return
+        self._spots.add(spot(container, key))
         self.slots.append((container, key, value))
         if isinstance(value, np.ndarray):
             self.arrays.setdefault(id(value), (value, len(self.slots) - 1))
@@ -186,8 +192,14 @@ class Captures:
                 self._slot(Attributes(x), name, getattr(x, name, MISSING))
 
     def is_replaceable(self, container: Any) -> bool:
-        """Whether what is in a container may be something else for a while: nobody else looks there meanwhile."""
-        return not isinstance(container, (tuple, Members, Variable)) and id(container) not in self._modules
+        """Whether what is in a container may be something else for a while."""
+        if isinstance(container, (tuple, Members, Variable)):
+            return False
+        return self.globals_too or id(container) not in self._modules
+
+    def is_global(self, container: Any) -> bool:
+        """Whether it holds the names of a module."""
+        return id(container) in self._modules
 
     # -- looking again
 
@@ -225,13 +237,13 @@ class Captures:
             return "changes the length of a container that it captures"
         return ""
 
-    def numbers(self) -> set[Any]:
+    def numbers(self, globals_too: bool = False) -> set[Any]:
         """The slots of Python numbers that are other ones now, and can be inputs."""
         return {
             spot(container, key)
             for container, key, value in self.slots
             if type(value) in (int, float) and type(now := get(container, key)) is type(value) and now != value
-            if self.is_replaceable(container)
+            if self.is_replaceable(container) or (globals_too and self.is_global(container))
         }
 
     def drawn(self, noted: Any = ()) -> bool:

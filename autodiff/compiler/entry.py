@@ -4,7 +4,10 @@ What is known is compiled into the function: which containers there are, how lon
 whether the arguments are like that; shapes and dtypes are looked at by the program.
 """
 
+import dataclasses
 from collections.abc import Callable
+from enum import Enum
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -13,23 +16,42 @@ from ..codegen import compile_function
 from ..value import Value
 from .signature import STATIC
 
-__all__ = ["Out", "filler", "flattener"]
+__all__ = ["Out", "filler", "flattener", "odd_one"]
 
 CONTAINERS = (tuple, list, dict)
 
 
 class Out:
-    """The place of an output in a result. `boxed`: it is a Value there, without a graph."""
+    """The place of an output in a result: as an array, a scalar of NumPy's, or a number of Python's.
 
-    __slots__ = ("boxed", "index", "scalar")
+    `boxed`: it is a Value there, without a graph.
+    """
 
-    def __init__(self, index: int, scalar: bool, boxed: bool = False) -> None:
-        self.index, self.scalar, self.boxed = index, scalar, boxed
+    __slots__ = ("boxed", "index", "number", "scalar")
+
+    def __init__(self, index: int, scalar: bool, number: bool = False, boxed: bool = False) -> None:
+        self.index, self.scalar, self.number, self.boxed = index, scalar, number, boxed
 
     def of(self, outputs: list[Any]) -> Any:
         """What is in this place."""
-        y = outputs[self.index][()] if self.scalar else outputs[self.index]
-        return Value._wrap(y) if self.boxed else y
+        y = outputs[self.index]
+        if self.boxed:
+            return Value._wrap(y[()] if self.scalar else y)
+        return y.item() if self.number else y[()] if self.scalar else y
+
+
+PLAIN = (Out, *STATIC, float, complex, Enum, np.ufunc, BuiltinFunctionType, type(...))
+
+
+def odd_one(template: Any) -> Any:
+    """Something in a result that may hold arrays, or that its receiver may change; None if there is nothing."""
+    if isinstance(template, (list, tuple, dict)):
+        parts = [odd_one(x) for x in (template.values() if isinstance(template, dict) else template)]
+        return next((x for x in parts if x is not None), None)
+    if isinstance(template, PLAIN) or (isinstance(template, FunctionType) and not template.__closure__):
+        return None
+    is_opened = dataclasses.is_dataclass(template) or hasattr(type(template), "_tree_open")
+    return None if is_opened else template
 
 
 class _Unknown(Exception):
@@ -89,8 +111,9 @@ def filler(template: Any) -> Callable[..., Any] | None:
     def text(x: Any) -> str:
         kind = type(x)
         if kind is Out:
-            got = f"o[{x.index}][()]" if x.scalar else f"o[{x.index}]"
-            return f"wrap({got})" if x.boxed else got
+            if x.boxed:
+                return f"wrap(o[{x.index}]{'[()]' if x.scalar else ''})"
+            return f"o[{x.index}]{'.item()' if x.number else '[()]' if x.scalar else ''}"
         if kind is tuple:
             return f"({''.join(f'{text(part)}, ' for part in x)})"
         if kind is list:

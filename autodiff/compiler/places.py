@@ -155,6 +155,7 @@ class Places:
         self.restored = False
         self.arrays = [x for x, _ in captures.arrays.values()]
         self.written: list[tuple[_Place, list[Any]]] = []  # a place whose array is written to, and all that have it
+        self.shared: list[tuple[Any, Any]] = []  # a place that has the array of another one, and that one
         self.apart: list[Any] = []  # what was in the places when this was seen to be so
         self.writes: list[tuple[Any, int, bool]] = []  # place, output, whether the array itself is written to
         for value in captures.values:
@@ -179,7 +180,7 @@ class Places:
 
     def begin(self, recorder: Any) -> None:
         """Put recorded arrays into the places."""
-        made: dict[int, Any] = {}
+        made: dict[int, tuple[Any, Any]] = {}
         for place in [*self.places]:
             x = place.get()
             self.before.append(x)
@@ -189,10 +190,12 @@ class Places:
                 continue
             data = x._array if isinstance(x, Box) else x
             if id(x) in made and not isinstance(place, _Number):
-                inside = made[id(x)]
+                first, inside = made[id(x)]
+                self.shared.append((place, first))
             else:
                 weak = type(x) if type(x) in NUMBERS else None
-                inside = made[id(x)] = recorder.source(place, np.asarray(data), weak)
+                inside = recorder.source(place, np.asarray(data), weak)
+                made[id(x)] = place, inside
             self.inside.append(inside)
             place.put(Value._wrap(inside) if isinstance(x, Box) else inside)
         for place, generator in self.generators:
@@ -236,7 +239,8 @@ class Places:
             in_place = data is inside
             if in_place and (inside.buffer.node.op == "input" or id(inside) in written):
                 continue  # it was only read
-            written.add(id(inside))
+            if in_place:
+                written.add(id(inside))
             if isinstance(data, (np.ndarray, np.generic, float, int)) and not isinstance(data, bool):
                 data = recorder.constant(np.asarray(data))
             if not isinstance(data, Recorded):
@@ -258,6 +262,9 @@ class Places:
 
     def fits(self) -> bool:
         """Whether gradients are there, or not, as they were, and arrays that are written to in as many places."""
+        for place, first in self.shared:
+            if place.get() is not first.get():
+                return False
         if self.written:
             now = [place.get() for place in self.places]
             if not all(map(operator.is_, now, self.apart)):
@@ -284,12 +291,14 @@ def _share(x: Any, array: Any) -> bool:
     return isinstance(x, np.ndarray) and bool(np.may_share_memory(x, array))
 
 
-def scrub(captures: Captures) -> None:
-    """Replace recorded arrays that a function has left in what it captures by plain ones."""
-    for container, key, value in captures.slots:
-        if type(value) is Recorded:
-            put(container, key, value.data.item() if value.weak else np.array(value.data))
-    for value in captures.values:
+def scrub(now: Captures, before: Captures) -> None:
+    """Replace recorded arrays that a function has left in what it captures by plain ones, also in new Values."""
+    known = {id(value) for value in before.values}
+    for container, key, value in now.slots:
+        new = _plain(value, known)
+        if new is not value and not isinstance(container, tuple):
+            put(container, key, new)
+    for value in now.values:
         root = origin(value)[0]
         if type(root._array) is Recorded:
             data = np.array(root._array.data)
@@ -297,3 +306,16 @@ def scrub(captures: Captures) -> None:
         node = root._node
         if node is not None and type(getattr(node, "grad", None)) is Recorded:
             node.grad = np.array(node.grad.data)
+
+
+def _plain(x: Any, known: set[int]) -> Any:
+    """What the function would have left there, had its arguments been plain arrays."""
+    if type(x) is tuple:
+        parts = [_plain(part, known) for part in x]
+        return x if all(map(operator.is_, parts, x)) else tuple(parts)
+    data = x._array if isinstance(x, Box) and x._node is None and id(x) not in known else x
+    if type(data) is not Recorded:
+        return x
+    if data.weak is not None:
+        return data.data.item()
+    return np.array(data.data) if data.ndim or data is x else data.data[()]

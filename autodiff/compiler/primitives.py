@@ -157,14 +157,15 @@ def _matmul(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
     dtype = np.result_type(x.dtype, y.dtype)
     if dtype.char not in FLOATS:
         return NotImplemented
-    data = np.asarray(np.matmul(x.data, y.data))
     left = x if x.ndim > 1 else recorder.view(x, x.data[None])
     right = y if y.ndim > 1 else recorder.view(y, y.data[:, None])
     full = np.matmul(left.data, right.data)
+    shape = full.shape[: full.ndim - 2] + full.shape[full.ndim - 2 : full.ndim - 1] * (x.ndim > 1)
+    shape += full.shape[-1:] * (y.ndim > 1)
     if not left.shape[-1]:
-        return recorder.filled(0, data.shape, dtype)
+        return recorder.filled(0, shape, dtype)
     made = recorder.add("matmul", [recorder.node(left, dtype), recorder.node(right, dtype)], (), full)
-    return made if full.shape == data.shape else recorder.view(made, made.data.reshape(data.shape))
+    return made if full.shape == shape else recorder.view(made, made.data.reshape(shape))
 
 
 @primitive(np.dot)

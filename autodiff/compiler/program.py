@@ -101,14 +101,14 @@ class Program:
             self.places.write(outputs)
         return outputs
 
-    def forget(self, other: "Program") -> None:
-        """Learn from one that was recorded for other contents of captured arrays, and is the same nevertheless.
-
-        What differed is read by the program itself, and need not be compared any more.
-        """
-        for slot, mark in [*self.fixed.items()]:
-            if slot not in other.fixed or other.fixed[slot] != mark:
-                del self.fixed[slot]
+    def globals_changed(self) -> bool:
+        """Whether numbers or arrays among the globals have changed, so that they had better be inputs."""
+        captures = self.captures
+        return len(captures.numbers(globals_too=True)) > len(captures.numbers()) or any(
+            mark(captures.array(slot)) != before
+            for slot, before in self.fixed.items()
+            if captures.is_global(captures.slots[slot][0]) and isinstance(captures.array(slot), np.ndarray)
+        )
 
 
 def _runner_of(graph: Graph) -> Any:

@@ -6,6 +6,7 @@ So a view is an offset and strides, and a write makes a new node for the whole b
 """
 
 import operator
+import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,20 @@ __all__ = ["Buffer", "Recorded"]
 class Buffer:
     """Memory: a C-contiguous array, and the node of what is in it now."""
 
-    __slots__ = ("data", "node", "recorder", "root")
+    __slots__ = ("_root", "data", "node", "recorder")
 
     def __init__(self, recorder: "Recorder", node: "Node", data: Any) -> None:
         self.recorder, self.node, self.data = recorder, node, data
-        self.root = Recorded(self, data)
+        self._root: Any = None
+
+    @property
+    def root(self) -> "Recorded":
+        """The whole of it, one object as long as somebody has it. It holds the buffer, so the buffer must not hold it."""
+        root: Recorded | None = self._root and self._root()
+        if root is None:
+            root = Recorded(self, self.data)
+            self._root = weakref.ref(root)
+        return root
 
 
 class Recorded(Inner):
@@ -231,7 +241,7 @@ def _operator(ufunc: Any, swapped: bool) -> Callable[..., Any]:
     def method(self: Recorded, other: Any) -> Any:
         if isinstance(other, Box) or not _is_operand(other):
             return NotImplemented
-        return self.buffer.recorder.ufunc(ufunc, "__call__", (other, self) if swapped else (self, other), {})
+        return self.buffer.recorder.operate(ufunc, (other, self) if swapped else (self, other))
 
     return method
 
@@ -292,7 +302,7 @@ for _name, _ufunc in UNARY.items():
     setattr(
         Recorded,
         f"__{_name}__",
-        lambda self, _ufunc=_ufunc: self.buffer.recorder.ufunc(_ufunc, "__call__", (self,), {}),
+        lambda self, _ufunc=_ufunc: self.buffer.recorder.operate(_ufunc, (self,)),
     )
 
 

@@ -5,7 +5,6 @@ simple operations where NumPy's are simple (ufuncs, reductions, matmul), and a `
 replayed, as a plain array made of recorded numbers, raises Unrecordable; then `jit` runs the function without it.
 """
 
-import functools
 import inspect
 import threading
 from collections.abc import Callable, Sequence
@@ -13,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import getitem, is_unique, scatter_add
+from ..arrays import getitem, scatter_add
 from ..nested import collect
 from . import compositions as compositions  # they register themselves
-from .calls import AT, UFUNC_NAMES, At, Counted, astype_of, getitem_of, written
-from .graph import Graph, Node, c_strides
+from .calls import UFUNC_NAMES, Counted, astype_of
+from .graph import Graph, Node
 from .interpret import Hole
-from .operands import kind_of, known_slice, place_of, plain
+from .operands import kind_of, place_of, plain
 from .primitives import CALLED, PRIMITIVES, STATIC
 from .recorded import Buffer, Recorded
+from .writing import Writing, noting
 
 __all__ = ["Recorder", "Template", "Unrecordable"]
 
@@ -51,21 +51,7 @@ class Template:
         return self.text
 
 
-def _noting(method: Any) -> Any:
-    """Note errors that may depend on the numbers: the function may catch them, and a program would not."""
-
-    @functools.wraps(method)
-    def noting(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return method(self, *args, **kwargs)
-        except (ValueError, ArithmeticError, IndexError) as error:
-            self.raised = f"catches {type(error).__name__}, which depends on its arguments"
-            raise
-
-    return noting
-
-
-class Recorder:
+class Recorder(Writing):
     """One run of a function, as a graph."""
 
     def __init__(self) -> None:
@@ -185,7 +171,7 @@ class Recorder:
         data = np.asarray(data)
         return self.made(self.graph.add(op, inputs, params, data.shape, data.dtype), data)
 
-    @_noting
+    @noting
     def record(self, function: Any, args: Any, kwargs: Any) -> Any:
         """A function of NumPy."""
         if self.closed:
@@ -218,7 +204,7 @@ class Recorder:
     def lifted(self, x: Any) -> Any:
         return self.constant(x) if isinstance(x, np.ndarray) and x.dtype.kind in "biufc" else x
 
-    @_noting
+    @noting
     def ufunc(self, ufunc: Any, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """A ufunc or one of its methods."""
         if self.closed:
@@ -249,6 +235,16 @@ class Recorder:
                     return result
         return self.call(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
 
+    def operate(self, ufunc: Any, inputs: Sequence[Any]) -> Any:
+        """An operator: of Python's numbers it makes another one."""
+        result = self.ufunc(ufunc, "__call__", inputs, {})
+        if type(result) is Recorded and all(isinstance(kind_of(x), type) for x in inputs):
+            result.weak = {"b": bool, "i": int, "f": float}.get(result.dtype.kind)
+            if ufunc in DIVISIONS and isinstance(inputs[1], Recorded):
+                if self.ufunc(np.equal, "__call__", (inputs[1], 0), {}):  # noted, as any branch is
+                    raise ZeroDivisionError("division by zero")
+        return result
+
     def _elementwise(self, ufunc: Any, inputs: Sequence[Any]) -> Any:
         kinds = [kind_of(x) for x in inputs]
         weak = type(None) not in kinds and all(isinstance(k, type) for k in kinds)
@@ -263,8 +259,8 @@ class Recorder:
             return NotImplemented
         nodes = [self.node(x, dtype) for x, dtype in zip(inputs, loop, strict=False)]
         made = self.add(ufunc.__name__, nodes, (), np.asarray(data, loop[-1]))
-        if weak:
-            made.weak = {"b": bool, "i": int, "f": float}.get(made.dtype.kind)
+        if weak and ufunc in SIGNS:  # which Python's operators do with
+            made.weak = kinds[0]
         return made
 
     def cast(self, x: Recorded, dtype: Any, copy: Any = True) -> Recorded:
@@ -286,84 +282,6 @@ class Recorder:
     def view(self, x: Recorded, data: Any) -> Recorded:
         """`data`, which shows memory of `x`."""
         return Recorded(x.buffer, data)
-
-    # -- indexing and writing
-
-    @_noting
-    def getitem(self, x: Recorded, key: Any) -> Any:
-        """`x[key]`."""
-        if self.closed:
-            return x.data[plain(key)]
-        keys = key if type(key) is tuple else (key,)
-        if all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys):
-            keys = tuple([known_slice(k) if type(k) is slice else k for k in keys])
-            if any(k is Ellipsis for k in keys):
-                return Recorded(x.buffer, x.data[keys])
-            part = Recorded(x.buffer, x.data[(*keys, ...)])
-            return part if part.ndim else self.copy(part)  # an element is a number, and no view
-        return self.call(getitem_of, (x, key), {})
-
-    @_noting
-    def setitem(self, x: Recorded, key: Any, value: Any) -> None:
-        """`x[key] = value`: the buffer of x has another node from now on."""
-        if self.closed:
-            x.data[plain(key)] = plain(value)
-            return
-        buffer = x.buffer
-        keys = key if type(key) is tuple else (key,)
-        basic = all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys)
-        if basic and buffer.data.dtype == x.dtype:
-            region = x.data[keys if any(k is Ellipsis for k in keys) else (*keys, ...)]
-            source = self.node(value, x.dtype)
-            region[...] = plain(value)
-            extra = len(source.shape) - region.ndim
-            if extra > 0:
-                shape = source.shape[extra:]
-                source = self.graph.view(self.whole(source), 0, c_strides(shape), shape)
-            if region.shape == buffer.data.shape and region.strides == buffer.data.strides:
-                buffer.node = self._spread(source, region.shape)
-                return
-            offset, strides = place_of(region, buffer.data)
-            params = (offset, strides, region.shape)
-            buffer.node = self.graph.add("put", (buffer.node, source), params, buffer.data.shape, x.dtype)
-            return
-        self._write(written, x, key, value)
-
-    def _spread(self, source: Node, shape: tuple[int, ...]) -> Node:
-        if source.shape == shape:
-            return self.whole(source)
-        source = self.whole(source) if source.op == "view" else source
-        own, lead = source.shape, len(shape) - len(source.shape)
-        strides, step = [0] * len(shape), 1
-        for i in reversed(range(len(own))):
-            strides[lead + i] = step if own[i] != 1 else 0
-            step *= own[i]
-        return self.whole(self.graph.view(source, 0, tuple(strides), shape))
-
-    def scatter_add(self, g: Any, key: Any, shape: tuple[int, ...], summed: Any = ()) -> Recorded:
-        """Zeros of `shape` with `g` added at `key`."""
-        out = self.filled(0, shape, g.dtype)
-        if is_unique(key):
-            self.setitem(out, key, g)
-        else:
-            self.at(np.add, out, key, g)
-        return out
-
-    def at(self, ufunc: Any, x: Any, key: Any, value: Any = None) -> None:
-        """`ufunc.at(x, key, value)`."""
-        if not isinstance(x, Recorded):
-            raise self.escape(f"np.{ufunc.__name__}.at writes to a plain array")
-        self._write(AT.get(ufunc) or At(ufunc), x, key, value)
-
-    def _write(self, function: Any, x: Recorded, key: Any, value: Any) -> None:
-        """Let NumPy write, into a copy of the buffer."""
-        buffer = x.buffer
-        if buffer.data.dtype != x.dtype:
-            raise self.escape("a real or imaginary part is written to")
-        offset, strides = place_of(x.data, buffer.data)
-        made = self.call(function, (buffer.root, offset, strides, x.shape, key, value), {})
-        buffer.node = made.buffer.node
-        buffer.data[...] = made.data
 
     # -- all else
 
@@ -425,10 +343,10 @@ class Recorder:
             inputs, (function, template) = (call.inputs, call.params) if call else (nodes, (function, template))
             counted = Counted(function, i if call else None)
             count = self.graph.add("call", inputs, (counted, template), (), np.dtype(int))
-            self.graph.guards.append((count, 0))
+            self.graph.guards.append((count, Counted.of(data)))
         return self.guard(made, y) if isinstance(y, PYTHON) and not isinstance(y, np.generic) else made
 
-    @_noting
+    @noting
     def read(self, x: Recorded, as_type: Callable[[Any], Any]) -> Any:
         """A number as Python's."""
         return self.guard(x, as_type(x.data))
@@ -481,6 +399,8 @@ class Recorder:
         return self.graph
 
 
+SIGNS = frozenset((np.absolute, np.negative, np.positive))
+DIVISIONS = frozenset((np.divide, np.floor_divide, np.remainder))
 MUTATING = frozenset((np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis))
 _REDUCTIONS = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}
 _REDUCTIONS |= {np.logical_and: np.all, np.logical_or: np.any}

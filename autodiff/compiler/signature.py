@@ -28,6 +28,10 @@ class Signature:
         self.objects: list[Any] = []  # functions and other things that stand for themselves
         self.inline = self.tracked = False
 
+    def smooth(self) -> list[bool]:
+        """Which leaves are tracked."""
+        return [isinstance(x, Box) and x._node is not None for x in self.originals]
+
     def rebuilt(self, args: Any, kwargs: Any, new: Callable[[Any], Any]) -> tuple[Any, Any]:
         """The arguments with others in the places of the leaves."""
         if self.plain:

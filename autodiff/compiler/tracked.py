@@ -53,7 +53,7 @@ class Tracked:
     def __init__(self, f: Callable[..., Any], jitted: Any, jit: Any, given: Signature, args: Any, kwargs: Any) -> None:
         skeleton = given.rebuilt(args, kwargs, lambda _: 0.0)
         local = threading.local()
-        smooth = [np.result_type(x).kind in "fc" for x in given.leaves]
+        smooth = given.smooth()
 
         def arguments(leaves: Any) -> Any:
             it = iter(leaves)

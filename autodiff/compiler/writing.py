@@ -1,0 +1,120 @@
+"""Writing: how a recorder reads and writes parts of arrays. A write makes a new node, which all views see."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..arrays import is_unique
+from .calls import AT, At, getitem_of, written
+from .graph import Node, c_strides
+from .operands import known_slice, place_of, plain
+from .recorded import Recorded
+
+__all__ = ["Writing", "noting"]
+
+
+def noting(method: Any) -> Any:
+    """Note errors that may depend on the numbers: the function may catch them, and a program would not."""
+
+    @functools.wraps(method)
+    def noted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except (ValueError, ArithmeticError, IndexError) as error:
+            self.raised = f"catches {type(error).__name__}, which depends on its arguments"
+            raise
+
+    return noted
+
+
+class Writing:
+    """The part of a recorder that has to do with elements."""
+
+    graph: Any
+    closed: Any
+    node: Callable[..., Any]
+    whole: Callable[..., Any]
+    call: Callable[..., Any]
+    filled: Callable[..., Any]
+    escape: Callable[..., Any]
+    copy: Callable[..., Any]
+
+    @noting
+    def getitem(self, x: Recorded, key: Any) -> Any:
+        """`x[key]`."""
+        if self.closed:
+            return x.data[plain(key)]
+        keys = key if type(key) is tuple else (key,)
+        if all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys):
+            keys = tuple([known_slice(k) if type(k) is slice else k for k in keys])
+            if any(k is Ellipsis for k in keys):
+                return Recorded(x.buffer, x.data[keys])
+            part = Recorded(x.buffer, x.data[(*keys, ...)])
+            return part if part.ndim else self.copy(part)  # an element is a number, and no view
+        return self.call(getitem_of, (x, key), {})
+
+    @noting
+    def setitem(self, x: Recorded, key: Any, value: Any) -> None:
+        """`x[key] = value`: the buffer of x has another node from now on."""
+        if self.closed:
+            x.data[plain(key)] = plain(value)
+            return
+        buffer = x.buffer
+        keys = key if type(key) is tuple else (key,)
+        basic = all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys)
+        if basic and buffer.data.dtype == x.dtype:
+            region = x.data[keys if any(k is Ellipsis for k in keys) else (*keys, ...)]
+            source = self.node(value, x.dtype)
+            region[...] = plain(value)
+            extra = len(source.shape) - region.ndim
+            if extra > 0:
+                shape = source.shape[extra:]
+                source = self.graph.view(self.whole(source), 0, c_strides(shape), shape)
+            if region.shape == buffer.data.shape and region.strides == buffer.data.strides:
+                buffer.node = self._spread(source, region.shape)
+                return
+            offset, strides = place_of(region, buffer.data)
+            params = (offset, strides, region.shape)
+            if source.op == "view" and source.inputs[0] is buffer.node and (*source.params, source.shape) == params:
+                return  # that is what is there: the end of `x[i] += y`
+            buffer.node = self.graph.add("put", (buffer.node, source), params, buffer.data.shape, x.dtype)
+            return
+        self._write(written, x, key, value)
+
+    def _spread(self, source: Node, shape: tuple[int, ...]) -> Node:
+        if source.shape == shape:
+            return self.whole(source)
+        source = self.whole(source) if source.op == "view" else source
+        own, lead = source.shape, len(shape) - len(source.shape)
+        strides, step = [0] * len(shape), 1
+        for i in reversed(range(len(own))):
+            strides[lead + i] = step if own[i] != 1 else 0
+            step *= own[i]
+        return self.whole(self.graph.view(source, 0, tuple(strides), shape))
+
+    def scatter_add(self, g: Any, key: Any, shape: tuple[int, ...], summed: Any = ()) -> Recorded:
+        """Zeros of `shape` with `g` added at `key`."""
+        out = self.filled(0, shape, g.dtype)
+        if is_unique(key):
+            self.setitem(out, key, g)
+        else:
+            self.at(np.add, out, key, g)
+        return out
+
+    def at(self, ufunc: Any, x: Any, key: Any, value: Any = None) -> None:
+        """`ufunc.at(x, key, value)`."""
+        if not isinstance(x, Recorded):
+            raise self.escape(f"np.{ufunc.__name__}.at writes to a plain array")
+        self._write(AT.get(ufunc) or At(ufunc), x, key, value)
+
+    def _write(self, function: Any, x: Recorded, key: Any, value: Any) -> None:
+        """Let NumPy write, into a copy of the buffer."""
+        buffer = x.buffer
+        if buffer.data.dtype != x.dtype:
+            raise self.escape("a real or imaginary part is written to")
+        offset, strides = place_of(x.data, buffer.data)
+        made = self.call(function, (buffer.root, offset, strides, x.shape, key, value), {})
+        buffer.node = made.buffer.node
+        buffer.data[...] = made.data
