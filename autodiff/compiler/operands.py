@@ -9,14 +9,17 @@ from .recorded import Recorded
 __all__ = ["kind_of", "known_slice", "place_of", "plain"]
 
 
+PYTHON = frozenset((int, float, complex))  # truth values are promoted as arrays of them are
+
+
 def kind_of(x: Any) -> Any:
     """What NumPy promotes an operand by: its dtype, or the type of a Python number."""
-    if isinstance(x, Recorded):
-        return x.weak or x.dtype
-    if isinstance(x, np.generic):
-        return x.dtype
     kind = type(x)
-    return kind if kind in (int, float, complex) else x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
+    if kind is Recorded:
+        return x.weak if x.weak and x.weak is not bool else x.data.dtype
+    if kind in PYTHON:
+        return kind
+    return x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
 
 
 def plain(x: Any) -> Any:

@@ -62,6 +62,7 @@ class Recorder(Writing):
         self.sources: list[Any] = []  # where the further inputs come from, in order
         self.captured: dict[int, Any] = {}  # the sources of arrays that may change between calls, by id
         self.results: list[Recorded] = []
+        self.loops: dict[Any, Any] = {}  # what has been found out of ufuncs
         self.masked = False  # whether derivatives are to mask what may be invalid, in any case
         self.flagged = False  # whether one has left that out
         self.ended = False  # the arrays are plain ones from now on
@@ -245,18 +246,24 @@ class Recorder(Writing):
                     raise ZeroDivisionError("division by zero")
         return result
 
-    def _elementwise(self, ufunc: Any, inputs: Sequence[Any]) -> Any:
-        kinds = [kind_of(x) for x in inputs]
-        weak = type(None) not in kinds and all(isinstance(k, type) for k in kinds)
+    def _loop(self, ufunc: Any, kinds: tuple[Any, ...]) -> tuple[Any, bool]:
+        """The dtypes that a ufunc computes in, None if that is no operation of a graph; if all are Python numbers."""
+        weak = all(isinstance(k, type) for k in kinds)
         try:
-            loop = ufunc.resolve_dtypes((*kinds, None)) if not weak else None
+            loop = ufunc.resolve_dtypes((*(map(np.dtype, kinds) if weak else kinds), None))
         except TypeError:
+            loop = None
+        if loop is not None and any(dtype.char not in NATIVE for dtype in loop):
+            loop = None
+        self.loops[ufunc, kinds] = loop, weak
+        return loop, weak
+
+    def _elementwise(self, ufunc: Any, inputs: Sequence[Any]) -> Any:
+        kinds = tuple([kind_of(x) for x in inputs])
+        loop, weak = self.loops.get((ufunc, kinds)) or self._loop(ufunc, kinds)
+        if loop is None:
             return NotImplemented
-        data = ufunc(*[plain(x) for x in inputs])
-        if loop is None:  # Python numbers all of them
-            loop = ufunc.resolve_dtypes((*[np.asarray(plain(x)).dtype for x in inputs], None))
-        if any(dtype.char not in NATIVE for dtype in loop):
-            return NotImplemented
+        data = ufunc(*[x.data if type(x) is Recorded and x.weak is None else plain(x) for x in inputs])
         nodes = [self.node(x, dtype) for x, dtype in zip(inputs, loop, strict=False)]
         made = self.add(ufunc.__name__, nodes, (), np.asarray(data, loop[-1]))
         if weak and ufunc in SIGNS:  # which Python's operators do with
