@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .fuse import fuse
-from .graph import Graph, Node
+from .graph import WRITES, Graph, Node
 from .groups import Group
 from .llvm_text import Functions, kernel
 from .loops import DTYPES, Nest, reason
@@ -41,7 +41,7 @@ class _Lowering:
     def buffer(self, node: Node) -> int:
         """Where a node's memory is; new memory when it is first asked for."""
         found = self.where.get(node.number)
-        if found is None and node.op == "put" and node.dtype in DTYPES:
+        if found is None and node.op in WRITES and node.dtype in DTYPES:
             found = self.where[node.number] = self.buffer(node.inputs[0])
         if found is None:
             nbytes = node.size * node.dtype.itemsize
@@ -134,7 +134,7 @@ class _Lowering:
     def call(self, node: Node) -> None:
         if node.op == "call":
             why = "left to NumPy"
-        elif node.op in ("argmax", "argmin", "matmul", "put"):
+        elif node.op in ("argmax", "argmin", "cumsum", "matmul", *WRITES):
             why = f"no kernel for {node.op} of {node.inputs[0].dtype}"
         else:
             why = reason(node, self.functions.NATIVE)
@@ -149,6 +149,9 @@ class _Lowering:
 
     def checks(self, node: Node) -> None:
         for position, value, guarded in self.guards.pop(node.number, ()):
+            base = resolve(guarded)[0]
+            if base.op == "constant" and base.size == 1 and base.params[0].item() == value:
+                continue
             array = self.array(guarded)
             self.steps.append(Check(position, value, array))
 
@@ -161,7 +164,7 @@ class _Lowering:
             if n.op == "item":
                 self.items.setdefault(n.inputs[0].number, []).append(n)
         for n in reversed(nodes):
-            if n.op == "put" and n.number in self.output and n.dtype in DTYPES:
+            if n.op in WRITES and n.number in self.output and n.dtype in DTYPES:
                 self.output[n.inputs[0].number] = self.output[n.number]
         units, self.reads = fuse(graph, nodes, self.functions.NATIVE)
         units = self.go_straight(units)

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import getitem, is_unique, scatter_add
+from ..arrays import add_at, getitem, is_unique, scatter_add
 from ..nested import collect
 from .calls import AT, UFUNC_NAMES, At, Counted, astype_of, getitem_of, written
 from .graph import Graph, Node, c_strides
+from .indexing import gathered, scattered
 from .interpret import Hole
 from .operands import kind_of, known_slice, place_of, plain
 from .primitives import CALLED, PRIMITIVES, STATIC
@@ -60,6 +61,7 @@ class Recorder:
         self.results: list[Recorded] = []
         self.masked = False  # whether derivatives are to mask what may be invalid, in any case
         self.flagged = False  # whether one has left that out
+        self.checked: set[int] = set()  # guards of indices
         self.closed = False  # the arrays are plain ones from now on
 
     # -- arrays that come in
@@ -261,7 +263,9 @@ class Recorder:
                 return Recorded(x.buffer, x.data[keys])
             part = Recorded(x.buffer, x.data[(*keys, ...)])
             return part if part.ndim else self.copy(part)  # an element is a number, and no view
-        return self.call(getitem_of, (x, key), {})
+        data = x.data[plain(key)]
+        found = gathered(self, x, key, data)
+        return self.call(getitem_of, (x, key), {}) if found is None else found
 
     def setitem(self, x: Recorded, key: Any, value: Any) -> None:
         """`x[key] = value`: the buffer of x has another node from now on."""
@@ -283,7 +287,10 @@ class Recorder:
             params = (offset, strides, region.shape)
             buffer.node = self.graph.add("put", (buffer.node, source), params, buffer.data.shape, x.dtype)
             return
-        self._write(written, x, key, value)
+        if scattered(self, x, key, value):
+            x.data[plain(key)] = plain(value)
+        else:
+            self._write(written, x, key, value)
 
     def _spread(self, source: Node, shape: tuple[int, ...]) -> Node:
         if source.shape == shape:
@@ -309,7 +316,10 @@ class Recorder:
         """`ufunc.at(x, key, value)`."""
         if not isinstance(x, Recorded):
             raise self.escape(f"np.{ufunc.__name__}.at writes to a plain array")
-        self._write(AT.get(ufunc) or At(ufunc), x, key, value)
+        if ufunc is np.add and value is not None and scattered(self, x, key, value, add=True):
+            add_at(x.data, plain(key), np.asarray(plain(value), x.dtype))
+        else:
+            self._write(AT.get(ufunc) or At(ufunc), x, key, value)
 
     def _write(self, function: Any, x: Recorded, key: Any, value: Any) -> None:
         """Let NumPy write, into a copy of the buffer."""
