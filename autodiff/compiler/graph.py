@@ -23,6 +23,8 @@ run, and part of the program. Equal nodes are one node. Every array is C-contigu
     any all                                                   has the node's dtype
     argmax argmin     x             axis                      index of the first extremum along one axis
     matmul            x y                                     np.matmul; both at least 2-d, of the node's dtype
+    products          [z] x y x y   z and products of matrices, added up: z is a node of the kind, and nobody
+                      ...                                     else's
     put               x value       offset, strides, shape    x, with value (broadcast to shape) written at the
                                                               elements that a view with these params would read
     gather            x indices...  offset, strides, steps    elements of x: as a view, and an index further along

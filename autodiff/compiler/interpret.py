@@ -101,6 +101,10 @@ def evaluate(node: Node, arrays: Sequence[Any]) -> Any:
         return out
     if op == "cumsum":
         return np.cumsum(arrays[0], axis=params[0], dtype=node.dtype)
+    if op == "products":
+        start = len(arrays) % 2
+        terms = [*arrays[:start], *[np.matmul(x, y) for x, y in zip(arrays[start::2], arrays[start + 1 :: 2])]]
+        return np.asarray(sum(terms[1:], terms[0]))
     if op == "matmul":
         return np.matmul(*arrays)
     if op == "where":

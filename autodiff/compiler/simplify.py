@@ -14,6 +14,7 @@ from .interpret import evaluate, strided
 from .parts import disjoint, owned
 from .products import layouts, native_product, stacked
 from .spaces import align, resolve
+from .sums import hoisted, summed
 
 __all__ = ["simplified"]
 
@@ -282,4 +283,5 @@ def simplified(graph: Graph) -> Graph:
         new[node.number] = simplifier.node(node, tuple([new[n.number] for n in node.inputs]))
     simplifier.outputs([new[n.number] for n in graph.outputs])
     simplifier.graph.guards = [(new[n.number], value) for n, value in graph.guards]
-    return owned(simplifier.graph) if any(n.op in WRITES for n in simplifier.graph.nodes) else simplifier.graph
+    found = summed(hoisted(simplifier.graph))
+    return owned(found) if any(n.op in WRITES for n in found.nodes) else found
