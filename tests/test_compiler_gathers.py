@@ -214,3 +214,23 @@ def test_random_gathers_and_scatters(data: Any) -> None:
         x = rng.normal(size=shape).astype(f4)
         y = rng.normal(size=x[(slice(None),) * axis + (i,)].shape).astype(f4)
         same(f, x, i, y)
+
+
+@pytest.mark.parametrize("shape", [(7,), (5, 33), (3, 4, 5), (1, 1), (2, 1)])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "i8", "?"])
+def test_argmax_is_numpys(shape: Any, dtype: str, rng: Any) -> None:
+    x = rng.integers(-2, 3, shape).astype(dtype)
+    cases = [x, -x if dtype != "?" else ~x, np.zeros_like(x)]
+    if dtype[0] == "f":
+        for bad in (np.nan, np.inf, -np.inf):
+            y = x.copy()
+            y.flat[rng.integers(0, x.size, 2)] = bad
+            cases += [y, np.full_like(x, bad)]
+    for axis in (*range(len(shape)), None):
+        for function in (np.argmax, np.argmin):
+            program = ad.jit(lambda x, function=function, axis=axis: function(x, axis))
+            for y in cases:
+                for _ in range(2):
+                    found = program(y)
+                    assert found.dtype == np.intp and np.array_equal(found, function(y, axis))
+            assert "NumPy" not in steps(program) or 1 in shape

@@ -16,7 +16,7 @@ from .graph import REDUCTIONS, WRITES, Graph, Node, c_strides
 from .interpret import strided
 from .spaces import align, is_register, resolve
 
-__all__ = ["affine", "gathered", "hot", "scattered"]
+__all__ = ["affine", "extremum", "gathered", "hot", "scattered"]
 
 Steps = tuple[tuple[int, int], ...]
 IN_MEMORY = WRITES | REDUCTIONS | {"input", "constant", "view", "matmul", "call", "item", "gather", "cumsum", "argmax"}
@@ -84,6 +84,25 @@ def gathered(
             fold = "any" if x.dtype == BOOL else "sum"
             return graph.add(fold, (picked,), ((len(space),),), space, x.dtype)
     return graph.add("gather", (x, *indices), (offset, strides, steps), space, node.dtype)
+
+
+def extremum(graph: Graph, node: Node, x: Node, iota: Node) -> Node:
+    """An argmax or argmin: the first index at which x is its maximum or minimum, or is NaN if there is one."""
+    (axis,), shape = node.params, x.shape
+    if x.dtype == BOOL:
+        x = graph.add("cast", (x,), (), shape, iota.dtype)
+    n = shape[axis]
+    best = graph.add(node.op.removeprefix("arg"), (x,), ((axis,),), node.shape, x.dtype)
+    strides = list(c_strides(node.shape))
+    spread = graph.view(best, 0, (*strides[:axis], 0, *strides[axis:]), shape)
+    found = graph.add("equal", (x, spread), (), shape, BOOL)
+    if x.dtype.kind == "f":
+        found = graph.add("logical_or", (found, graph.add("isnan", (x,), (), shape, BOOL)), (), shape, BOOL)
+    places = graph.view(iota, 0, tuple([int(a == axis) for a in range(len(shape))]), shape)
+    last = graph.view(graph.constant(np.array(n - 1, iota.dtype)), 0, (0,) * len(shape), shape)
+    first = graph.add("where", (found, places, last), (), shape, iota.dtype)
+    first = graph.add("min", (first,), ((axis,),), node.shape, iota.dtype)
+    return graph.add("cast", (first,), (), node.shape, node.dtype)
 
 
 def scattered(

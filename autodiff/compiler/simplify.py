@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .gathers import affine, gathered, scattered
+from .gathers import affine, extremum, gathered, scattered
 from .graph import REDUCTIONS, WRITES, Graph, Node, c_strides
 from .interpret import evaluate, strided
+from .loops import DTYPES
 from .parts import disjoint, owned
 from .products import layouts, native_product, stacked
 from .spaces import align, resolve
@@ -90,6 +91,9 @@ class _Simplifier:
         if op == "call" and node.params[0] is np.reshape and node.dtype == inputs[0].dtype and len(inputs) == 1:
             if node.params[1].value[1].get("order", "C") == "C":
                 return graph.view(self.copy(inputs[0]), 0, c_strides(node.shape), node.shape)
+        if op in ("argmax", "argmin") and inputs[0].dtype in DTYPES and 1 < inputs[0].shape[node.params[0]] < 2**31:
+            if node.size and node.dtype in DTYPES:
+                return extremum(self.graph, node, inputs[0], self.iota(inputs[0].shape[node.params[0]]))
         if op in ("call", "item", "argmax", "argmin", "cumsum"):
             return graph.fresh(op, inputs, node.params, node.shape, node.dtype)
         if op == "power" and _scalar(inputs[1]) == 2 and inputs[0].dtype == node.dtype:
