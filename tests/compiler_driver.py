@@ -69,7 +69,8 @@ class Driver:
                 self.functions[step.kernel.symbol](table, slots.ctypes.data)
             elif isinstance(step, Gemm):
                 out = self.array(memory, step.out)
-                out[...] = np.matmul(self.array(memory, step.x), self.array(memory, step.y))
+                product = np.matmul(self.array(memory, step.x), self.array(memory, step.y))
+                out[...] = out + product if step.adds else product
             elif isinstance(step, Call):
                 values = evaluate(step.node, [self.array(memory, a) for a in step.inputs])
                 if len(step.outputs) == 1 and not isinstance(values, (tuple, list)):

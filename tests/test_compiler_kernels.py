@@ -435,7 +435,7 @@ def recurrent(steps: int) -> Graph:
 def test_steps_of_an_unrolled_loop_share_their_kernels(rng: Any) -> None:
     graph = recurrent(12)
     plan = compare(graph, *[rng.normal(size=n.shape).astype(f4) * 0.3 for n in graph.inputs], rtol=1e-3, exact=False)
-    assert len(launches(plan)) > 40
+    assert len(launches(plan)) > 20
     assert len({s.kernel.symbol for s in launches(plan)}) <= 7
 
 

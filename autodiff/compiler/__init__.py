@@ -4,8 +4,8 @@ recorder   f runs once on arrays that note what is done with them (recorded), in
 graph      what they noted: values, each computed once
 interpret  runs a graph with NumPy: the oracle of the tests, and what runs where llvmlite is not installed
 captures   what f uses besides its arguments, and places: what of it the program reads and writes
-lower      from a graph to a plan: simplify, fuse (which values are computed in one loop), nests and loops (how),
-           memory (where), llvm_text (as LLVM IR; llvm_math has the elementary functions)
+lower      from a graph to a plan: simplify (gathers: indices; sums: of products), fuse (which values are computed in
+           one loop), nests and loops (how), memory (where), llvm_text (as LLVM IR; llvm_math: elementary functions)
 plan       steps and buffers, ready to run
 native     runs a plan: the steps as native code reads them (state, blas), the code that walks them (driver and its
            two texts), the compiled kernels in the process and on disk (objects), and what Python does (python_steps)

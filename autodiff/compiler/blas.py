@@ -147,5 +147,5 @@ def gemm_slots(gemm: Gemm, function: int) -> list[list[int]] | None:
         slots = [function, rows, columns, inner]
         for (array, kind, ld, by), more in zip(operands, start):
             slots += [array.buffer, (array.offset + more) * array.dtype.itemsize, kind, ld, by]
-        found.append([*slots, count])
+        found.append([*slots, count, int(gemm.adds)])
     return found

@@ -240,7 +240,7 @@ end:
 def gemm(kind: str, integer: str) -> str:
     """slots: as `blas.gemm_slots` makes them."""
     words = "function m n k"
-    words += "".join(f" {a} {a}_at {a}_kind {a}_ld {a}_step" for a in ("x", "y", "out")) + " count"
+    words += "".join(f" {a} {a}_at {a}_kind {a}_ld {a}_step" for a in ("x", "y", "out")) + " count adds"
     loads, narrow = "", ""
     for i, name in enumerate(words.split()):
         loads += word(f"%{name}", "%slots", i, "ptr" if name == "function" else "i64")
@@ -256,6 +256,7 @@ def gemm(kind: str, integer: str) -> str:
     return f"""
 define void @gemm_{kind}(ptr %table, ptr %slots) nounwind {{
 {loads}{narrow}
+  %beta = sitofp i64 %adds to {kind}
   %x.order = trunc i64 %x_kind to i32
   %y.order = trunc i64 %y_kind to i32
   br label %loop
@@ -264,7 +265,7 @@ loop:
   %px = phi ptr [%x.first, %0], [%qx, %loop]
   %py = phi ptr [%y.first, %0], [%qy, %loop]
   %po = phi ptr [%out.first, %0], [%qo, %loop]
-  call void %function(i32 101, i32 %x.order, i32 %y.order, {integer} %m.int, {integer} %n.int, {integer} %k.int, {kind} 1.0, ptr %px, {integer} %x_ld.int, ptr %py, {integer} %y_ld.int, {kind} 0.0, ptr %po, {integer} %out_ld.int)
+  call void %function(i32 101, i32 %x.order, i32 %y.order, {integer} %m.int, {integer} %n.int, {integer} %k.int, {kind} 1.0, ptr %px, {integer} %x_ld.int, ptr %py, {integer} %y_ld.int, {kind} %beta, ptr %po, {integer} %out_ld.int)
   %qx = getelementptr i8, ptr %px, i64 %x_step
   %qy = getelementptr i8, ptr %py, i64 %y_step
   %qo = getelementptr i8, ptr %po, i64 %out_step

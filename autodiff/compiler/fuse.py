@@ -6,7 +6,7 @@ wait for itself: each knows, as bits, the groups of its level before and after i
 
 from collections.abc import Iterable, Sequence
 
-from .graph import REDUCTIONS, Graph, Node
+from .graph import REDUCTIONS, WRITES, Graph, Node
 from .groups import FULL, LATER, ROW, TAIL, Facts, Group, Read, row_length, space_of
 from .levels import levels
 from .schedule import schedule
@@ -67,7 +67,7 @@ class _Fusion:
             group.mask = 1 << len(bits)
             bits.append(group)
             level, loops = FULL, group.cuts
-            if node.op in REDUCTIONS or node.op == "put":
+            if node.op in REDUCTIONS or node.op in WRITES:
                 level = LATER
         if node.op in REDUCTIONS and level == LATER and group.inner is None and node.size > 1 and not group.flat:
             if row_length(node) and group.levels.get(reads[0][0].number, FULL) == FULL:

@@ -23,8 +23,17 @@ run, and part of the program. Equal nodes are one node. Every array is C-contigu
     any all                                                   has the node's dtype
     argmax argmin     x             axis                      index of the first extremum along one axis
     matmul            x y                                     np.matmul; both at least 2-d, of the node's dtype
+    products          [z] x y x y   z and products of matrices, added up: z is a node of the kind, and nobody
+                      ...                                     else's
     put               x value       offset, strides, shape    x, with value (broadcast to shape) written at the
                                                               elements that a view with these params would read
+    gather            x indices...  offset, strides, steps    elements of x: as a view, and an index further along
+                                                              each of `steps`, pairs of a step and a length; indices
+                                                              broadcast to the shape, negative ones count from the end
+    scatter           x value       offset, strides, shape,   x, with value (broadcast to shape) written at the elements
+    scatter_add       indices...    steps                     that a gather would read; or added there, to repeated ones
+                                                              repeatedly
+    cumsum            x             axis                      as np.cumsum; x has the node's dtype
     call              arrays        function, template        whatever NumPy computes, see `interpret`
     item              call          index                     one of the results of a call that has several
 """
@@ -34,9 +43,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["REDUCTIONS", "Graph", "Node", "c_strides"]
+__all__ = ["REDUCTIONS", "WRITES", "Graph", "Node", "c_strides"]
 
 REDUCTIONS = frozenset(("sum", "prod", "max", "min", "any", "all"))
+WRITES = frozenset(("put", "scatter", "scatter_add"))  # into the memory of x
 
 
 def c_strides(shape: Sequence[int]) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ scalars made of such totals are its `tail`.
 
 from collections.abc import Iterable, Sequence
 
-from .graph import REDUCTIONS, Graph, Node
+from .graph import REDUCTIONS, WRITES, Graph, Node
 from .loops import reason
 from .parts import Region, disjoint
 from .spaces import align, cuts, is_register, resolve
@@ -27,7 +27,8 @@ def space_of(node: Node) -> tuple[int, ...]:
     """The shape of the loops that compute a node: its own, or that of what it reduces or writes."""
     if node.op in REDUCTIONS:
         return node.inputs[0].shape
-    return node.params[2] if node.op == "put" else node.shape
+    shape: tuple[int, ...] = node.params[2] if node.op in WRITES else node.shape
+    return shape
 
 
 def _size(shape: Sequence[int]) -> int:
@@ -38,11 +39,15 @@ def _size(shape: Sequence[int]) -> int:
 
 
 def _reads(node: Node) -> list[Read]:
-    """What a node reads for its loops. (A put does not read what it writes to.)"""
+    """What a node reads for its loops. (It does not read what it writes to.)"""
     space = space_of(node)
     size = _size(space)
     found = []
-    for x in node.inputs[1:] if node.op == "put" else node.inputs:
+    inputs = node.inputs[1:] if node.op in WRITES else node.inputs
+    for i, x in enumerate(inputs):
+        if node.op == "gather" and not i:
+            found.append((x, *node.params[:2], 0))
+            continue
         base, offset, strides = resolve(x)
         strides = align(x.shape, strides, space)
         inner, rest = divmod(size, base.size)
@@ -79,7 +84,7 @@ class Facts:
         self.earlier: dict[int, list[Node]] = {}  # for a put, those who read before it what it writes to
         readers: dict[int, list[Node]] = {}
         for n in self.nodes:
-            if n.op == "put" and n.number in self.nested:
+            if n.op in WRITES and n.number in self.nested:
                 x = n.inputs[0]
                 self.root[n.number] = self.root.setdefault(x.number, x.number)
                 self.earlier[n.number] = list(readers.get(x.number, ()))
@@ -90,7 +95,7 @@ class Facts:
         """The nodes whose memory a node reads, or writes to."""
         if node.number in self.nested:
             read = [r[0] for r in self.reads[node.number]]
-            return [*read, node.inputs[0]] if node.op == "put" else read
+            return [*read, node.inputs[0]] if node.op in WRITES else read
         return [resolve(x)[0] for x in node.inputs]
 
     def comes_after(self, node: Node) -> list[Node]:
@@ -132,7 +137,7 @@ class Group:
             return ROW if of == FULL and self.inner and row_length(node) == self.inner else LATER
         if space == self.size:
             level = FULL
-        elif node.op == "put":
+        elif node.op in WRITES:
             return None
         elif self.inner and space == self.size // self.inner:
             level = ROW
@@ -150,7 +155,7 @@ class Group:
                 return None
             if of in (LATER, TAIL) or not inner:
                 return None
-        return LATER if node.op == "put" else level
+        return LATER if node.op in WRITES else level
 
     def one_row(self, reads: Iterable[Read]) -> dict[int, str]:
         """What becomes of totals and of the tail in a small space if that is one row: values of the row, to be read."""
@@ -172,17 +177,19 @@ class Group:
         root = facts.root
         if any(root.get(b.number, -1) in self.puts for b, _, _, _ in reads):
             return True
-        if node.op != "put":
+        if node.op not in WRITES:
             return False
         own = root[node.number]
         if own in self.puts:
-            if any(root.get(a, -1) == own for a in self.arrays):
+            if any(root.get(a, -1) == own for a in self.arrays) or any(p.op != "put" for p in (node, *self.puts[own])):
                 return True
             return not all(disjoint(_region(node), _region(p), node.shape) for p in self.puts[own])
         if node.inputs[0].number in self.levels:
             return True
         if not any(root.get(a, -1) == own for a in self.arrays):
             return False
+        if node.op != "put":
+            return True
         place = (node.params[0], align(node.params[2], node.params[1], node.params[2]))
         same = all(
             read[0] is node.inputs[0] and read[1:3] == place and space_of(m) == node.params[2]
@@ -209,7 +216,7 @@ class Group:
         self.members.append(node)
         self.levels[node.number] = level
         self.arrays.update([r[0].number for r in reads if r[0].number not in self.levels])
-        if node.op == "put":
+        if node.op in WRITES:
             own = facts.root[node.number]
             self.puts.setdefault(own, []).append(node)
             self.flat = self.flat or any(facts.root.get(a, -1) == own for a in self.arrays)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ..arrays import add_at
 from .graph import REDUCTIONS, Graph, Node
 
 __all__ = ["Hole", "Interpreted", "Mismatch", "evaluate", "filled", "strided"]
@@ -59,6 +60,18 @@ def strided(x: Any, offset: int, strides: tuple[int, ...], shape: tuple[int, ...
     return as_strided(flat[offset:], shape, tuple([s * x.itemsize for s in strides]))
 
 
+def _places(offset: int, strides: Any, steps: Any, shape: tuple[int, ...], indices: Sequence[Any]) -> Any:
+    """Which elements a gather reads, as places in the flat array. Raises IndexError for an index out of bounds."""
+    found = np.full(shape, offset)
+    for axis, (n, s) in enumerate(zip(shape, strides, strict=True)):
+        found += (np.arange(n) * s).reshape((-1,) + (1,) * (len(shape) - 1 - axis))
+    for index, (step, n) in zip(indices, steps, strict=True):
+        if ((index < -n) | (index >= n)).any():
+            raise IndexError(f"an index is out of bounds for an axis of {n} elements")
+        found += np.where(index < 0, index + n, index) * step
+    return found
+
+
 def evaluate(node: Node, arrays: Sequence[Any]) -> Any:
     """The value of a node, given those of its inputs: an array of its own but for `view`; a tuple for some calls."""
     op, params = node.op, node.params
@@ -75,6 +88,23 @@ def evaluate(node: Node, arrays: Sequence[Any]) -> Any:
         out, (offset, strides, shape) = arrays[0].copy(), params
         strided(out, offset, strides, shape)[...] = arrays[1]
         return out
+    if op == "gather":
+        offset, strides, steps = params
+        return arrays[0].reshape(-1)[_places(offset, strides, steps, node.shape, arrays[1:])]
+    if op in ("scatter", "scatter_add"):
+        out, (offset, strides, shape, steps) = arrays[0].copy(), params
+        places = _places(offset, strides, steps, shape, arrays[2:])
+        if op == "scatter":
+            out.reshape(-1)[places] = arrays[1]
+        else:
+            add_at(out.reshape(-1), places, arrays[1])
+        return out
+    if op == "cumsum":
+        return np.cumsum(arrays[0], axis=params[0], dtype=node.dtype)
+    if op == "products":
+        start = len(arrays) % 2
+        terms = [*arrays[:start], *[np.matmul(x, y) for x, y in zip(arrays[start::2], arrays[start + 1 :: 2])]]
+        return np.asarray(sum(terms[1:], terms[0]))
     if op == "matmul":
         return np.matmul(*arrays)
     if op == "where":

@@ -5,7 +5,7 @@ keeps no more memory alive: the mask of a relu is computed in the backward pass,
 could be dropped at once, is not put off to the end.
 """
 
-from .graph import REDUCTIONS, Node
+from .graph import REDUCTIONS, WRITES, Node
 from .groups import SMALL, Facts, row_length
 
 __all__ = ["levels"]
@@ -33,7 +33,7 @@ def levels(facts: Facts) -> dict[int, int]:
             facts.kept.update([b.number for b in sources])
         else:
             facts.kept.update([read[0].number for read in facts.reads[n.number] if not read[3]])
-        if n.op == "put":
+        if n.op in WRITES:
             facts.kept.update((n.number, n.inputs[0].number))
         if not solo and n.op in REDUCTIONS:
             lazy.add(n.number)

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["MEMORY", "REGISTER", "cast", "fold", "identity", "literal", "operation"]
+__all__ = ["MEMORY", "REGISTER", "cast", "fold", "further", "identity", "literal", "operation"]
 
 MEMORY = {"?": "i8", "i4": "i32", "i8": "i64", "f4": "float", "f8": "double"}
 REGISTER = MEMORY | {"?": "i1"}
@@ -176,6 +176,18 @@ def cast(x: str, source: str, target: str) -> str:
     if target in FLOATS:
         return f"{'uitofp' if source == '?' else 'sitofp'} {types}"
     return f"{'zext' if source == '?' else 'sext' if target == 'i8' else 'trunc'} {types}"
+
+
+def further(at: str, kind: str, steps: Any, indices: list[tuple[str, str]], emit: Emit) -> str:
+    """An address moved on by indices. One out of bounds, which a guard finds, is the last."""
+    for (step, n), (index, source) in zip(steps, indices):
+        if source == "i4":
+            index = emit(f"sext i32 {index} to i64")
+        negative, wrapped = emit(f"icmp slt i64 {index}, 0"), emit(f"add i64 {index}, {n}")
+        index = emit(f"select i1 {negative}, i64 {wrapped}, i64 {index}")
+        index = emit(f"call i64 @llvm.umin.i64(i64 {index}, i64 {n - 1})")
+        at = emit(f"getelementptr {MEMORY[kind]}, ptr {at}, i64 {emit(f'mul nsw i64 {index}, {step}')}")
+    return at
 
 
 def identity(fold: str, kind: str) -> str:

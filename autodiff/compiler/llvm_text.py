@@ -19,6 +19,7 @@ from .plan import Kernel
 __all__ = ["Functions", "kernel"]
 
 BLOCK = 4096
+INDEXED = frozenset(("load", "store", "gather", "scatter", "scatter_add"))
 UNROLLED = 8  # elements of a row that are unrolled
 MOST_WORK = 160  # additions in such a row
 MASKED = 31  # elements of a row that may end in masks
@@ -118,6 +119,10 @@ class _Writer:
     def spot(self, p: int, d: int | None, index: str) -> str:
         return self.at[p] if d is None else self.address(p, d, index)
 
+    def further(self, at: str, kind: str, steps: Any, *indices: int) -> str:
+        named = [(self.names[i], self.kinds[i]) for i in indices]
+        return llvm_ops.further(at, kind, steps, named, self.emit)
+
     def operations(self, ops: tuple[Op, ...], d: int | None = None, index: str = "") -> None:
         """Operations at an index of loop d, or outside the loops over a row."""
         for name, args, kind, result in ops:
@@ -133,6 +138,14 @@ class _Writer:
                 self.constants[text] = args[0]
             elif name == "load":
                 self.names[result] = self.load(kind, self.spot(args[0], d, index))
+            elif name == "gather":
+                self.names[result] = self.load(kind, self.further(self.spot(args[0], d, index), kind, *args[1:]))
+            elif name in ("scatter", "scatter_add"):
+                place = self.further(self.spot(args[0], d, index), kind, *args[1:-1])
+                if name == "scatter":
+                    self.store(kind, self.names[args[-1]], place)
+                else:
+                    self.accumulate("sum", kind, self.names[args[-1]], place)
             else:
                 self.names[result] = self.value(name, args, kind)
             self.kinds[result] = kind
@@ -195,7 +208,7 @@ class _Writer:
         if not phase.body and not phase.folds:
             return
         columns = self.nest.columns
-        used = {op.args[0] for op in phase.body if op.name in ("load", "store")}
+        used = {op.args[0] for op in phase.body if op.name in INDEXED}
         used |= {fold.pointer for fold in phase.folds if fold.pointer >= 0}
         blocked = (
             bool(columns) and columns[-1] > BLOCK and any(f.kind == "sum" and f.dtype[0] == "f" for f in phase.folds)

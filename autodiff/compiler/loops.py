@@ -35,6 +35,8 @@ class Op(NamedTuple):
 
     constant (number)    load (pointer)    store (pointer, value)    fold (pointer, value, kind): into memory
     total (pointer): what was folded into a single number
+    gather (pointer, steps, index...)       scatter, scatter_add (pointer, steps, index..., value): for each index, its
+                                            step that many times further on; steps are pairs of a step and a length
     """
 
     name: str
@@ -87,7 +89,7 @@ OPERATIONS = {
     "f4": frozenset(_FLOAT.split()),
     "f8": frozenset(_FLOAT.split()),
 }
-COSTS = {"divide": 3, "sqrt": 3, "reciprocal": 3}
+COSTS = {"divide": 3, "sqrt": 3, "reciprocal": 3, "gather": 4}
 
 
 def cost(name: str, functions: frozenset[str]) -> int:
@@ -101,8 +103,10 @@ def reason(node: Any, functions: frozenset[str]) -> str:
     for n in (node, *node.inputs):
         if n.dtype not in DTYPES:
             return f"no kernels for {n.dtype}"
-    if op in ("where", "cast", "copy", "put"):
+    if op in ("where", "cast", "copy", "put", "gather", "scatter"):
         return ""
+    if op == "scatter_add":
+        return "" if node.dtype.kind != "b" else "no kernel for scatter_add of bool"
     kind = DTYPES[node.inputs[0].dtype] if node.inputs else "?"
     if op in ("sum", "prod"):
         return "" if kind != "?" else f"no kernel for {op} of bool"
@@ -127,8 +131,8 @@ def quiet(nest: Nest, phase: Phase) -> bool:
             with np.errstate(all="ignore", invalid="raise"):
                 for name, args, dtype, result in phase.body:
                     function = getattr(np, name, None)
-                    if name in ("load", "store") or dtype[0] != "f" or function is None:
-                        values[result] = np.float64(0 if name == "load" or dtype[0] != "f" else 0.5)
+                    if name in ("load", "store", "gather") or dtype[0] != "f" or function is None:
+                        values[result] = np.float64(0 if name in ("load", "gather") or dtype[0] != "f" else 0.5)
                     elif name in ("copy", "cast"):
                         values[result] = values.get(args[0], np.float64(other))
                     else:

@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from .fuse import fuse
-from .graph import Graph, Node
+from .graph import WRITES, Graph, Node, c_strides
 from .groups import Group
 from .llvm_text import Functions, kernel
 from .loops import DTYPES, Nest, reason
 from .memory import arrange
 from .nests import nest
 from .plan import Array, Buffer, Call, Check, Gemm, Kernel, Launch, Plan, Step
-from .products import layouts, native_product, transposed
+from .products import Layout, layouts, native_product, transposed
 from .simplify import simplified
 from .spaces import resolve
+from .sums import runs, stacks
 
 __all__ = ["lower"]
 
@@ -28,6 +29,7 @@ class _Lowering:
         self.steps: list[Step] = []
         self.where: dict[int, int] = {}  # the buffer of each node that has memory
         self.lives: dict[int, list[int]] = {}  # first and last step of each temporary
+        self.shifts: dict[int, tuple[int, int]] = {}  # nodes in a stack: its buffer, and how many elements into it
         self.kernels: dict[Nest, Kernel] = {}
         self.output = {n.number: i for i, n in enumerate(graph.outputs)}
         self.items: dict[int, list[Node]] = {}
@@ -41,7 +43,9 @@ class _Lowering:
     def buffer(self, node: Node) -> int:
         """Where a node's memory is; new memory when it is first asked for."""
         found = self.where.get(node.number)
-        if found is None and node.op == "put" and node.dtype in DTYPES:
+        if found is None and node.op in WRITES and node.dtype in DTYPES:
+            found = self.where[node.number] = self.buffer(node.inputs[0])
+        if found is None and node.op == "products" and len(node.inputs) % 2:
             found = self.where[node.number] = self.buffer(node.inputs[0])
         if found is None:
             nbytes = node.size * node.dtype.itemsize
@@ -64,9 +68,25 @@ class _Lowering:
             self.lives.setdefault(buffer, [step, step])[1] = step
         return buffer
 
+    def place(self, node: Node) -> tuple[int, int]:
+        """The buffer of a node, and how many elements into it."""
+        return self.buffer(node), self.shifts[node.number][1] if node.number in self.shifts else 0
+
     def array(self, x: Node) -> Array:
         base, offset, strides = resolve(x)
-        return Array(self.buffer(base), offset, x.shape, strides, x.dtype)
+        buffer, start = self.place(base)
+        return Array(buffer, start + offset, x.shape, strides, x.dtype)
+
+    def stack(self, nodes: Sequence[Node]) -> None:
+        """Has memory of nodes lie one after the other."""
+        taken = frozenset(self.output) | self.straight.keys() | {n.inputs[0].number for n in nodes if n.op in WRITES}
+        for stack in stacks(nodes, taken):
+            at = 0
+            for n in stack.nodes:
+                self.where[n.number] = len(self.buffers)
+                self.shifts[n.number] = (len(self.buffers), at)
+                at += n.size
+            self.buffers.append(Buffer("temporary", 0, at * stack.nodes[0].dtype.itemsize))
 
     def within(self, buffer: int, low: int, high: int, what: Any) -> None:
         """Every address is an affine function of loops of constant length, so bounds are checked here, once for all."""
@@ -83,7 +103,8 @@ class _Lowering:
                 self.buffers.append(Buffer("temporary", 0, operand.nbytes))
                 pairs.append((self.use(len(self.buffers) - 1), 0))
             else:
-                pairs.append((self.buffer(operand.node), operand.offset * operand.node.dtype.itemsize))
+                buffer, start = self.place(operand.node)
+                pairs.append((buffer, (start + operand.offset) * operand.node.dtype.itemsize))
         self.launch(code, pairs, tuple(group.members))
 
     def launch(self, code: Nest, operands: Sequence[tuple[int, int]], nodes: tuple[Node, ...]) -> None:
@@ -97,17 +118,29 @@ class _Lowering:
 
     def single(self, node: Node) -> None:
         """A step for a node that is no part of a nest."""
-        if node.op == "matmul" and native_product(node):
+        if node.op == "products":
+            out = Layout(node, 0, node.shape, c_strides(node.shape))
+            adds = len(node.inputs) % 2 > 0
+            for x, y in runs(node, self.shifts):
+                self.gemm(node, x, y, out, adds)
+                adds = True
+        elif node.op == "matmul" and native_product(node):
             to = self.straight.get(node.number)
-            found = layouts(node, *to) if to else layouts(node)
-            arrays = [Array(self.buffer(a.base), a.offset, a.shape, a.strides, node.dtype) for a in found if a]
-            for a in arrays:
-                size = node.dtype.itemsize
-                reach = sum([(n - 1) * s for n, s in zip(a.shape, a.strides)])
-                self.within(a.buffer, a.offset * size, (a.offset + reach + 1) * size, node)
-            self.steps.append(Gemm(arrays[0], arrays[1], arrays[2], node))
+            x_, y_, out = layouts(node, *to) if to else layouts(node)
+            assert x_ and y_
+            self.gemm(node, x_, y_, out)
         elif node.op != "item":
             self.call(node)
+
+    def gemm(self, node: Node, x: Layout, y: Layout, out: Layout, adds: bool = False) -> None:
+        arrays = []
+        for a in (x, y, out):
+            buffer, start = self.place(a.base)
+            arrays.append(Array(buffer, start + a.offset, a.shape, a.strides, node.dtype))
+            size = node.dtype.itemsize
+            reach = sum([(n - 1) * s for n, s in zip(a.shape, a.strides)])
+            self.within(buffer, arrays[-1].offset * size, (arrays[-1].offset + reach + 1) * size, node)
+        self.steps.append(Gemm(arrays[0], arrays[1], arrays[2], node, adds))
 
     def go_straight(self, units: list[Group | Node]) -> list[Group | Node]:
         """Lets products write to where a step of its own would copy them, transposed. Returns the steps that remain."""
@@ -134,7 +167,7 @@ class _Lowering:
     def call(self, node: Node) -> None:
         if node.op == "call":
             why = "left to NumPy"
-        elif node.op in ("argmax", "argmin", "matmul", "put"):
+        elif node.op in ("argmax", "argmin", "cumsum", "matmul", *WRITES):
             why = f"no kernel for {node.op} of {node.inputs[0].dtype}"
         else:
             why = reason(node, self.functions.NATIVE)
@@ -149,6 +182,9 @@ class _Lowering:
 
     def checks(self, node: Node) -> None:
         for position, value, guarded in self.guards.pop(node.number, ()):
+            base = resolve(guarded)[0]
+            if base.op == "constant" and base.size == 1 and base.params[0].item() == value:
+                continue
             array = self.array(guarded)
             self.steps.append(Check(position, value, array))
 
@@ -161,10 +197,12 @@ class _Lowering:
             if n.op == "item":
                 self.items.setdefault(n.inputs[0].number, []).append(n)
         for n in reversed(nodes):
-            if n.op == "put" and n.number in self.output and n.dtype in DTYPES:
+            into = (n.op in WRITES and n.dtype in DTYPES) or (n.op == "products" and len(n.inputs) % 2)
+            if into and n.number in self.output:
                 self.output[n.inputs[0].number] = self.output[n.number]
         units, self.reads = fuse(graph, nodes, self.functions.NATIVE)
         units = self.go_straight(units)
+        self.stack(nodes)
         inputs = [self.array(n) for n in graph.inputs]
         for n in nodes:
             if n.op in ("input", "constant"):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from .graph import REDUCTIONS, Node, c_strides
+from .graph import REDUCTIONS, WRITES, Node, c_strides
 from .groups import FULL, LATER, ONE, ROW, TAIL, Group, Read, space_of
 from .loops import DTYPES, Fold, Nest, Op, Phase, Pointer, cost
 from .spaces import align, over
@@ -36,6 +36,10 @@ def _literal(node: Node) -> float | int | bool | None:
     return value if value in LITERALS or value != value or value in (float("inf"), float("-inf")) else None
 
 
+# dtype, strides, whether it is written, what is folded into it, and how far indices move it
+_Array = tuple[str, tuple[int, ...], bool, Any, tuple[int, ...]]
+
+
 class _Part:
     """A phase in the making."""
 
@@ -55,7 +59,7 @@ class _Builder:
             self.levels = {number: LATER if level == ROW else level for number, level in group.levels.items()}
             self.row, self.inner = None, 1
         self.members = {n.number: n for n in group.members}
-        self.pointers: list[tuple[str, tuple[int, ...], bool, Any]] = []
+        self.pointers: list[_Array] = []
         self.operands: list[Operand] = []
         self.known: dict[Any, int] = {}  # pointers by what they read; then values of the start and of the row
         self.start: list[Op] = []
@@ -128,7 +132,7 @@ class _Builder:
         return list(found.values())
 
     def _by_element(self, n: Node) -> bool:
-        return n.op == "put" or n.op in REDUCTIONS or self.levels[n.number] == FULL
+        return n.op in WRITES or n.op in REDUCTIONS or self.levels[n.number] == FULL
 
     def _pointer(
         self,
@@ -138,8 +142,10 @@ class _Builder:
         written: bool,
         nbytes: int = 0,
         dtype: Any = None,
+        steps: Any = (),
     ) -> int:
-        key = (node.number if node else -1 - len(self.pointers), offset, strides)
+        """An array's pointer; `steps` are those by which an index moves it further, with their lengths."""
+        key = (node.number if node else -1 - len(self.pointers), offset, strides, *steps)
         found = self.known.get(key)
         if found is None:
             found = self.known[key] = len(self.pointers)
@@ -147,7 +153,7 @@ class _Builder:
             filled = None
             if node and node.op in REDUCTIONS and self.levels.get(node.number) == LATER:
                 filled = (node.size, node.op)
-            self.pointers.append((kind, strides, written, filled))
+            self.pointers.append((kind, strides, written, filled, tuple([(n - 1) * s for s, n in steps])))
             self.operands.append(Operand(node, offset, nbytes))
         return found
 
@@ -187,12 +193,22 @@ class _Builder:
             values["load", pointer] = self._emit(ops, "load", (pointer,), kind)
         return values["load", pointer]
 
+    def _arguments(self, n: Node, p: int) -> tuple[Any, ...]:
+        """The arguments of a node's operation."""
+        reads = self.reads[n.number]
+        if n.op != "gather":
+            return tuple([self._operand(n, read, p) for read in reads])
+        (x, offset, strides, _), steps = reads[0], n.params[2]
+        moves = over(n.shape, strides, self.group.cuts, self._share(n))
+        indices = [self._operand(n, read, p) for read in reads[1:]]
+        return (self._pointer(x, offset, moves, False, steps=steps), steps, *indices)
+
     def _share(self, n: Node) -> int:
         """How many elements of the space there are for each that `n` reads or is."""
         if n.op in REDUCTIONS:
             base = self.reads[n.number][0][0]
             return self.inner if self.levels.get(base.number) == ROW else 1
-        if n.op == "put":
+        if n.op in WRITES:
             return 1
         return {FULL: 1, ROW: self.inner}.get(self.levels[n.number], self.group.size)
 
@@ -204,8 +220,7 @@ class _Builder:
             if home is not None:
                 known[n.number] = self._emit(body, "load", (home,), DTYPES[n.dtype])
             else:
-                args = tuple([self._operand(n, read, p) for read in self.reads[n.number]])
-                known[n.number] = self._emit(body, n.op, args, DTYPES[n.dtype])
+                known[n.number] = self._emit(body, n.op, self._arguments(n, p), DTYPES[n.dtype])
         return known[n.number]
 
     def build(self) -> tuple[Nest, list[Operand]]:
@@ -222,7 +237,7 @@ class _Builder:
         part, level, kind = self.parts[p], self.levels[n.number], DTYPES[n.dtype]
         if n.op in REDUCTIONS:
             self._fold(n, p)
-        elif n.op == "put":
+        elif n.op in WRITES:
             self._put(n, p)
         elif level == FULL:
             value = self._full(n, p)
@@ -230,8 +245,7 @@ class _Builder:
                 part.body.append(Op("store", (self.homes[n.number], value), kind, 0))
         else:
             ops = {ONE: self.start, TAIL: self.tail}.get(level, part.row)
-            args = tuple([self._operand(n, read, p) for read in self.reads[n.number]])
-            self.values[n.number] = self._emit(ops, n.op, args, kind)
+            self.values[n.number] = self._emit(ops, n.op, self._arguments(n, p), kind)
             if n.number in self.homes:
                 ops.append(Op("store", (self.homes[n.number], self.values[n.number]), kind, 0))
 
@@ -256,12 +270,16 @@ class _Builder:
             part.folds.append(Fold(n.op, value, kind, -1, pointer))
 
     def _put(self, n: Node, p: int) -> None:
-        offset, strides, shape = n.params
-        place = self._pointer(n.inputs[0], offset, over(shape, align(shape, strides, shape), self.group.cuts), True)
-        kind, steps, _, filled = self.pointers[place]
-        self.pointers[place] = (kind, steps, True, filled)
-        value = self._operand(n, self.reads[n.number][0], p)
-        self.parts[p].body.append(Op("store", (place, value), kind, 0))
+        (offset, strides, shape), steps = n.params[:3], () if n.op == "put" else n.params[3]
+        moves = over(shape, align(shape, strides, shape), self.group.cuts)
+        place = self._pointer(n.inputs[0], offset, moves, True, steps=steps)
+        kind, own, _, filled, reach = self.pointers[place]
+        self.pointers[place] = (kind, own, True, filled, reach)
+        value, *indices = [self._operand(n, read, p) for read in self.reads[n.number]]
+        if n.op == "put":
+            self.parts[p].body.append(Op("store", (place, value), kind, 0))
+        else:
+            self.parts[p].body.append(Op(n.op, (place, steps, *indices, value), kind, 0))
 
     def _nest(self) -> Nest:
         """With loops made one where every array moves on as if they were."""
@@ -285,12 +303,12 @@ def _innermost(strides: Sequence[tuple[tuple[int, ...], bool]]) -> int:
 
 
 def _pointers(
-    sizes: list[int], split: int | None, arrays: list[tuple[str, tuple[int, ...], bool, Any]]
+    sizes: list[int], split: int | None, arrays: list[_Array]
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[Pointer, ...]]:
     """Loops of rows and of columns, the fewest that all arrays have a step for. Without a split the last is a row."""
-    steps = [list(strides) for _, strides, _, _ in arrays]
+    steps = [list(array[1]) for array in arrays]
     if split is None and len(sizes) > 1:
-        best = _innermost([(strides, written) for _, strides, written, _ in arrays])
+        best = _innermost([array[1:3] for array in arrays])
         if best != len(sizes) - 1:
             for s in (sizes, *steps):
                 s.append(s.pop(best))
@@ -304,8 +322,8 @@ def _pointers(
     if split is None:
         rows = max(len(sizes) - 1, 0)
     pointers = []
-    for (kind, _, written, filled), s in zip(arrays, steps):
-        reach = [(n - 1) * step for n, step in zip(sizes, s)]
+    for (kind, _, written, filled, further), s in zip(arrays, steps):
+        reach = [(n - 1) * step for n, step in zip(sizes, s)] + [*further]
         extent = (sum([r for r in reach if r < 0]), sum([r for r in reach if r > 0]))
         pointers.append(Pointer(kind, tuple(s), written, extent, filled))
     return tuple(sizes[:rows]), tuple(sizes[rows:]), tuple(pointers)

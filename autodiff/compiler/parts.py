@@ -1,6 +1,6 @@
 """Parts of arrays: what a `put` writes and what reads that."""
 
-from .graph import Graph, Node, c_strides
+from .graph import WRITES, Graph, Node, c_strides
 from .loops import DTYPES
 from .spaces import resolve
 
@@ -39,7 +39,7 @@ def disjoint(a: Region, b: Region, whole: tuple[int, ...]) -> bool:
 
 
 def owned(graph: Graph) -> Graph:
-    """The graph with each `put` in memory of its own: that of x, if nobody reads x any more, or else of a copy."""
+    """The graph with each write in memory of its own: that of x, if nobody reads x any more, or else of a copy."""
     nodes = graph.live()
     last: dict[int, int] = {}
     for n in nodes:
@@ -50,10 +50,11 @@ def owned(graph: Graph) -> Graph:
     made: dict[int, Node] = {}
     for n in nodes:
         inputs = tuple([made[x.number] for x in n.inputs])
-        if n.op == "put" and n.dtype in DTYPES:
+        if n.op in WRITES and n.dtype in DTYPES:
             x = n.inputs[0]
-            if x.op in ("input", "constant", "view") or x.number in fixed or last[x.number] > n.number:
-                inputs = (new.fresh("copy", inputs[:1], (), n.shape, n.dtype), inputs[1])
+            own = n.op != "put" and any(resolve(b)[0] is x for b in n.inputs[1:])
+            if own or x.op in ("input", "constant", "view") or x.number in fixed or last[x.number] > n.number:
+                inputs = (new.fresh("copy", inputs[:1], (), n.shape, n.dtype), *inputs[1:])
         made[n.number] = new.fresh(n.op, inputs, n.params, n.shape, n.dtype)
     new.inputs = [made[n.number] for n in graph.inputs]
     new.outputs = [made[n.number] for n in graph.outputs]

@@ -47,12 +47,13 @@ class Launch(NamedTuple):
 
 
 class Gemm(NamedTuple):
-    """`out = x @ y`, float32 or float64, for each matrix of a batch."""
+    """`out = x @ y`, float32 or float64, for each matrix of a batch; or `out += x @ y`."""
 
     x: Array
     y: Array
     out: Array
     node: Node
+    adds: bool = False
 
 
 class Call(NamedTuple):

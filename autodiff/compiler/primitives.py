@@ -144,6 +144,17 @@ _arg("argmax", np.argmax)
 _arg("argmin", np.argmin)
 
 
+@primitive(np.cumsum)
+def _cumsum(recorder: Any, a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+    if out is not None or not hasattr(a, "buffer") or not a.ndim:
+        return NotImplemented
+    x = a if axis is not None else recorder.record(np.reshape, (a, -1), {})
+    data = np.cumsum(x.data, axis=axis or 0, dtype=dtype)
+    if data.dtype.char not in "ilqfd" or a.dtype.char not in "?ilqfd":
+        return NotImplemented
+    return recorder.add("cumsum", [recorder.node(x, data.dtype)], ((axis or 0) % x.ndim,), data)
+
+
 # -- products
 
 
@@ -198,6 +209,31 @@ def _clip(recorder: Any, a: Any, a_min: Any = None, a_max: Any = None, out: Any 
         return NotImplemented
     low = a if a_min is None or a_min is np._NoValue else np.maximum(a, a_min)
     return low if a_max is None or a_max is np._NoValue else np.minimum(low, a_max)
+
+
+@primitive(np.take)
+def _take(recorder: Any, a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
+    indices = np.asarray(indices) if isinstance(indices, np.integer) else indices
+    if out is not None or mode != "raise" or (type(indices) is not int and not hasattr(indices, "dtype")):
+        return NotImplemented
+    x = recorder.lifted(a)
+    if not hasattr(x, "buffer") or (type(indices) is not int and indices.dtype.kind != "i"):
+        return NotImplemented
+    if axis is None:
+        return recorder.record(np.reshape, (x, -1), {})[indices]
+    return x[(slice(None),) * (axis % x.ndim) + (indices,)] if x.ndim else NotImplemented
+
+
+@primitive(np.take_along_axis)
+def _take_along_axis(recorder: Any, arr: Any, indices: Any, axis: Any = -1) -> Any:
+    x = recorder.lifted(arr)
+    if not hasattr(x, "buffer") or not hasattr(indices, "dtype") or indices.dtype.kind != "i" or axis is None:
+        return NotImplemented
+    if indices.ndim != x.ndim:
+        return NotImplemented
+    axis %= x.ndim
+    key = [np.arange(n).reshape((-1,) + (1,) * (x.ndim - 1 - i)) for i, n in enumerate(x.shape)]
+    return x[(*key[:axis], indices, *key[axis + 1 :])]
 
 
 # -- arrays that are made

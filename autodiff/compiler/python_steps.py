@@ -64,7 +64,10 @@ def _matmul(step: Gemm, view: Callable[[Array], View]) -> Callable[[Frame], None
     x, y, out = view(step.x), view(step.y), view(step.out)
 
     def matmul(frame: Frame) -> None:
-        np.matmul(x(frame), y(frame), out=out(frame))
+        if step.adds:
+            out(frame)[...] += np.matmul(x(frame), y(frame))
+        else:
+            np.matmul(x(frame), y(frame), out=out(frame))
 
     return matmul
 

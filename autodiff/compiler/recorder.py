@@ -65,6 +65,7 @@ class Recorder(Writing):
         self.loops: dict[Any, Any] = {}  # what has been found out of ufuncs
         self.masked = False  # whether derivatives are to mask what may be invalid, in any case
         self.flagged = False  # whether one has left that out
+        self.checked: set[int] = set()  # guards of indices
         self.ended = False  # the arrays are plain ones from now on
         self.thread = threading.get_ident()
         self.disturbed = False  # whether another thread has come across its arrays

@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from .graph import REDUCTIONS, Graph, Node, c_strides
-from .interpret import evaluate
+from .gathers import affine, extremum, gathered, scattered
+from .graph import REDUCTIONS, WRITES, Graph, Node, c_strides
+from .interpret import evaluate, strided
+from .loops import DTYPES
 from .parts import disjoint, owned
 from .products import layouts, native_product, stacked
 from .spaces import align, resolve
+from .sums import hoisted, summed
 
 __all__ = ["simplified"]
 
@@ -51,12 +54,16 @@ def _identity(node: Node, inputs: tuple[Node, ...]) -> Node | None:
     return None
 
 
+SMALL = 65536  # elements of constants that are made of others
+FIXED = frozenset(("input", "constant", "view", "copy", "call", "item"))
+FOLDS = REDUCTIONS | {"cumsum"}
 _EMPTY = {"sum": 0, "prod": 1, "any": False, "all": True}
 
 
 class _Simplifier:
     def __init__(self, uses: dict[int, int]) -> None:
         self.graph = Graph()
+        self.iotas: dict[int, Node] = {}
         self.uses = uses  # how many nodes read each of the old nodes
 
     def node(self, node: Node, inputs: tuple[Node, ...]) -> Node:
@@ -66,6 +73,9 @@ class _Simplifier:
             return graph.input(node.shape, node.dtype)
         if op == "constant":
             return self.constant(node)
+        known = self.known(node, inputs)
+        if known is not None:
+            return known
         if op == "view":
             return self.view(inputs[0], node)
         if op in REDUCTIONS:
@@ -74,10 +84,17 @@ class _Simplifier:
             return self.product(node, inputs)
         if op == "put":
             return self.put(node, inputs)
+        if op == "gather":
+            return self.gather(node, inputs)
+        if op in ("scatter", "scatter_add"):
+            return self.scatter(node, inputs)
         if op == "call" and node.params[0] is np.reshape and node.dtype == inputs[0].dtype and len(inputs) == 1:
             if node.params[1].value[1].get("order", "C") == "C":
                 return graph.view(self.copy(inputs[0]), 0, c_strides(node.shape), node.shape)
-        if op in ("call", "item", "argmax", "argmin"):
+        if op in ("argmax", "argmin") and inputs[0].dtype in DTYPES and 1 < inputs[0].shape[node.params[0]] < 2**31:
+            if node.size and node.dtype in DTYPES:
+                return extremum(self.graph, node, inputs[0], self.iota(inputs[0].shape[node.params[0]]))
+        if op in ("call", "item", "argmax", "argmin", "cumsum"):
             return graph.fresh(op, inputs, node.params, node.shape, node.dtype)
         if op == "power" and _scalar(inputs[1]) == 2 and inputs[0].dtype == node.dtype:
             return (
@@ -95,6 +112,8 @@ class _Simplifier:
             for a, b, old in ((*inputs, node.inputs[1]), (*inputs[::-1], node.inputs[0])):
                 if b.op == "put" and self.uses.get(old.number) == 1 and _scalar(b.inputs[0]) == 0:
                     return self.add_to_part(a, b, node)
+                if b.op == "scatter_add" and self.uses.get(old.number) == 1 and _scalar(b.inputs[0]) == 0:
+                    return self.graph.add(b.op, (self.whole(a), *b.inputs[1:]), b.params, node.shape, node.dtype)
         return self.plain(node, inputs)
 
     def plain(self, node: Node, inputs: tuple[Node, ...]) -> Node:
@@ -102,6 +121,56 @@ class _Simplifier:
 
     def node_of(self, op: str, inputs: tuple[Node, ...], node: Node) -> Node:
         return self.graph.add(op, inputs, (), node.shape, node.dtype)
+
+    def known(self, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        """What is computed from small constants alone; numbers and what is made of them are seen to elsewhere."""
+        if node.op in FIXED or not inputs or max(node.size, *[n.size for n in inputs]) > SMALL:
+            return None
+        found = [resolve(n) for n in inputs]
+        numbers = all(base.size == 1 for base, _, _ in found) and node.op not in FOLDS
+        if numbers or any(base.op != "constant" for base, _, _ in found):
+            return None
+        arrays = [
+            strided(base.params[0], offset, strides, n.shape) for n, (base, offset, strides) in zip(inputs, found)
+        ]
+        with np.errstate(all="ignore"):
+            return self.constant(Node("constant", (), (evaluate(node, arrays),), node.shape, node.dtype, 0))
+
+    def whole(self, x: Node) -> Node:
+        """The same in an array of its own, if it is a view."""
+        if x.op == "view":
+            base, start, steps = resolve(x)
+            return base if start == 0 and base.size == x.size and steps == c_strides(x.shape) else self.copy(x)
+        return x
+
+    def iota(self, n: int) -> Node:
+        """The numbers 0, 1, ..., n - 1."""
+        if n not in self.iotas:
+            self.iotas[n] = self.graph.constant(np.arange(n, dtype=np.int32))
+        return self.iotas[n]
+
+    def gather(self, node: Node, inputs: tuple[Node, ...]) -> Node:
+        x, *indices = inputs
+        base = resolve(x)[0]
+        if base.size == 1:
+            return self.graph.view(base, 0, (0,) * len(node.shape), node.shape)
+        x = self.whole(x)
+        offset, strides, steps = node.params
+        offset, strides, steps, indices = affine(offset, strides, steps, indices)
+        if not indices:
+            return self.view(x, Node("view", (x,), (offset, strides), node.shape, node.dtype, 0))
+        return gathered(self.graph, x, node, offset, strides, steps, indices, self.iota)
+
+    def scatter(self, node: Node, inputs: tuple[Node, ...]) -> Node:
+        x, value, *indices = inputs
+        offset, strides, shape, steps = node.params
+        offset, strides, steps, indices = affine(offset, strides, steps, indices)
+        if indices and _scalar(x) == 0:
+            found = scattered(self.graph, node, value, (offset, strides, shape), steps, indices, self.iota)
+            if found is not None:
+                return found
+        inputs = (x, value, *indices)
+        return self.graph.add(node.op, inputs, (offset, strides, shape, steps), node.shape, node.dtype)
 
     def constant(self, node: Node) -> Node:
         array = node.params[0]
@@ -218,4 +287,5 @@ def simplified(graph: Graph) -> Graph:
         new[node.number] = simplifier.node(node, tuple([new[n.number] for n in node.inputs]))
     simplifier.outputs([new[n.number] for n in graph.outputs])
     simplifier.graph.guards = [(new[n.number], value) for n, value in graph.guards]
-    return owned(simplifier.graph) if any(n.op == "put" for n in simplifier.graph.nodes) else simplifier.graph
+    found = summed(hoisted(simplifier.graph))
+    return owned(found) if any(n.op in WRITES for n in found.nodes) else found

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import is_unique
+from ..arrays import add_at, is_unique
 from .calls import AT, At, getitem_of, written
 from .graph import Node, c_strides
+from .indexing import gathered, scattered
 from .operands import known_slice, place_of, plain
 from .recorded import Recorded
 
@@ -53,7 +54,8 @@ class Writing:
                 return Recorded(x.buffer, x.data[keys])
             part = Recorded(x.buffer, x.data[(*keys, ...)])
             return part if part.ndim else self.copy(part)  # an element is a number, and no view
-        return self.call(getitem_of, (x, key), {})
+        found = gathered(self, x, key, x.data[plain(key)])
+        return self.call(getitem_of, (x, key), {}) if found is None else found
 
     @noting
     def setitem(self, x: Recorded, key: Any, value: Any) -> None:
@@ -81,7 +83,10 @@ class Writing:
                 return  # that is what is there: the end of `x[i] += y`
             buffer.node = self.graph.add("put", (buffer.node, source), params, buffer.data.shape, x.dtype)
             return
-        self._write(written, x, key, value)
+        if scattered(self, x, key, value):
+            x.data[plain(key)] = plain(value)
+        else:
+            self._write(written, x, key, value)
 
     def _spread(self, source: Node, shape: tuple[int, ...]) -> Node:
         if source.shape == shape:
@@ -107,7 +112,10 @@ class Writing:
         """`ufunc.at(x, key, value)`."""
         if not isinstance(x, Recorded):
             raise self.escape(f"np.{ufunc.__name__}.at writes to a plain array")
-        self._write(AT.get(ufunc) or At(ufunc), x, key, value)
+        if ufunc is np.add and value is not None and scattered(self, x, key, value, add=True):
+            add_at(x.data, plain(key), np.asarray(plain(value), x.dtype))
+        else:
+            self._write(AT.get(ufunc) or At(ufunc), x, key, value)
 
     def _write(self, function: Any, x: Recorded, key: Any, value: Any) -> None:
         """Let NumPy write, into a copy of the buffer."""
