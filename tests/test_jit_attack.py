@@ -363,6 +363,39 @@ def test_gradients_are_asked_for_later() -> None:
     same(w.grad, X)
 
 
+def test_large_integers() -> None:
+    numbers = [1, 2**40, 2**63, 2**70, -(2**70), 1]
+
+    def make() -> Any:
+        held: dict[str, Any] = {"k": 1}
+        return lambda x: x * held["k"], lambda i: held.update(k=numbers[i % 6])
+
+    alike(make, [(X,)] * 12)
+
+
+def test_the_order_of_keys() -> None:
+    def make() -> Any:
+        held = {"a": 1.0, "b": 2.0, 1: 3.0}
+
+        def change(i: int) -> None:
+            if i == 2:
+                held["a"] = held.pop("a")
+            if i == 3:
+                held[True] = held.pop(1)
+
+        return lambda x: [x * k for k in held.values()] + [type(k) is bool for k in held], change
+
+    alike(make)
+
+
+def test_arrays_of_objects() -> None:
+    def make() -> Any:
+        held = np.array([{"k": 1.0}, X], object)
+        return lambda x: x * held[0]["k"] + held[1], lambda i: held[0].update(k=i * 0.5)
+
+    alike(make)
+
+
 # -- random numbers
 
 
@@ -383,6 +416,13 @@ def test_generators_wherever_they_are(make: Any) -> None:
 def test_the_generator_of_python() -> None:
     jitted = ad.jit(lambda x: x + random.random())
     assert len({jitted(X).tobytes() for _ in range(4)}) == 4
+
+
+def test_generators_without_a_seed() -> None:
+    jitted = ad.jit(lambda x: x + np.random.default_rng().normal())
+    assert len({jitted(X).tobytes() for _ in range(4)}) == 4
+    jitted = ad.jit(lambda x: x + np.random.default_rng(0).normal(), strict=True)
+    assert len({jitted(X).tobytes() for _ in range(4)}) == 1
 
 
 def test_generators_as_arguments() -> None:

@@ -9,6 +9,7 @@ import array
 import contextvars
 import functools
 import io
+import operator
 import random
 import weakref
 from collections import deque
@@ -21,7 +22,7 @@ import numpy as np
 from ..box import Box, Inner
 from ..tape import RECORDING
 from ..transform import Transform
-from .code import global_names, is_known, modules_of, names_in
+from .code import global_names, is_known, makes_generators, modules_of, names_in
 from .slots import MISSING, Attributes, Members, Variable, alike, content, equal, get, spot
 
 __all__ = ["Captures", "TooManyError"]
@@ -44,6 +45,7 @@ class Captures:
         self.globals_too = globals_too  # whether globals may be replaced, which other threads may see
         self.slots: list[tuple[Any, Any, Any]] = []  # container, key, what was there
         self.lengths: list[tuple[Any, int]] = []
+        self.orders: list[tuple[dict[Any, Any], tuple[Any, ...]]] = []  # dicts and their keys
         self.contents: list[tuple[Any, Any]] = []  # what is compared as a whole, and a copy
         self.functions: list[tuple[Any, Any, Any, Any]] = []  # with their code and defaults
         self.arrays: dict[int, tuple[Any, int]] = {}  # by id: the array, and its slot
@@ -77,6 +79,8 @@ class Captures:
             self.arrays.setdefault(id(value), (value, len(self.slots) - 1))
             if not self.is_replaceable(container):
                 self.fixed.add(id(value))
+            for item in value.flat if value.dtype == object else ():
+                self._look_into(item)
         self._look_into(value)
 
     def _look_into(self, x: Any) -> None:
@@ -95,6 +99,7 @@ class Captures:
             self._function(x)
         elif isinstance(x, dict):
             self.lengths.append((x, len(x)))
+            self.orders.append((x, (*x,)))
             for key, value in [*x.items()]:
                 self._slot(x, key, value)
         elif isinstance(x, (list, tuple, deque)):
@@ -141,6 +146,8 @@ class Captures:
             elif name in global_names(f.__code__):
                 self._slot(f.__globals__, name, MISSING)
         self._names |= names
+        if makes_generators(f.__code__):
+            self.refused = "makes a random generator without a seed"
         for module in modules_of(f):
             self._look_into(module)
         if f.__dict__:
@@ -224,6 +231,9 @@ class Captures:
     def _same_contents(self) -> bool:
         for container, length in self.lengths:
             if len(container) != length:
+                return False
+        for names, keys in self.orders:
+            if not all(map(operator.is_, names, keys)):
                 return False
         return all(content(x) == before for x, before in self.contents)
 

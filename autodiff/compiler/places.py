@@ -258,6 +258,10 @@ class Places:
             raise UnstableError("writes to an array that shares memory with another one that it captures")
         self.written.append((place, same))
 
+    def numbers(self) -> frozenset[Any]:
+        """The slots of numbers that are inputs."""
+        return frozenset([spot(place.container, place.key) for place in self.places if type(place) is _Number])
+
     # -- runs of the program
 
     def fits(self) -> bool:

@@ -31,8 +31,8 @@ class InvalidError(Exception):
 class Program:
     """What was recorded in one run: a graph, when it holds, how to make the result, and what to write back."""
 
-    def __init__(self, recorder: Recorder, captures: Captures, places: Places, volatile: set[Any], result: Any) -> None:
-        self.captures, self.places, self.volatile = captures, places, frozenset(volatile)
+    def __init__(self, recorder: Recorder, captures: Captures, places: Places, result: Any) -> None:
+        self.captures, self.places, self.volatile = captures, places, places.numbers()
         self.result = result
         self.fill = filler(result) or functools.partial(filled, result)
         self.graph = recorder.close()
