@@ -301,8 +301,19 @@ def test_arrays_that_share_memory() -> None:
 
         return f, lambda i: held.update(b=held["a"].copy()) if i == 3 else None
 
+    def rebound() -> Any:
+        held = {"a": X.copy(), "b": X.copy()}
+
+        def f(x: Any) -> Any:
+            held["a"] += x
+            held["a"] = held["a"] * 2
+            return held["b"] * 1
+
+        return f, lambda i: held.update(b=held["a"]) if i == 3 else None
+
     alike(view)
     alike(twice)
+    alike(rebound)
 
 
 def test_state_of_many_kinds() -> None:
@@ -698,6 +709,15 @@ def test_numbers_that_are_not_differentiated() -> None:
     for make in (ad.grad, ad.hessian, ad.jacobian):
         for x in (X, 2 * X):
             same(make(ad.jit(f))(X, x), make(f)(X, x))
+
+
+def test_arguments_that_are_written_to() -> None:
+    def f(w: Any, x: Any) -> Any:
+        x *= 2
+        return (w * x * w).sum()
+
+    for make in (ad.grad, ad.hessian):
+        same(make(ad.jit(f))(X, X.copy()), make(f)(X, X.copy()))
 
 
 def test_shapes_without_elements() -> None:

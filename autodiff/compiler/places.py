@@ -236,20 +236,19 @@ class Places:
                 if before is not None:
                     self.writes.append((place, -1, False))
                 continue
-            in_place = data is inside
-            if in_place and (inside.buffer.node.op == "input" or id(inside) in written):
-                continue  # it was only read
-            if in_place:
+            is_written = before is not None and inside.buffer.node.op != "input" and id(inside) not in written
+            if is_written and type(before) is np.ndarray and type(place) is _Place:
                 written.add(id(inside))
+                self.writes.insert(0, (place, recorder.result(inside), True))  # before others are put there
+                self._note_written(place, before)
+                is_written = False
+            if data is inside and not is_written:
+                continue  # it was only read, or is done
             if isinstance(data, (np.ndarray, np.generic, float, int)) and not isinstance(data, bool):
                 data = recorder.constant(np.asarray(data))
             if not isinstance(data, Recorded):
                 raise UnstableError("replaces an array by something else")
-            output = recorder.result(data)
-            in_place = in_place and type(before) is np.ndarray and type(place) is _Place
-            self.writes.append((place, output, in_place))
-            if in_place:
-                self._note_written(place, before)
+            self.writes.append((place, recorder.result(data), False))
 
     def _note_written(self, place: _Place, array: Any) -> None:
         """Note which places have an array that is written to; no other may share its memory."""

@@ -196,6 +196,16 @@ def _clip(recorder: Any, a: Any, a_min: Any = None, a_max: Any = None, out: Any 
     return low if a_max is None or a_max is np._NoValue else np.minimum(low, a_max)
 
 
+@_primitive(np.copyto)
+def _copyto(recorder: Any, dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> Any:
+    if not hasattr(dst, "buffer"):
+        return NotImplemented
+    if hasattr(src, "dtype") and not np.can_cast(src.dtype, dst.dtype, casting):
+        raise TypeError(f"Cannot cast array data from {src.dtype!r} to {dst.dtype!r} according to the rule {casting!r}")
+    recorder.setitem(dst, ..., src if where is True else recorder.record(np.where, (where, src, dst), {}))
+    return None
+
+
 # -- arrays that are made
 
 
