@@ -384,6 +384,26 @@ def test_large_integers() -> None:
     alike(make, [(X,)] * 12)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frozen:
+    w: Any
+    k: Any = 1.0
+
+
+def test_frozen_objects() -> None:
+    def make() -> Any:
+        held = {"f": Frozen(X.copy())}
+
+        def change(i: int) -> None:
+            held["f"].w[0] = i
+            if i == 3:
+                held["f"] = Frozen(X * 2, 3.0)
+
+        return lambda x: x * held["f"].w * held["f"].k, change
+
+    alike(make)
+
+
 def test_the_order_of_keys() -> None:
     def make() -> Any:
         held = {"a": 1.0, "b": 2.0, 1: 3.0}

@@ -213,7 +213,13 @@ class Captures:
     def holds(self, skip: Any = ()) -> bool:
         """Whether all is as it was, but for the numbers in arrays, which arrays they are, and slots to `skip`."""
         for container, key, value in self.slots:
-            now = container.get(key, MISSING) if type(container) is dict else get(container, key)
+            kind = type(container)
+            if kind is dict:
+                now = container.get(key, MISSING)
+            elif kind is list and key < len(container):
+                now = container[key]
+            else:
+                now = get(container, key)
             if now is not value and not equal(now, value):
                 if spot(container, key) in skip and type(now) is type(value):
                     continue
