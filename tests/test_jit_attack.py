@@ -311,8 +311,31 @@ def test_arrays_that_share_memory() -> None:
 
         return f, lambda i: held.update(b=held["a"]) if i == 3 else None
 
+    def swapped() -> Any:
+        held = {"a": X.copy(), "b": X * 2, "c": X * 3}
+
+        def f(x: Any) -> Any:
+            held["a"], held["b"] = held["b"], held["a"]
+            held["c"] += x
+            return [v * 1 for v in held.values()]
+
+        return f, lambda i: held.update(c=held["a"]) if i == 1 else None
+
+    def stored() -> Any:
+        held = {"a": X.copy(), "b": X * 2}
+
+        def f(x: Any) -> Any:
+            held["a"][1:] += 1
+            before = [v * 1 for v in held.values()]
+            held["a"] = held["b"] = x * 2
+            return before
+
+        return f
+
     alike(view)
     alike(twice)
+    alike(swapped)
+    alike(stored)
     alike(rebound)
 
 

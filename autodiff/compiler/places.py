@@ -155,6 +155,8 @@ class Places:
         self.restored = False
         self.arrays = [x for x, _ in captures.arrays.values()]
         self.written: list[tuple[_Place, list[Any]]] = []  # a place whose array is written to, and all that have it
+        self.moves: list[tuple[Any, Any]] = []  # a place, and the one whose array is there in the end
+        self.copies: list[tuple[Any, Any]] = []  # a place, and one where the same new array is
         self.shared: list[tuple[Any, Any]] = []  # a place that has the array of another one, and that one
         self.apart: list[Any] = []  # what was in the places when this was seen to be so
         self.writes: list[tuple[Any, int, bool]] = []  # place, output, whether the array itself is written to
@@ -227,6 +229,12 @@ class Places:
     def end(self, recorder: Any) -> None:
         """Note the outputs that are to be written back. Raises UnstableError if something else is to be done."""
         written: set[int] = set()
+        stored: dict[int, Any] = {}
+        held = {
+            id(inside): place
+            for place, before, inside in zip(self.places, self.before, self.inside, strict=True)
+            if type(before) is np.ndarray and type(place) is _Place
+        }
         for place, before, inside in zip(self.places, self.before, self.inside, strict=True):
             now = place.get()
             data = now._array if isinstance(now, Box) else now
@@ -244,6 +252,14 @@ class Places:
                 is_written = False
             if data is inside and not is_written:
                 continue  # it was only read, or is done
+            if type(place) is _Place and data is not inside:
+                if id(data) in held:
+                    self.moves.append((place, held[id(data)]))
+                    continue
+                if id(data) in stored:
+                    self.copies.append((place, stored[id(data)]))
+                    continue
+                stored[id(data)] = place
             if isinstance(data, (np.ndarray, np.generic, float, int)) and not isinstance(data, bool):
                 data = recorder.constant(np.asarray(data))
             if not isinstance(data, Recorded):
@@ -270,7 +286,7 @@ class Places:
                 return False
         if self.written:
             now = [place.get() for place in self.places]
-            if not all(map(operator.is_, now, self.apart)):
+            if not self.apart or not all(map(operator.is_, now, self.apart)):
                 for place, same in self.written:
                     array = place.get()
                     for other, x in zip(self.places, now, strict=True):
@@ -279,15 +295,25 @@ class Places:
                 self.apart = now
         return all(place.get() is None for place in self.none)
 
+    @property
+    def active(self) -> bool:
+        """Whether there is something to write back."""
+        return bool(self.writes or self.moves)
+
     def write(self, outputs: list[Any]) -> None:
         """Write the further outputs back."""
+        moved = [(place, source.get()) for place, source in self.moves]
         for place, output, in_place in self.writes:
             if output < 0:
                 place.put(None)
             else:
                 place.write(place.get() if in_place or type(place) is _Number else None, outputs[output], in_place)
+        for place, x in moved:
+            place.put(x)
+        for place, first in self.copies:
+            place.put(first.get())
         if self.written:
-            self.apart = [place.get() for place in self.places]
+            self.apart = [] if moved or self.copies else [place.get() for place in self.places]
 
 
 def _share(x: Any, array: Any) -> bool:

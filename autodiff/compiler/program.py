@@ -44,6 +44,7 @@ class Program:
         self.fixed = {
             slot: mark(x) for x, slot in captures.arrays.values() if spot(*captures.slots[slot][:2]) not in replaced
         }
+        self.writes = places.active
         self.runner: Any = None
         self.lock = threading.Lock()
 
@@ -76,7 +77,7 @@ class Program:
             if isinstance(error, (InvalidError, Mismatch)) or not isinstance(error, Exception):
                 raise
             raise Mismatch(None, error) from error  # the function itself may raise it, or catch it
-        if self.places.writes:
+        if self.writes:
             self.places.write(outputs)
         return self.fill(outputs)
 
@@ -94,7 +95,7 @@ class Program:
             outputs = outputs[0]  # an operation was invalid, which nobody asks for
         if type(outputs) is not list:
             return None
-        if self.places.writes:
+        if self.writes:
             self.places.write(outputs)
         return outputs
 
