@@ -339,6 +339,26 @@ def test_arrays_that_share_memory() -> None:
     alike(rebound)
 
 
+def test_arrays_that_are_overwritten() -> None:
+    def make() -> Any:
+        a = np.arange(10.0)
+        held = {"v": a[2:7], "b": X.copy(), "c": X * 2}
+
+        def f(x: Any) -> Any:
+            before = held["b"] * 1
+            held["b"][...] = x
+            held["c"][:] = held["b"]
+            return before, held["c"] + 1
+
+        def g(x: Any) -> Any:
+            held["v"][...] = x
+            return x * a[:5], f(x)
+
+        return g
+
+    alike(make)
+
+
 def test_state_of_many_kinds() -> None:
     """What is left in what is captured is what the function itself leaves there."""
 

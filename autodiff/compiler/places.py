@@ -152,6 +152,7 @@ class Places:
         self.inside: list[Any] = []  # what has stood for it in the run
         self.none: list[_Gradient] = []  # gradients that there were not
         self.generators: list[tuple[_Place, Any]] = []
+        self.nodes: dict[int, Any] = {}  # of what is inside, as it was when the run began
         self.restored = False
         self.arrays = [x for x, _ in captures.arrays.values()]
         self.written: list[tuple[_Place, list[Any]]] = []  # a place whose array is written to, and all that have it
@@ -198,6 +199,7 @@ class Places:
                 weak = type(x) if type(x) in NUMBERS else None
                 inside = recorder.source(place, np.asarray(data), weak)
                 made[id(x)] = place, inside
+                self.nodes[id(inside)] = inside.buffer.node
             self.inside.append(inside)
             place.put(Value._wrap(inside) if isinstance(x, Box) else inside)
         for place, generator in self.generators:
@@ -219,7 +221,7 @@ class Places:
         self.restore()
         for place, before, inside, now in zip(self.places, self.before, self.inside, left, strict=False):
             data = now._array if isinstance(now, Box) else now
-            if data is inside and (data is None or data.buffer.node.op == "input"):
+            if data is inside and (data is None or not self._is_written(inside)):
                 continue
             if isinstance(data, Recorded):
                 place.write(before, np.array(data.data), data is inside and type(before) is np.ndarray)
@@ -244,7 +246,7 @@ class Places:
                 if before is not None:
                     self.writes.append((place, -1, False))
                 continue
-            is_written = before is not None and inside.buffer.node.op != "input" and id(inside) not in written
+            is_written = before is not None and self._is_written(inside) and id(inside) not in written
             if is_written and type(before) is np.ndarray and type(place) is _Place:
                 written.add(id(inside))
                 self.writes.insert(0, (place, recorder.result(inside), True))  # before others are put there
@@ -265,6 +267,9 @@ class Places:
             if not isinstance(data, Recorded):
                 raise UnstableError("replaces an array by something else")
             self.writes.append((place, recorder.result(data), False))
+
+    def _is_written(self, inside: Any) -> bool:
+        return inside.buffer.node is not self.nodes[id(inside)]
 
     def _note_written(self, place: _Place, array: Any) -> None:
         """Note which places have an array that is written to; no other may share its memory."""
