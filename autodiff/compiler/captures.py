@@ -3,6 +3,9 @@
 A program is for the values that were found when it was recorded. Before it runs they are looked up again: numbers,
 texts, functions have to be the same, arrays are read anew. A slot is a place where something was found: a container
 and a key. What the function itself changes there (`self.steps += 1`) is seen when it has run.
+
+Functions and classes are looked into, with the globals and modules that their code names; those of NumPy, of Python's
+library and of installed packages are taken to stay as they are. Objects are looked into wherever they are from.
 """
 
 import array
@@ -22,7 +25,7 @@ import numpy as np
 from ..box import Box, Inner
 from ..tape import RECORDING
 from ..transform import Transform
-from .code import global_names, is_known, makes_generators, modules_of, names_in
+from .code import global_names, is_installed, is_known, makes_generators, modules_of, names_in
 from .slots import MISSING, Attributes, Members, Variable, alike, content, equal, get, spot
 
 __all__ = ["Captures", "TooManyError"]
@@ -128,7 +131,7 @@ class Captures:
             self._object(x)
 
     def _function(self, f: FunctionType) -> None:
-        if is_known(f.__module__):
+        if is_installed(f.__module__):
             for name in ("__wrapped__",):
                 if name in f.__dict__:
                     self._slot(f.__dict__, name, f.__dict__[name])
@@ -167,7 +170,7 @@ class Captures:
 
     def _class(self, cls: type) -> None:
         for base in cls.__mro__:
-            if not is_known(base.__module__) and (base is cls or id(base) not in self._seen):
+            if not is_installed(base.__module__) and (base is cls or id(base) not in self._seen):
                 self._seen[id(base)] = base
                 members = Members(base)
                 for name, value in [*vars(base).items()]:

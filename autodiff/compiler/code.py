@@ -7,17 +7,25 @@ from collections.abc import Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-__all__ = ["global_names", "is_known", "makes_generators", "modules_of", "names_in"]
+__all__ = ["global_names", "is_installed", "is_known", "makes_generators", "modules_of", "names_in"]
 
 KNOWN = frozenset(("numpy", "scipy", __name__.partition(".")[0], *sys.stdlib_module_names)) - {"__main__"}
 
 
+INSTALLED = ("site-packages", "dist-packages")
 GENERATORS = frozenset(("default_rng", "RandomState", "SeedSequence", "PCG64", "MT19937", "Random", "SystemRandom"))
 
 
 def is_known(module: Any) -> bool:
     """Whether it is the name of a module whose functions do not change: NumPy, Python's own, and ours."""
     return str(module or "").partition(".")[0] in KNOWN
+
+
+def is_installed(module: Any) -> bool:
+    """Whether it is the name of a module whose code is not looked at: a known one, or one of an installed package."""
+    top = sys.modules.get(str(module or "").partition(".")[0])
+    folders = [str(getattr(top, "__file__", None) or ""), *map(str, getattr(top, "__path__", ()))]
+    return is_known(module) or any(part in folder for folder in folders for part in INSTALLED)
 
 
 def names_in(code: CodeType) -> set[str]:
