@@ -716,6 +716,11 @@ def test_errors_that_depend_on_numbers(f: Any) -> None:
             alike(lambda: f, [(a,) for a in calls])
 
 
+@pytest.mark.parametrize("f", [np.mean, np.var, np.std])
+def test_axes_that_there_are_not(f: Any) -> None:
+    alike(lambda: lambda x: f(x, axis=0), [(np.array(1.0),), (np.array(2.0),), (np.ones(2),)])
+
+
 def test_numbers_as_errors() -> None:
     def f(x: Any) -> Any:
         with np.errstate(all="raise"):

@@ -97,6 +97,8 @@ def _mean(
 ) -> Any:
     if out is not None or dtype is not None or more.get("where", True) is not True or a.dtype.char not in FLOATS:
         return NotImplemented
+    if not a.ndim and axis is not None:
+        return NotImplemented
     total = recorder.record(np.sum, (a,), {"axis": axis, "keepdims": keepdims})
     return total / (a.size // max(total.size, 1)) if total.size else NotImplemented
 
@@ -114,7 +116,7 @@ def _var(
 ) -> Any:
     if out is not None or dtype is not None or more or a.dtype.char not in FLOATS:
         return NotImplemented
-    if not a.size:
+    if not a.size or (not a.ndim and axis is not None):
         return NotImplemented
     centred = a - _mean(recorder, a, axis, keepdims=True)
     total = recorder.record(np.sum, (centred * centred,), {"axis": axis, "keepdims": keepdims})
