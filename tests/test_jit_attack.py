@@ -340,9 +340,8 @@ def test_arrays_that_share_memory() -> None:
 
 
 def test_arrays_that_are_overwritten() -> None:
-    def make() -> Any:
-        a = np.arange(10.0)
-        held = {"v": a[2:7], "b": X.copy(), "c": X * 2}
+    def whole() -> Any:
+        held = {"b": X.copy(), "c": X * 2}
 
         def f(x: Any) -> Any:
             before = held["b"] * 1
@@ -350,13 +349,20 @@ def test_arrays_that_are_overwritten() -> None:
             held["c"][:] = held["b"]
             return before, held["c"] + 1
 
-        def g(x: Any) -> Any:
+        return f
+
+    def part() -> Any:
+        a = np.arange(10.0)
+        held = {"a": a, "v": a[2:7]}
+
+        def f(x: Any) -> Any:
             held["v"][...] = x
-            return x * a[:5], f(x)
+            return x * held["a"][:5]
 
-        return g
+        return f
 
-    alike(make)
+    alike(whole)
+    alike(part)
 
 
 def test_state_of_many_kinds() -> None:
