@@ -301,8 +301,68 @@ def test_arrays_that_share_memory() -> None:
 
         return f, lambda i: held.update(b=held["a"].copy()) if i == 3 else None
 
+    def rebound() -> Any:
+        held = {"a": X.copy(), "b": X.copy()}
+
+        def f(x: Any) -> Any:
+            held["a"] += x
+            held["a"] = held["a"] * 2
+            return held["b"] * 1
+
+        return f, lambda i: held.update(b=held["a"]) if i == 3 else None
+
+    def swapped() -> Any:
+        held = {"a": X.copy(), "b": X * 2, "c": X * 3}
+
+        def f(x: Any) -> Any:
+            held["a"], held["b"] = held["b"], held["a"]
+            held["c"] += x
+            return [v * 1 for v in held.values()]
+
+        return f, lambda i: held.update(c=held["a"]) if i == 1 else None
+
+    def stored() -> Any:
+        held = {"a": X.copy(), "b": X * 2}
+
+        def f(x: Any) -> Any:
+            held["a"][1:] += 1
+            before = [v * 1 for v in held.values()]
+            held["a"] = held["b"] = x * 2
+            return before
+
+        return f
+
     alike(view)
     alike(twice)
+    alike(swapped)
+    alike(stored)
+    alike(rebound)
+
+
+def test_arrays_that_are_overwritten() -> None:
+    def whole() -> Any:
+        held = {"b": X.copy(), "c": X * 2}
+
+        def f(x: Any) -> Any:
+            before = held["b"] * 1
+            held["b"][...] = x
+            held["c"][:] = held["b"]
+            return before, held["c"] + 1
+
+        return f
+
+    def part() -> Any:
+        a = np.arange(10.0)
+        held = {"a": a, "v": a[2:7]}
+
+        def f(x: Any) -> Any:
+            held["v"][...] = x
+            return x * held["a"][:5]
+
+        return f
+
+    alike(whole)
+    alike(part)
 
 
 def test_state_of_many_kinds() -> None:
@@ -363,6 +423,59 @@ def test_gradients_are_asked_for_later() -> None:
     same(w.grad, X)
 
 
+def test_large_integers() -> None:
+    numbers = [1, 2**40, 2**63, 2**70, -(2**70), 1]
+
+    def make() -> Any:
+        held: dict[str, Any] = {"k": 1}
+        return lambda x: x * held["k"], lambda i: held.update(k=numbers[i % 6])
+
+    alike(make, [(X,)] * 12)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frozen:
+    w: Any
+    k: Any = 1.0
+
+
+def test_frozen_objects() -> None:
+    def make() -> Any:
+        held = {"f": Frozen(X.copy())}
+
+        def change(i: int) -> None:
+            held["f"].w[0] = i
+            if i == 3:
+                held["f"] = Frozen(X * 2, 3.0)
+
+        return lambda x: x * held["f"].w * held["f"].k, change
+
+    alike(make)
+
+
+def test_the_order_of_keys() -> None:
+    def make() -> Any:
+        held = {"a": 1.0, "b": 2.0, 1: 3.0}
+
+        def change(i: int) -> None:
+            if i == 2:
+                held["a"] = held.pop("a")
+            if i == 3:
+                held[True] = held.pop(1)
+
+        return lambda x: [x * k for k in held.values()] + [type(k) is bool for k in held], change
+
+    alike(make)
+
+
+def test_arrays_of_objects() -> None:
+    def make() -> Any:
+        held = np.array([{"k": 1.0}, X], object)
+        return lambda x: x * held[0]["k"] + held[1], lambda i: held[0].update(k=i * 0.5)
+
+    alike(make)
+
+
 # -- random numbers
 
 
@@ -383,6 +496,13 @@ def test_generators_wherever_they_are(make: Any) -> None:
 def test_the_generator_of_python() -> None:
     jitted = ad.jit(lambda x: x + random.random())
     assert len({jitted(X).tobytes() for _ in range(4)}) == 4
+
+
+def test_generators_without_a_seed() -> None:
+    jitted = ad.jit(lambda x: x + np.random.default_rng().normal())
+    assert len({jitted(X).tobytes() for _ in range(4)}) == 4
+    jitted = ad.jit(lambda x: x + np.random.default_rng(0).normal(), strict=True)
+    assert len({jitted(X).tobytes() for _ in range(4)}) == 1
 
 
 def test_generators_as_arguments() -> None:
@@ -602,6 +722,11 @@ def test_errors_that_depend_on_numbers(f: Any) -> None:
             alike(lambda: f, [(a,) for a in calls])
 
 
+@pytest.mark.parametrize("f", [np.mean, np.var, np.std])
+def test_axes_that_there_are_not(f: Any) -> None:
+    alike(lambda: lambda x: f(x, axis=0), [(np.array(1.0),), (np.array(2.0),), (np.ones(2),)])
+
+
 def test_numbers_as_errors() -> None:
     def f(x: Any) -> Any:
         with np.errstate(all="raise"):
@@ -658,6 +783,15 @@ def test_numbers_that_are_not_differentiated() -> None:
     for make in (ad.grad, ad.hessian, ad.jacobian):
         for x in (X, 2 * X):
             same(make(ad.jit(f))(X, x), make(f)(X, x))
+
+
+def test_arguments_that_are_written_to() -> None:
+    def f(w: Any, x: Any) -> Any:
+        x *= 2
+        return (w * x * w).sum()
+
+    for make in (ad.grad, ad.hessian):
+        same(make(ad.jit(f))(X, X.copy()), make(f)(X, X.copy()))
 
 
 def test_shapes_without_elements() -> None:

@@ -333,7 +333,7 @@ class _Jitted:
         if reason:
             self._warn(entry, reason)
         elif not (unsteady or changed):
-            self._keep(entry, Program(recorder, captures, places, entry.volatile, template))
+            self._keep(entry, Program(recorder, captures, places, template))
         places.write(values)
         return filled(template, values)
 

@@ -3,12 +3,16 @@
 A program is for the values that were found when it was recorded. Before it runs they are looked up again: numbers,
 texts, functions have to be the same, arrays are read anew. A slot is a place where something was found: a container
 and a key. What the function itself changes there (`self.steps += 1`) is seen when it has run.
+
+Functions and classes are looked into, with the globals and modules that their code names; those of NumPy, of Python's
+library and of installed packages are taken to stay as they are. Objects are looked into wherever they are from.
 """
 
 import array
 import contextvars
 import functools
 import io
+import operator
 import random
 import weakref
 from collections import deque
@@ -21,7 +25,7 @@ import numpy as np
 from ..box import Box, Inner
 from ..tape import RECORDING
 from ..transform import Transform
-from .code import global_names, is_known, modules_of, names_in
+from .code import global_names, is_installed, is_known, makes_generators, modules_of, names_in
 from .slots import MISSING, Attributes, Members, Variable, alike, content, equal, get, spot
 
 __all__ = ["Captures", "TooManyError"]
@@ -44,6 +48,7 @@ class Captures:
         self.globals_too = globals_too  # whether globals may be replaced, which other threads may see
         self.slots: list[tuple[Any, Any, Any]] = []  # container, key, what was there
         self.lengths: list[tuple[Any, int]] = []
+        self.orders: list[tuple[dict[Any, Any], tuple[Any, ...]]] = []  # dicts and their keys
         self.contents: list[tuple[Any, Any]] = []  # what is compared as a whole, and a copy
         self.functions: list[tuple[Any, Any, Any, Any]] = []  # with their code and defaults
         self.arrays: dict[int, tuple[Any, int]] = {}  # by id: the array, and its slot
@@ -77,6 +82,8 @@ class Captures:
             self.arrays.setdefault(id(value), (value, len(self.slots) - 1))
             if not self.is_replaceable(container):
                 self.fixed.add(id(value))
+            for item in value.flat if value.dtype == object else ():
+                self._look_into(item)
         self._look_into(value)
 
     def _look_into(self, x: Any) -> None:
@@ -95,6 +102,7 @@ class Captures:
             self._function(x)
         elif isinstance(x, dict):
             self.lengths.append((x, len(x)))
+            self.orders.append((x, (*x,)))
             for key, value in [*x.items()]:
                 self._slot(x, key, value)
         elif isinstance(x, (list, tuple, deque)):
@@ -123,7 +131,7 @@ class Captures:
             self._object(x)
 
     def _function(self, f: FunctionType) -> None:
-        if is_known(f.__module__):
+        if is_installed(f.__module__):
             for name in ("__wrapped__",):
                 if name in f.__dict__:
                     self._slot(f.__dict__, name, f.__dict__[name])
@@ -141,6 +149,8 @@ class Captures:
             elif name in global_names(f.__code__):
                 self._slot(f.__globals__, name, MISSING)
         self._names |= names
+        if makes_generators(f.__code__):
+            self.refused = "makes a random generator without a seed"
         for module in modules_of(f):
             self._look_into(module)
         if f.__dict__:
@@ -160,7 +170,7 @@ class Captures:
 
     def _class(self, cls: type) -> None:
         for base in cls.__mro__:
-            if not is_known(base.__module__) and (base is cls or id(base) not in self._seen):
+            if not is_installed(base.__module__) and (base is cls or id(base) not in self._seen):
                 self._seen[id(base)] = base
                 members = Members(base)
                 for name, value in [*vars(base).items()]:
@@ -206,7 +216,13 @@ class Captures:
     def holds(self, skip: Any = ()) -> bool:
         """Whether all is as it was, but for the numbers in arrays, which arrays they are, and slots to `skip`."""
         for container, key, value in self.slots:
-            now = container.get(key, MISSING) if type(container) is dict else get(container, key)
+            kind = type(container)
+            if kind is dict:
+                now = container.get(key, MISSING)
+            elif kind is list and key < len(container):
+                now = container[key]
+            else:
+                now = get(container, key)
             if now is not value and not equal(now, value):
                 if spot(container, key) in skip and type(now) is type(value):
                     continue
@@ -224,6 +240,9 @@ class Captures:
     def _same_contents(self) -> bool:
         for container, length in self.lengths:
             if len(container) != length:
+                return False
+        for names, keys in self.orders:
+            if not all(map(operator.is_, names, keys)):
                 return False
         return all(content(x) == before for x, before in self.contents)
 

@@ -1,19 +1,31 @@
 """What the code of a function names: globals, attributes, and modules that it imports."""
 
 import dis
+import itertools
 import sys
 from collections.abc import Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-__all__ = ["global_names", "is_known", "modules_of", "names_in"]
+__all__ = ["global_names", "is_installed", "is_known", "makes_generators", "modules_of", "names_in"]
 
 KNOWN = frozenset(("numpy", "scipy", __name__.partition(".")[0], *sys.stdlib_module_names)) - {"__main__"}
+
+
+INSTALLED = ("site-packages", "dist-packages")
+GENERATORS = frozenset(("default_rng", "RandomState", "SeedSequence", "PCG64", "MT19937", "Random", "SystemRandom"))
 
 
 def is_known(module: Any) -> bool:
     """Whether it is the name of a module whose functions do not change: NumPy, Python's own, and ours."""
     return str(module or "").partition(".")[0] in KNOWN
+
+
+def is_installed(module: Any) -> bool:
+    """Whether it is the name of a module whose code is not looked at: a known one, or one of an installed package."""
+    top = sys.modules.get(str(module or "").partition(".")[0])
+    folders = [str(getattr(top, "__file__", None) or ""), *map(str, getattr(top, "__path__", ()))]
+    return is_known(module) or any(part in folder for folder in folders for part in INSTALLED)
 
 
 def names_in(code: CodeType) -> set[str]:
@@ -40,6 +52,15 @@ def modules_of(f: FunctionType) -> Iterator[ModuleType]:
             module = sys.modules.get(full.strip("."))
             if module is not None:
                 yield module
+
+
+def makes_generators(code: CodeType) -> bool:
+    """Whether a function makes random generators without a seed, which are others at each call."""
+    instructions = [i for i in dis.get_instructions(code) if i.opname not in ("PRECALL", "CACHE", "PUSH_NULL")]
+    calls = itertools.pairwise(instructions)
+    return any(i.argval in GENERATORS and call.opname == "CALL" and call.arg == 0 for i, call in calls) or any(
+        makes_generators(inner) for inner in _inside(code)
+    )
 
 
 def _imported(code: CodeType) -> set[str]:

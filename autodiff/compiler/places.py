@@ -152,9 +152,12 @@ class Places:
         self.inside: list[Any] = []  # what has stood for it in the run
         self.none: list[_Gradient] = []  # gradients that there were not
         self.generators: list[tuple[_Place, Any]] = []
+        self.nodes: dict[int, Any] = {}  # of what is inside, as it was when the run began
         self.restored = False
         self.arrays = [x for x, _ in captures.arrays.values()]
         self.written: list[tuple[_Place, list[Any]]] = []  # a place whose array is written to, and all that have it
+        self.moves: list[tuple[Any, Any]] = []  # a place, and the one whose array is there in the end
+        self.copies: list[tuple[Any, Any]] = []  # a place, and one where the same new array is
         self.shared: list[tuple[Any, Any]] = []  # a place that has the array of another one, and that one
         self.apart: list[Any] = []  # what was in the places when this was seen to be so
         self.writes: list[tuple[Any, int, bool]] = []  # place, output, whether the array itself is written to
@@ -196,6 +199,7 @@ class Places:
                 weak = type(x) if type(x) in NUMBERS else None
                 inside = recorder.source(place, np.asarray(data), weak)
                 made[id(x)] = place, inside
+                self.nodes[id(inside)] = inside.buffer.node
             self.inside.append(inside)
             place.put(Value._wrap(inside) if isinstance(x, Box) else inside)
         for place, generator in self.generators:
@@ -217,7 +221,7 @@ class Places:
         self.restore()
         for place, before, inside, now in zip(self.places, self.before, self.inside, left, strict=False):
             data = now._array if isinstance(now, Box) else now
-            if data is inside and (data is None or data.buffer.node.op == "input"):
+            if data is inside and (data is None or not self._is_written(inside)):
                 continue
             if isinstance(data, Recorded):
                 place.write(before, np.array(data.data), data is inside and type(before) is np.ndarray)
@@ -227,6 +231,12 @@ class Places:
     def end(self, recorder: Any) -> None:
         """Note the outputs that are to be written back. Raises UnstableError if something else is to be done."""
         written: set[int] = set()
+        stored: dict[int, Any] = {}
+        held = {
+            id(inside): place
+            for place, before, inside in zip(self.places, self.before, self.inside, strict=True)
+            if type(before) is np.ndarray and type(place) is _Place
+        }
         for place, before, inside in zip(self.places, self.before, self.inside, strict=True):
             now = place.get()
             data = now._array if isinstance(now, Box) else now
@@ -236,20 +246,30 @@ class Places:
                 if before is not None:
                     self.writes.append((place, -1, False))
                 continue
-            in_place = data is inside
-            if in_place and (inside.buffer.node.op == "input" or id(inside) in written):
-                continue  # it was only read
-            if in_place:
+            is_written = before is not None and self._is_written(inside) and id(inside) not in written
+            if is_written and type(before) is np.ndarray and type(place) is _Place:
                 written.add(id(inside))
+                self.writes.insert(0, (place, recorder.result(inside), True))  # before others are put there
+                self._note_written(place, before)
+                is_written = False
+            if data is inside and not is_written:
+                continue  # it was only read, or is done
+            if type(place) is _Place and data is not inside:
+                if id(data) in held:
+                    self.moves.append((place, held[id(data)]))
+                    continue
+                if id(data) in stored:
+                    self.copies.append((place, stored[id(data)]))
+                    continue
+                stored[id(data)] = place
             if isinstance(data, (np.ndarray, np.generic, float, int)) and not isinstance(data, bool):
                 data = recorder.constant(np.asarray(data))
             if not isinstance(data, Recorded):
                 raise UnstableError("replaces an array by something else")
-            output = recorder.result(data)
-            in_place = in_place and type(before) is np.ndarray and type(place) is _Place
-            self.writes.append((place, output, in_place))
-            if in_place:
-                self._note_written(place, before)
+            self.writes.append((place, recorder.result(data), False))
+
+    def _is_written(self, inside: Any) -> bool:
+        return inside.buffer.node is not self.nodes[id(inside)]
 
     def _note_written(self, place: _Place, array: Any) -> None:
         """Note which places have an array that is written to; no other may share its memory."""
@@ -257,6 +277,10 @@ class Places:
         if any(x is not array and _share(x, array) for x in (*self.before, *self.arrays)):
             raise UnstableError("writes to an array that shares memory with another one that it captures")
         self.written.append((place, same))
+
+    def numbers(self) -> frozenset[Any]:
+        """The slots of numbers that are inputs."""
+        return frozenset([spot(place.container, place.key) for place in self.places if type(place) is _Number])
 
     # -- runs of the program
 
@@ -267,7 +291,7 @@ class Places:
                 return False
         if self.written:
             now = [place.get() for place in self.places]
-            if not all(map(operator.is_, now, self.apart)):
+            if not self.apart or not all(map(operator.is_, now, self.apart)):
                 for place, same in self.written:
                     array = place.get()
                     for other, x in zip(self.places, now, strict=True):
@@ -276,15 +300,25 @@ class Places:
                 self.apart = now
         return all(place.get() is None for place in self.none)
 
+    @property
+    def active(self) -> bool:
+        """Whether there is something to write back."""
+        return bool(self.writes or self.moves)
+
     def write(self, outputs: list[Any]) -> None:
         """Write the further outputs back."""
+        moved = [(place, source.get()) for place, source in self.moves]
         for place, output, in_place in self.writes:
             if output < 0:
                 place.put(None)
             else:
                 place.write(place.get() if in_place or type(place) is _Number else None, outputs[output], in_place)
+        for place, x in moved:
+            place.put(x)
+        for place, first in self.copies:
+            place.put(first.get())
         if self.written:
-            self.apart = [place.get() for place in self.places]
+            self.apart = [] if moved or self.copies else [place.get() for place in self.places]
 
 
 def _share(x: Any, array: Any) -> bool:

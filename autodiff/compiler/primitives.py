@@ -99,7 +99,7 @@ def _mean(
 ) -> Any:
     if out is not None or dtype is not None or more.get("where", True) is not True or a.dtype.char not in FLOATS:
         return NotImplemented
-    if not a.size:
+    if not a.size or (not a.ndim and axis is not None):
         return NotImplemented
     total = recorder.record(np.sum, (a,), {"axis": axis, "keepdims": keepdims})
     return total / (a.size // total.size)
@@ -118,7 +118,7 @@ def _var(
 ) -> Any:
     if out is not None or dtype is not None or more or a.dtype.char not in FLOATS or not a.size:
         return NotImplemented
-    if not a.size:
+    if not a.size or (not a.ndim and axis is not None):
         return NotImplemented
     centred = a - _mean(recorder, a, axis, keepdims=True)
     total = recorder.record(np.sum, (centred * centred,), {"axis": axis, "keepdims": keepdims})
@@ -234,6 +234,16 @@ def _take_along_axis(recorder: Any, arr: Any, indices: Any, axis: Any = -1) -> A
     axis %= x.ndim
     key = [np.arange(n).reshape((-1,) + (1,) * (x.ndim - 1 - i)) for i, n in enumerate(x.shape)]
     return x[(*key[:axis], indices, *key[axis + 1 :])]
+
+
+@primitive(np.copyto)
+def _copyto(recorder: Any, dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> Any:
+    if not hasattr(dst, "buffer"):
+        return NotImplemented
+    if hasattr(src, "dtype") and not np.can_cast(src.dtype, dst.dtype, casting):
+        raise TypeError(f"Cannot cast array data from {src.dtype!r} to {dst.dtype!r} according to the rule {casting!r}")
+    recorder.setitem(dst, ..., src if where is True else recorder.record(np.where, (where, src, dst), {}))
+    return None
 
 
 # -- arrays that are made

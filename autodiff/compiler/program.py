@@ -31,8 +31,8 @@ class InvalidError(Exception):
 class Program:
     """What was recorded in one run: a graph, when it holds, how to make the result, and what to write back."""
 
-    def __init__(self, recorder: Recorder, captures: Captures, places: Places, volatile: set[Any], result: Any) -> None:
-        self.captures, self.places, self.volatile = captures, places, frozenset(volatile)
+    def __init__(self, recorder: Recorder, captures: Captures, places: Places, result: Any) -> None:
+        self.captures, self.places, self.volatile = captures, places, places.numbers()
         self.result = result
         self.fill = filler(result) or functools.partial(filled, result)
         self.graph = recorder.close()
@@ -44,6 +44,7 @@ class Program:
         self.fixed = {
             slot: mark(x) for x, slot in captures.arrays.values() if spot(*captures.slots[slot][:2]) not in replaced
         }
+        self.writes = places.active
         self.runner: Any = None
         self.lock = threading.Lock()
 
@@ -79,7 +80,7 @@ class Program:
             if isinstance(error, (InvalidError, Mismatch)) or not isinstance(error, Exception):
                 raise
             raise Mismatch(None, error) from error  # the function itself may raise it, or catch it
-        if self.places.writes:
+        if self.writes:
             self.places.write(outputs)
         return self.fill(outputs)
 
@@ -97,7 +98,7 @@ class Program:
             outputs = outputs[0]  # an operation was invalid, which nobody asks for
         if type(outputs) is not list:
             return None
-        if self.places.writes:
+        if self.writes:
             self.places.write(outputs)
         return outputs
 

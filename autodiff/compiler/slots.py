@@ -60,8 +60,10 @@ def put(container: Any, key: Any, x: Any) -> None:
     """Put something into a slot."""
     if key is None and isinstance(container, CellType):
         container.cell_contents = x
-    elif isinstance(container, Attributes):
+    elif isinstance(container, Members):
         setattr(container.x, key, x)
+    elif isinstance(container, Attributes):
+        object.__setattr__(container.x, key, x)  # it may be frozen
     else:
         container[key] = x
 

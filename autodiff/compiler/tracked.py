@@ -42,6 +42,11 @@ def _flat(result: Any) -> tuple[list[Any], Any]:
     return arrays, tree_map(place, result, result=True)
 
 
+def _own(x: Any) -> Any:
+    """An argument that a function may write to."""
+    return x.copy() if isinstance(x, np.ndarray) and not x.flags.writeable else x
+
+
 def _restored(template: Any, arrays: list[Any]) -> Any:
     """The result again, with other arrays."""
     return tree_map(lambda y: arrays[y.index] if type(y) is _Out else y, template, result=True)
@@ -66,7 +71,7 @@ class Tracked:
 
         def function(floats: Any, others: Any) -> Any:
             a, b = iter(floats), iter(others)
-            new_args, new_kwargs = arguments([next(a) if is_smooth else next(b) for is_smooth in smooth])
+            new_args, new_kwargs = arguments([next(a) if is_smooth else _own(next(b)) for is_smooth in smooth])
             with watching(f):
                 return _flat(f(*new_args, **new_kwargs))[0]
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import add_at, is_unique
+from ..box import Box
 from .calls import AT, At, getitem_of, written
 from .graph import Node, c_strides
 from .indexing import gathered, scattered
@@ -63,6 +64,8 @@ class Writing:
         if self.closed:
             x.data[plain(key)] = plain(value)
             return
+        if isinstance(value, Box) and value._node is None:
+            value = value._array
         buffer = x.buffer
         keys = key if type(key) is tuple else (key,)
         basic = all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys)
