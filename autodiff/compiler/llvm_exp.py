@@ -44,6 +44,7 @@ __all__ = [  # noqa: RUF022 - by plain string order: log10 before log2
     "exp_words",
     "expm1",
     "hyperbolic",
+    "invalid_below",
     "log",
     "log10",
     "log1p",
@@ -293,11 +294,16 @@ def add_exponent(e: Value, high: Value, low: Value) -> Value:
     return total + (error + fma(e, rest, low))
 
 
+def invalid_below(x: Value) -> Value:
+    """nan where x < 0, by an operation that is invalid, which the processor notes, and where x is nan; inf above."""
+    return x + (copysign(INF, x) + INF)
+
+
 def log_limits(x: Value, result: Value) -> Value:
     """`result`, or log's values at inf, 0, below, and nan."""
     result = where(x.equals(INF), x, result)
     result = where(x.equals(0.0), -INF, result)
-    return where(x >= 0.0, result, math.nan)
+    return where(x >= 0.0, result, invalid_below(x))
 
 
 def log(x: Value) -> Value:
@@ -339,7 +345,7 @@ def log1p_words(x: Value, rest: Operand = 0.0, doublings: Operand = 0.0) -> Valu
 def log1p(x: Value) -> Value:
     result = where(x.equals(INF), x, log1p_words(x))
     result = where(x.equals(-1.0), -INF, result)
-    return copysign(where(x >= -1.0, result, math.nan), x)
+    return copysign(where(x >= -1.0, result, invalid_below(x + 1.0)), x)
 
 
 def logaddexp(x: Value, y: Value) -> Value:

@@ -14,6 +14,7 @@ from .llvm_exp import (
     LN_2,
     LOG2_E,
     exp_words,
+    invalid_below,
     log1p_words,
     reduced,
     scaled,
@@ -78,7 +79,8 @@ def _power_limits(x: Value, y: Value, result: Value) -> Value:
     whole, odd = trunc(y).equals(y), trunc(y).equals(y) & trunc(half).differs(half)
     a = magnitude(x)
     zero = a.equals(0.0)
-    result = where((x < 0.0) & whole.flipped, math.nan, result)
+    outside = (x < 0.0) & whole.flipped
+    result = where(outside, sqrt(copysign(a, where(outside, -1.0, 1.0))), result)  # an invalid operation there
     result = where(zero | a.equals(INF), where(zero ^ (y < 0.0), 0.0, INF), result)
     result = where(odd, copysign(result, x), result)
     result = where(x.unordered(y), x + y, result)
@@ -197,5 +199,5 @@ def arctanh(x: Value) -> Value:
     f = top * inverse
     rest = inverse * fma(-f, bottom_low, fma(-f, bottom, top))
     result = 0.5 * log1p_words(f, rest)
-    result = where(a < 1.0, result, where(a.equals(1.0), INF, math.nan))
+    result = where(a < 1.0, result, where(a.equals(1.0), INF, invalid_below(1.0 - a)))
     return copysign(result, x)

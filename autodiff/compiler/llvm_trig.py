@@ -169,7 +169,7 @@ def turns_double(x: Value) -> tuple[Value, Value, Value]:
     f, rest = quick_sum(f, error + fma(y, low, second_low))
     quarter, quarter_low = QUARTER["double"]
     r, error = exact_product(f, quarter)
-    r = where(magnitude(x) < math.inf, r, math.nan)
+    r = where(magnitude(x) < math.inf, r, x - x)  # an invalid operation, which the processor notes
     return bits(((n + m) + k) + DOUBLE.magic), r, fma(rest, quarter, fma(f, quarter_low, error))
 
 
