@@ -21,10 +21,10 @@ native = pytest.importorskip("autodiff.compiler.native")
 inf = np.inf
 # Operands where the result is nan, and others at which nothing must be noted.
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
-    "log": ([-1.0, -1e-30, -inf], [1.0, 0.5, 1e300, inf]),
+    "log": ([-1.0, -1e-30, -inf], [1.0, 0.5, 1e30, inf]),
     "log2": ([-1.0, -inf], [1.0, 0.5, inf]),
     "log10": ([-1.0, -inf], [1.0, 0.5, inf]),
-    "log1p": ([-1.5, -inf], [1.0, -0.5, 0.0, 1e300]),
+    "log1p": ([-1.5, -inf], [1.0, -0.5, 0.0, 1e30]),
     "sqrt": ([-1.0, -inf], [0.0, -0.0, 2.0, inf]),
     "sin": ([inf, -inf], [0.0, 1.0, -1e22]),
     "cos": ([inf, -inf], [0.0, 1.0, -1e22]),
@@ -32,7 +32,7 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "arcsin": ([1.5, -inf], [0.0, 1.0, -1.0, 0.3]),
     "arccos": ([1.5, -inf], [0.0, 1.0, -1.0, 0.3]),
     "arctanh": ([1.5, -inf], [0.0, 0.3, -0.9]),
-    "arccosh": ([0.5, -inf], [1.0, 1.5, 1e300]),
+    "arccosh": ([0.5, -inf], [1.0, 1.5, 1e30]),
     "power": (
         [(-1.5, 2.5), (-3.0, 0.1)],
         [(-1.5, 3.0), (2.0, -0.5), (0.0, 2.0), (-2.0, -2.0)],
