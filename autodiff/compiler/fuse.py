@@ -4,6 +4,7 @@ Values of one level are fused along edges of the data, or with others that read 
 wait for itself: each knows, as bits, the groups of its level before and after it.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 from .graph import REDUCTIONS, WRITES, Graph, Node
@@ -22,30 +23,32 @@ class _Fusion:
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self.home: dict[int, Group] = {}
+        self.live: dict[int, Group] = {}  # the groups of the current level, by id
+        self.count = 0  # how many there have been in it
 
     def run(self) -> dict[int, Group]:
         """The group of each node that is in one."""
         facts, level = self.facts, levels(self.facts)
-        current, bits = -1, []  # type: int, list[Group]
+        current = -1
         for n in sorted(facts.nodes, key=lambda n: (level[n.number], n.number)):
             if level[n.number] != current:
-                current, bits = level[n.number], []
+                current, self.live, self.count = level[n.number], {}, 0
             if n.number in facts.nested:
                 before = [self.home[b.number] for b in facts.comes_after(n) if level.get(b.number) == current]
                 near = {id(g): g for g in before}
-                also = {id(g): g for r in facts.reads[n.number] if r[3] == 1 for g in self._sharing(r[0], bits)}
-                self._place(n, list(near.values()), list((near | also).values()), bits)
+                also = {id(g): g for r in facts.reads[n.number] if r[3] == 1 for g in self._sharing(r[0])}
+                self._place(n, list(near.values()), list((near | also).values()))
         return self.home
 
-    def _sharing(self, base: Node, bits: list[Group]) -> Iterable[Group]:
+    def _sharing(self, base: Node) -> Iterable[Group]:
         """Groups of this level that read the whole of something from memory."""
         if base.size < WORTH:
             return
-        for group in bits[-NEAR:]:
+        for group in itertools.islice(reversed(self.live.values()), NEAR):
             if base.size == group.size and base.number in group.arrays:
                 yield group
 
-    def _place(self, node: Node, near: list[Group], candidates: list[Group], bits: list[Group]) -> None:
+    def _place(self, node: Node, near: list[Group], candidates: list[Group]) -> None:
         """Puts a node in a group: with what it reads if it can, in `near`, or with other readers of that."""
         facts, reads, group, level = self.facts, self.facts.reads[node.number], None, None
         for g in sorted(candidates, key=lambda g: -g.size):
@@ -61,11 +64,12 @@ class _Fusion:
                 apart = not group.touches(g, facts.root)
                 if both and alike and few and apart and not self._cycle([group, g], near):
                     loops = both
-                    self._absorb(group, g, bits)
+                    self._absorb(group, g)
         if group is None:
             group = Group(space_of(node))
-            group.mask = 1 << len(bits)
-            bits.append(group)
+            group.mask = 1 << self.count
+            self.count += 1
+            self.live[id(group)] = group
             level, loops = FULL, group.cuts
             if node.op in REDUCTIONS or node.op in WRITES:
                 level = LATER
@@ -73,7 +77,7 @@ class _Fusion:
             if row_length(node) and group.levels.get(reads[0][0].number, FULL) == FULL:
                 level, group.inner = ROW, row_length(node)
         group.cuts = loops
-        self._link(group, [g for g in near if g.mask & ~group.mask], bits)
+        self._link(group, [g for g in near if g.mask & ~group.mask])
         group.add(node, level or FULL, reads, facts)
         self.home[node.number] = group
 
@@ -110,9 +114,8 @@ class _Fusion:
             before |= g.before | g.mask
         return bool(before & ~mask & after)
 
-    def _absorb(self, group: Group, other: Group, bits: list[Group]) -> None:
-        for i in _positions(other.mask):
-            bits[i] = group
+    def _absorb(self, group: Group, other: Group) -> None:
+        del self.live[id(other)]
         group.mask |= other.mask
         group.before = (group.before | other.before) & ~group.mask
         group.after = (group.after | other.after) & ~group.mask
@@ -124,29 +127,25 @@ class _Fusion:
         group.inner = group.inner or other.inner
         for n in other.members:
             self.home[n.number] = group
-        self._spread(group, bits)
+        self._spread(group)
 
-    def _link(self, group: Group, before: list[Group], bits: list[Group]) -> None:
+    def _link(self, group: Group, before: list[Group]) -> None:
         news = 0
         for g in before:
             news |= g.mask | g.before
         news &= ~group.mask
         if news & ~group.before:
             group.before |= news
-            self._spread(group, bits)
+            self._spread(group)
 
-    def _spread(self, group: Group, bits: list[Group]) -> None:
-        for i in _positions(group.before):
-            bits[i].after |= group.mask | group.after
-        for i in _positions(group.after):
-            bits[i].before |= group.mask | group.before
-
-
-def _positions(mask: int) -> Iterable[int]:
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low
+    def _spread(self, group: Group) -> None:
+        """Tell the groups before and after this one what is new. There are few: not as many as bits."""
+        earlier, later = group.mask | group.before, group.mask | group.after
+        for g in self.live.values():
+            if g.mask & group.before:
+                g.after |= later
+            if g.mask & group.after:
+                g.before |= earlier
 
 
 def fuse(
