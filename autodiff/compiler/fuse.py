@@ -16,7 +16,8 @@ from .spaces import cuts, refine
 __all__ = ["fuse"]
 
 WORTH, NEAR = 256, 8  # elements of an array that is worth to be read once for several groups; how many groups to try
-MOST_MEMBERS, MOST_ARRAYS = 128, 40  # LLVM's time grows faster than these, and registers are few
+MOST_MEMBERS, MOST_ARRAYS = 128, 64  # LLVM's time grows faster than these, and registers are few
+MANY, MORE_MEMBERS = 4096, 320  # from so many elements on it is worth while to wait for LLVM
 
 
 class _Fusion:
@@ -59,7 +60,7 @@ class _Fusion:
             elif g.size == group.size and self._fit(node, reads, g)[0] == level:
                 both = refine(loops, g.cuts)
                 alike = group.inner == g.inner or group.inner is None or g.inner is None
-                few = len(group.members) + len(g.members) < MOST_MEMBERS
+                few = len(group.members) + len(g.members) < _most(group)
                 few = few and len(group.arrays | g.arrays) + len(reads) <= MOST_ARRAYS
                 apart = not group.touches(g, facts.root)
                 if both and alike and few and apart and not self._cycle([group, g], near):
@@ -85,7 +86,7 @@ class _Fusion:
         """As what a node can join a group, and the loops that it then has."""
         if g.overlaps(node, reads, self.facts):
             return None, g.cuts
-        if len(g.members) >= MOST_MEMBERS or len(g.arrays) + len(reads) > MOST_ARRAYS:
+        if len(g.members) >= _most(g) or len(g.arrays) + len(reads) > MOST_ARRAYS:
             return None, g.cuts
         rows = g.one_row(reads) if node.size == g.size else {}
         before = {number: g.levels[number] for number in rows}
@@ -146,6 +147,10 @@ class _Fusion:
                 g.after |= later
             if g.mask & group.after:
                 g.before |= earlier
+
+
+def _most(group: Group) -> int:
+    return MORE_MEMBERS if group.size >= MANY else MOST_MEMBERS
 
 
 def fuse(

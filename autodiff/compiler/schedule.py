@@ -10,7 +10,7 @@ from .spaces import cuts, refine
 
 __all__ = ["schedule"]
 
-MOST_MEMBERS = 160
+MOST_MEMBERS = 400
 
 
 class _Scheduler:
