@@ -10,7 +10,7 @@ from .spaces import cuts, refine
 
 __all__ = ["schedule"]
 
-MOST_MEMBERS = 400
+MOST_MEMBERS, MANY, MORE_MEMBERS = 160, 4096, 400
 
 
 class _Scheduler:
@@ -64,7 +64,8 @@ class _Scheduler:
                     stack.append(b)
                 elif b.size > 1:
                     return
-        if len(leaves - group.arrays) > 1 or len(group.members) + len(cone) > MOST_MEMBERS:
+        most = MORE_MEMBERS if group.size >= MANY else MOST_MEMBERS
+        if len(leaves - group.arrays) > 1 or len(group.members) + len(cone) > most:
             return
         group.arrays |= leaves
         for n in cone.values():
