@@ -16,8 +16,8 @@ from .spaces import cuts, refine
 __all__ = ["fuse"]
 
 WORTH, NEAR = 256, 8  # elements of an array that is worth to be read once for several groups; how many groups to try
-MOST_MEMBERS, MOST_ARRAYS = 128, 64  # LLVM's time grows faster than these, and registers are few
-MANY, MORE_MEMBERS = 4096, 320  # from so many elements on it is worth while to wait for LLVM
+MOST, MORE = (128, 40), (320, 64)  # members and arrays: LLVM's time grows faster than these, and registers are few
+MANY = 4096  # elements, from which on it is worth while to wait for LLVM
 
 
 class _Fusion:
@@ -60,8 +60,8 @@ class _Fusion:
             elif g.size == group.size and self._fit(node, reads, g)[0] == level:
                 both = refine(loops, g.cuts)
                 alike = group.inner == g.inner or group.inner is None or g.inner is None
-                few = len(group.members) + len(g.members) < _most(group)
-                few = few and len(group.arrays | g.arrays) + len(reads) <= MOST_ARRAYS
+                members, arrays = len(group.members) + len(g.members), len(group.arrays | g.arrays) + len(reads)
+                few = not _is_full(group.size, members, arrays)
                 apart = not group.touches(g, facts.root)
                 if both and alike and few and apart and not self._cycle([group, g], near):
                     loops = both
@@ -86,7 +86,7 @@ class _Fusion:
         """As what a node can join a group, and the loops that it then has."""
         if g.overlaps(node, reads, self.facts):
             return None, g.cuts
-        if len(g.members) >= _most(g) or len(g.arrays) + len(reads) > MOST_ARRAYS:
+        if _is_full(g.size, len(g.members), len(g.arrays) + len(reads)):
             return None, g.cuts
         rows = g.one_row(reads) if node.size == g.size else {}
         before = {number: g.levels[number] for number in rows}
@@ -149,8 +149,9 @@ class _Fusion:
                 g.before |= earlier
 
 
-def _most(group: Group) -> int:
-    return MORE_MEMBERS if group.size >= MANY else MOST_MEMBERS
+def _is_full(size: int, members: int, arrays: int) -> bool:
+    most = MORE if size >= MANY else MOST
+    return members >= most[0] or arrays > most[1]
 
 
 def fuse(
