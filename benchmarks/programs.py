@@ -171,7 +171,7 @@ def rows(settings: Settings) -> Iterator[Row]:
 
 def count(number: int) -> Spread:
     """A number that does not scatter."""
-    return Spread(number, number, number, 1)
+    return Spread(number, number, number, number, 1)
 
 
 def main() -> None:
