@@ -617,3 +617,91 @@ def test_integers_that_keep_changing() -> None:
     for i in 3 * [*range(20)]:
         same(jitted(np.arange(30.0), i), np.arange(30.0)[:i] * i)
     assert jitted.cache_info().hits >= 20
+
+
+# -- what a reader of the compiler found
+
+
+def moved_down(a: Any) -> Any:
+    x = a + 1
+    x[1:, :3] = x[:-1, :3].copy()
+    return x
+
+
+def reversed_in_place(a: Any) -> Any:
+    x = a + 1
+    x[::-1] = x
+    return x
+
+
+def transposed_in_place(a: Any) -> Any:
+    x = a[:4, :4] + 1
+    x.T[...] = x
+    return x
+
+
+def shifted(a: Any) -> Any:
+    x = a + 1
+    x[1:, 1:] = x[:-1, :-1] * 2
+    x[:, 1:] = x[:, :-1]
+    x[1:] = x[:0:-1]
+    return x
+
+
+@pytest.mark.parametrize("f", [moved_down, reversed_in_place, transposed_in_place, shifted])
+@pytest.mark.parametrize("shape", [(4, 6), (40, 60)])
+def test_writes_to_what_is_read(f: Any, shape: tuple[int, int]) -> None:
+    agree(f, (numbers(*shape),), (numbers(*shape, seed=1),))
+    agree(ad.jacobian(lambda a: f(a)[:, 1]), (numbers(4, 6),), (numbers(4, 6, seed=1),))
+
+
+def test_truth_values_of_any_bytes() -> None:
+    mask = np.array([0, 2, 4, 255], np.uint8).view(bool)
+    agree(lambda m: m.sum(), (mask,))
+    agree(lambda m: np.where(m, 1.0, 2.0), (mask,))
+
+
+@pytest.mark.filterwarnings("ignore::autodiff.JitWarning")
+def test_integers_beyond_those_of_numpy() -> None:
+    for f in (
+        lambda x, n: x * (n * n),
+        lambda x, n: x * n**10,
+        lambda x, n: x * (n << 2),
+        lambda x, n: x * (n + 2**62),
+    ):
+        jitted = ad.jit(f)
+        for n in (1, 2, 3, 4, 5, 7, 2**20, 2**40):
+            assert jitted(1.0, n) == f(1.0, n)
+    state = {"s": 1}
+
+    def step(x: Any) -> Any:
+        state["s"] *= 3
+        return x * state["s"]
+
+    jitted = ad.jit(step)
+    for _ in range(45):
+        result = jitted(1.0)
+    assert state["s"] == 3**45
+    assert result == 3.0**45
+    jitted = ad.jit(lambda x, n: x * n)
+    for n in (1, 2, 3, 4, 5):
+        jitted(np.arange(3, dtype="i4"), n)
+    with pytest.raises(OverflowError):
+        jitted(np.arange(3, dtype="i4"), 2**33)
+
+
+@pytest.mark.filterwarnings("ignore::autodiff.JitWarning")
+def test_powers_of_python_numbers() -> None:
+    jitted = ad.jit(lambda x, s, t: x * s**t)
+    for s, t in ((4.0, 0.5), (9.0, 0.5), (-4.0, 0.5), (2.0, -1.0)):
+        np.testing.assert_allclose(jitted(X, s, t), X * s**t)
+    with pytest.raises(ZeroDivisionError):
+        jitted(X, 0.0, -1.0)
+    with pytest.raises(OverflowError):
+        jitted(X, 1e200, 2.0)
+
+
+def test_keys_that_compare_equal() -> None:
+    jitted = ad.jit(lambda d: {type(k).__name__: v * k for k, v in d.items()})
+    for key in (1, 1, True, 1.0, 1):
+        assert [*jitted({key: X})] == [type(key).__name__]

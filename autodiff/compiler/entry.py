@@ -81,6 +81,8 @@ def flattener(args: tuple[Any, ...], kwargs: dict[str, Any], integers: bool = Fa
                 lines.append(f"    if type({name}) is not {kind.__name__}: return None")
             inner = [f"{name}_{i}" for i in range(len(x))]
             if kind is dict:
+                if not all(type(key) is str for key in x):  # 1 and True are the same key
+                    raise _Unknown
                 names[f"keys_{name}"] = (*x,)
                 lines.append(f"    if (*{name},) != keys_{name}: return None")
             else:

@@ -105,7 +105,7 @@ class _Writer:
 
     def load(self, kind: str, address: str) -> str:
         value = self.emit(f"load {MEMORY[kind]}, ptr {address}")
-        return self.emit(f"trunc i8 {value} to i1") if kind == "?" else value
+        return self.emit(f"icmp ne i8 {value}, 0") if kind == "?" else value
 
     def store(self, kind: str, value: str, address: str) -> None:
         if kind == "?":

@@ -38,6 +38,12 @@ def disjoint(a: Region, b: Region, whole: tuple[int, ...]) -> bool:
     return bool(x and y and any(p[1] < q[0] or q[1] < p[0] for p, q in zip(x, y)))
 
 
+def _apart(write: Node, b: Node) -> bool:
+    """Whether a `put` reads its value from elements that it does not write to."""
+    _, offset, strides = resolve(b)
+    return write.op == "put" and disjoint((offset, strides, b.shape), write.params, write.inputs[0].shape)
+
+
 def owned(graph: Graph) -> Graph:
     """The graph with each write in memory of its own: that of x, if nobody reads x any more, or else of a copy."""
     nodes = graph.live()
@@ -52,7 +58,7 @@ def owned(graph: Graph) -> Graph:
         inputs = tuple([made[x.number] for x in n.inputs])
         if n.op in WRITES and n.dtype in DTYPES:
             x = n.inputs[0]
-            own = n.op != "put" and any(resolve(b)[0] is x for b in n.inputs[1:])
+            own = any(resolve(b)[0] is x and not _apart(n, b) for b in n.inputs[1:])
             if own or x.op in ("input", "constant", "view") or x.number in fixed or last[x.number] > n.number:
                 inputs = (new.fresh("copy", inputs[:1], (), n.shape, n.dtype), *inputs[1:])
         made[n.number] = new.fresh(n.op, inputs, n.params, n.shape, n.dtype)

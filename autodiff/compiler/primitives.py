@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from .operands import plain
 
@@ -116,7 +116,7 @@ def _var(
     keepdims: Any = False,
     **more: Any,
 ) -> Any:
-    if out is not None or dtype is not None or more or a.dtype.char not in FLOATS or not a.size:
+    if out is not None or dtype is not None or more or a.dtype.char not in FLOATS:
         return NotImplemented
     if not a.size or (not a.ndim and axis is not None):
         return NotImplemented
@@ -130,7 +130,7 @@ def _arg(op: str, function: Any) -> None:
         if out is not None or not a.ndim:
             return NotImplemented
         x = a if axis is not None else recorder.record(np.reshape, (a, -1), {})
-        at = 0 if axis is None else axis % x.ndim
+        at = 0 if axis is None else normalize_axis_index(axis, x.ndim)
         data = np.asarray(function(x.data, axis=at))
         made = recorder.add(op, [recorder.node(x)], (at,), data)
         if keepdims is True:
@@ -158,7 +158,7 @@ def _cumsum(recorder: Any, a: Any, axis: Any = None, dtype: Any = None, out: Any
 # -- products
 
 
-@primitive(np.matmul, np.dot)
+@primitive(np.matmul)
 def _matmul(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
     if options or not (hasattr(a, "shape") and hasattr(b, "shape")):
         return NotImplemented
@@ -221,7 +221,7 @@ def _take(recorder: Any, a: Any, indices: Any, axis: Any = None, out: Any = None
         return NotImplemented
     if axis is None:
         return recorder.record(np.reshape, (x, -1), {})[indices]
-    return x[(slice(None),) * (axis % x.ndim) + (indices,)] if x.ndim else NotImplemented
+    return x[(slice(None),) * normalize_axis_index(axis, x.ndim) + (indices,)] if x.ndim else NotImplemented
 
 
 @primitive(np.take_along_axis)
@@ -231,7 +231,7 @@ def _take_along_axis(recorder: Any, arr: Any, indices: Any, axis: Any = -1) -> A
         return NotImplemented
     if indices.ndim != x.ndim:
         return NotImplemented
-    axis %= x.ndim
+    axis = normalize_axis_index(axis, x.ndim)
     key = [np.arange(n).reshape((-1,) + (1,) * (x.ndim - 1 - i)) for i, n in enumerate(x.shape)]
     return x[(*key[:axis], indices, *key[axis + 1 :])]
 
@@ -303,7 +303,7 @@ def _joined(function: Any, stacked: bool) -> None:
         if data.dtype.char not in "?ilqfd":
             return NotImplemented
         made = recorder.filled(0, data.shape, data.dtype)
-        axis, at = axis % data.ndim, 0
+        axis, at = normalize_axis_index(axis, data.ndim), 0
         for x in arrays:
             n = 1 if stacked else np.shape(x)[axis]
             made[(slice(None),) * axis + ((at,) if stacked else (slice(at, at + n),))] = x

@@ -256,6 +256,8 @@ def _is_operand(x: Any) -> bool:
 
 def _in_place(ufunc: Any) -> Callable[..., Any]:
     def method(self: Recorded, other: Any) -> Any:
+        if self.weak is not None:  # a number of Python's is replaced
+            return self.buffer.recorder.operate(ufunc, (self, other)) if _is_operand(other) else NotImplemented
         self[...] = ufunc(self, other)
         return self
 

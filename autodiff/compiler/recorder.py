@@ -25,6 +25,8 @@ from .writing import Writing, noting
 
 __all__ = ["Recorder", "Template", "Unrecordable"]
 
+FLOAT, LARGE = np.dtype(float), 2.0**62
+GROWING = frozenset((np.add, np.subtract, np.multiply, np.power))
 NATIVE = frozenset("?ilqfd")  # dtypes that ufuncs are noted with by name; others are calls
 PYTHON = (bool, int, float, complex)
 
@@ -242,10 +244,24 @@ class Recorder(Writing):
         result = self.ufunc(ufunc, "__call__", inputs, {})
         if type(result) is Recorded and all(isinstance(kind_of(x), type) for x in inputs):
             result.weak = {"b": bool, "i": int, "f": float}.get(result.dtype.kind)
+            self._within(ufunc, inputs, result)
             if ufunc in DIVISIONS and isinstance(inputs[1], Recorded):
                 if self.ufunc(np.equal, "__call__", (inputs[1], 0), {}):  # noted, as any branch is
                     raise ZeroDivisionError("division by zero")
         return result
+
+    def _within(self, ufunc: Any, inputs: Sequence[Any], result: Recorded) -> None:
+        """Note that an operation on Python's numbers has a result that NumPy's numbers have too."""
+        fits = True
+        if result.weak is int and ufunc in GROWING:
+            near = ufunc(*[self.cast(x, FLOAT) if isinstance(x, Recorded) else np.float64(x) for x in inputs])
+            fits = bool(np.abs(near) < LARGE)
+        elif ufunc is np.left_shift:
+            fits = False
+        elif result.weak is float and ufunc is np.power:
+            fits = bool(np.isfinite(result))
+        if not fits:
+            raise self.escape("computes with numbers that only Python has: large integers, or a power that is none")
 
     def _loop(self, ufunc: Any, kinds: tuple[Any, ...]) -> tuple[Any, bool]:
         """The dtypes that a ufunc computes in, None if that is no operation of a graph; if all are Python numbers."""
@@ -265,6 +281,10 @@ class Recorder(Writing):
         if loop is None:
             return NotImplemented
         data = ufunc(*[x.data if type(x) is Recorded and x.weak is None else plain(x) for x in inputs])
+        for x, dtype in zip(inputs, loop, strict=False):
+            if type(x) is Recorded and x.weak is int and dtype.kind == "i" and dtype.itemsize < 8:
+                number: Any = x
+                bool(number >= np.iinfo(dtype).min) and bool(number <= np.iinfo(dtype).max)  # NumPy refuses others
         nodes = [self.node(x, dtype) for x, dtype in zip(inputs, loop, strict=False)]
         made = self.add(ufunc.__name__, nodes, (), np.asarray(data, loop[-1]))
         if weak and ufunc in SIGNS:  # which Python's operators do with
