@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import queue
+import types
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -58,3 +64,142 @@ def test_marks_of_all_kinds() -> None:
         assert before == mark(array.copy(order="K"))
         array[1] = 1
         assert before != mark(array)
+
+
+# -- captures
+
+
+class Options(dict[str, Any]):
+    rate = 1.0
+
+
+class Rates(list[float]):
+    rate = 1.0
+
+
+class Bag:
+    def __init__(self) -> None:
+        self.a, self.b = 1.0, 2.0
+
+
+class Structure(ctypes.Structure):
+    _fields_ = [("a", ctypes.c_double)]
+
+
+def follows(f: Callable[[Any], Any], change: Callable[[int], Any]) -> None:
+    """Whether the jitted function sees each change."""
+    jitted = ad.jit(f)
+    for i in range(6):
+        np.testing.assert_array_equal(jitted(x), f(x))
+        change(i)
+
+
+def turned(d: dict[str, Any], i: int) -> None:
+    key = next(iter(d))
+    d[key] = d.pop(key)
+
+
+def test_the_order_of_keys() -> None:
+    d, bag = {"a": 1.0, "b": 2.0}, Bag()
+    follows(lambda x: x * next(iter(d.values())), lambda i: turned(d, i))
+    follows(lambda x: x * next(iter(vars(bag).values())), lambda i: turned(vars(bag), i))
+    proxy = types.MappingProxyType(d)
+    follows(lambda x: x * next(iter(proxy.values())), lambda i: turned(d, i))
+
+
+def test_views_of_dicts() -> None:
+    for d in ({"a": 1.0, "b": 2.0}, OrderedDict(a=1.0, b=2.0)):
+        proxy, values, items = types.MappingProxyType(d), d.values(), d.items()
+        follows(lambda x, p=proxy: x * p["a"], lambda i, d=d: d.update(a=i + 5.0))  # type: ignore[misc]
+        follows(lambda x, v=values: x * sum(v), lambda i, d=d: d.update(b=i + 5.0))  # type: ignore[misc]
+        follows(lambda x, v=items: x * len(v), lambda i, d=d: d.update({f"c{i}": 1.0}))  # type: ignore[misc]
+
+
+def test_what_a_view_shows_may_be_written() -> None:
+    d: dict[str, Any] = {"w": np.ones(3)}
+    proxy = types.MappingProxyType(d)
+
+    def step(x: Any) -> Any:
+        d["w"] = d["w"] + x
+        return proxy["w"] * 2
+
+    jitted, w = ad.jit(step), np.ones(3)
+    for _ in range(6):
+        w = w + x
+        np.testing.assert_array_equal(jitted(x), w * 2)
+        assert type(d["w"]) is np.ndarray
+
+
+def test_memory_of_c() -> None:
+    three, number, structure = (ctypes.c_double * 3)(1.0, 2.0, 3.0), ctypes.c_double(2.0), Structure(3.0)
+    follows(lambda x: x * three[0], lambda i: three.__setitem__(0, i + 7.0))
+    follows(lambda x: x * number.value, lambda i: setattr(number, "value", i + 7.0))
+    follows(lambda x: x * structure.a, lambda i: setattr(structure, "a", i + 7.0))
+    pointer = ctypes.pointer(number)
+    with pytest.warns(ad.compiler.api.JitWarning, match="captures a pointer"):
+        follows(lambda x: x * pointer.contents.value, lambda i: setattr(number, "value", i + 17.0))
+
+
+def test_memory_of_c_is_put_back() -> None:
+    """The first run is given up, and leaves nothing."""
+    three = (ctypes.c_double * 3)(1.0, 2.0, 3.0)
+
+    def f(x: Any) -> Any:
+        three[0] += 1.0
+        return three[0] * np.frombuffer(np.asarray(x).tobytes())
+
+    jitted = ad.jit(f)
+    for i in range(4):
+        np.testing.assert_array_equal(jitted(x), x * (i + 2.0))
+
+
+def test_what_cannot_be_looked_into() -> None:
+    q: queue.SimpleQueue[int] = queue.SimpleQueue()
+    with pytest.warns(ad.compiler.api.JitWarning, match="captures a SimpleQueue"):
+        follows(lambda x: x * q.qsize(), q.put)
+
+
+def test_arrays_of_objects() -> None:
+    objects = np.empty(2, object)
+    objects[0], objects[1] = [1.0, np.ones(3)], 3.0
+    f = lambda x: x * objects[0][0] * objects[1] + objects[0][1]
+    follows(f, lambda i: objects[0].__setitem__(0, i + 7.0))
+    follows(f, lambda i: objects.__setitem__(1, i + 7.0))
+    follows(f, lambda i: objects[0][1].__setitem__(1, i + 7.0))
+
+
+SHAPED = np.arange(6.0).reshape(2, 3)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_shape_is_set() -> None:
+    follows(
+        lambda x: x * SHAPED.shape[0] + SHAPED.sum(), lambda i: setattr(SHAPED, "shape", (2, 3) if i % 2 else (3, 2))
+    )
+
+
+def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTODIFF_TEST", "1")
+    set_to = lambda i: monkeypatch.setenv("AUTODIFF_TEST", str(i % 3))
+    follows(lambda x: x * float(os.environ["AUTODIFF_TEST"]), set_to)
+    follows(lambda x: x * float(os.getenv("AUTODIFF_TEST", "")), set_to)
+
+
+def test_attributes_of_containers() -> None:
+    for kind in (Options, Rates):
+        container = kind()
+        container.rate = 2.0
+        follows(lambda x, c=container: x * c.rate, lambda i, c=container: setattr(c, "rate", i + 3.0))  # type: ignore[misc]
+
+
+ONE = OTHER = np.ones(3)
+
+
+def test_one_array_becomes_two() -> None:
+    def change(i: int) -> None:
+        globals()["OTHER"] = np.full(3, i + 2.0)
+
+    follows(lambda x: x * ONE + OTHER, change)
+    parts: list[Any] = [ONE]
+    both = (ONE, parts)
+    follows(lambda x: x * both[0] + both[1][0], lambda i: parts.__setitem__(0, np.full(3, i + 2.0)))

@@ -48,6 +48,7 @@ class Program:
             slot: mark(x) for x, slot in captures.arrays.values() if spot(*captures.slots[slot][:2]) not in replaced
         }
         self.writes = places.active
+        captures.settle()
         self.runner: Any = None
         self.lock = threading.Lock()
 

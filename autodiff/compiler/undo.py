@@ -8,7 +8,7 @@ import numpy as np
 
 from .captures import Captures
 from .program import mark
-from .slots import MISSING, get, put
+from .slots import MISSING, content, get, put
 
 __all__ = ["Undo"]
 
@@ -21,7 +21,7 @@ class Undo:
     def __init__(self, captures: Captures) -> None:
         self.captures = captures
         self.containers = [(x, x.copy()) for x, _ in captures.lengths]
-        self.data: list[Any] = [(x, bytes(x) if not isinstance(x, set) else set(x)) for x, _ in captures.contents]
+        self.data: list[Any] = [(x, content(x)) for x, _ in captures.contents]
         arrays = [x for x, _ in captures.arrays.values()]
         self.arrays = [(x, x.copy(order="K")) for x in arrays if x.nbytes < LIMIT and x.flags.writeable]
         self.marks = [(x, mark(x)) for x in arrays if x.nbytes >= LIMIT and x.flags.writeable]
@@ -48,8 +48,8 @@ class Undo:
             if isinstance(x, set):
                 x.clear()
                 x.update(before)
-            elif bytes(x) != before:
-                memoryview(x).cast("B")[:] = before
+            elif content(x) != before:
+                np.frombuffer(x, np.uint8)[:] = np.frombuffer(before, np.uint8)
         for container, key, value in self.captures.slots:
             if get(container, key) is not value and value is not MISSING:
                 put(container, key, value)
