@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import queue
+import tracemalloc
 import types
 from collections import OrderedDict
 from collections.abc import Callable
@@ -203,3 +205,49 @@ def test_one_array_becomes_two() -> None:
     parts: list[Any] = [ONE]
     both = (ONE, parts)
     follows(lambda x: x * both[0] + both[1][0], lambda i: parts.__setitem__(0, np.full(3, i + 2.0)))
+
+
+# -- memory
+
+
+def grown(f: Callable[[], Any]) -> float:
+    """How many MB more there are after a call."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        f()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] / 1e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_training_step_keeps_parameters_and_gradients_only() -> None:
+    p = ad.Value(np.zeros(1_000_000), requires_grad=True)
+
+    def step(x: Any) -> Any:
+        p.grad = None
+        loss = ((p - x) ** 2).sum()
+        loss.backward()
+        p.data = p.data - 0.1 * p.grad
+        return loss.data
+
+    jitted = ad.jit(step)
+    assert grown(lambda: [jitted(np.float64(1.0)) for _ in range(4)]) < 26
+
+
+def test_captured_arrays_that_are_replaced_are_not_kept() -> None:
+    state = {"w": np.zeros(1_000_000), "fixed": np.zeros(1_000_000)}
+
+    def step(x: Any) -> Any:
+        state["w"] = state["w"] + x
+        return state["w"][:2] + state["fixed"][:2]
+
+    jitted = ad.jit(step)
+
+    def run() -> None:
+        for _ in range(4):
+            jitted(np.float64(1.0))
+            state["fixed"] = np.ones(1_000_000)
+
+    assert grown(run) < 8 + 8 + 2

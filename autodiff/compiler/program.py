@@ -49,6 +49,7 @@ class Program:
         }
         self.writes = places.active
         captures.settle()
+        places.settle()
         self.runner: Any = None
         self.lock = threading.Lock()
 
