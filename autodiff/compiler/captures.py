@@ -68,12 +68,15 @@ class Captures:
         self.same: list[tuple[int, int]] = []  # slots with the same array
         self.fixed: set[int] = set()  # arrays by id that cannot be replaced in all their places
         self.generators: list[tuple[Any, Any]] = []  # and their state
+        self.circular = False  # whether it holds one of the further roots
         self.refused = ""  # why there can be no program
         self._seen: dict[int, Any] = {}
         self._spots: set[Any] = set()
         self._modules: set[int] = set()  # the globals of modules, by id
         self._found: dict[int, ModuleType] = {}  # modules, but for known ones
         self._names: set[str] = set()  # in functions
+        roots = [*roots]
+        self._own = {id(x) for x in roots[1:] if not isinstance(x, type)}
         for root in roots:
             self._look_into(root)
         self._attributes_of_modules()
@@ -103,6 +106,7 @@ class Captures:
 
     def _look_into(self, x: Any) -> None:
         if x is MISSING or isinstance(x, (*NUMBERS, *OPAQUE, np.ndarray)) or id(x) in self._seen:
+            self.circular = self.circular or id(x) in self._own
             return
         self._seen[id(x)] = x
         if isinstance(x, Box):
@@ -160,7 +164,7 @@ class Captures:
                 if name in f.__dict__:
                     self._slot(f.__dict__, name, f.__dict__[name])
             return
-        self.functions.append((f, f.__code__, f.__defaults__, f.__kwdefaults__))
+        self.functions.append((weakref.ref(f), f.__code__, f.__defaults__, f.__kwdefaults__))
         for cell in f.__closure__ or ():
             self._slot(cell, None, get(cell, None))
         self._look_into(f.__defaults__)
@@ -236,6 +240,7 @@ class Captures:
                 self._slot(names, name, value)
         for cls in kind.__mro__:
             for name in _slots_of(cls):
+                self.circular = self.circular or id(x) in self._own
                 self._slot(Attributes(x), name, getattr(x, name, MISSING))
 
     def is_replaceable(self, container: Any) -> bool:
@@ -275,8 +280,14 @@ class Captures:
         for slot, first in self.same:
             if self.array(slot) is not self.array(first):
                 return False
-        for f, code, defaults, keyword_defaults in self.functions:
-            if f.__code__ is not code or f.__defaults__ is not defaults or f.__kwdefaults__ is not keyword_defaults:
+        for function, code, defaults, keyword_defaults in self.functions:
+            f = function()
+            if (
+                f is None
+                or f.__code__ is not code
+                or f.__defaults__ is not defaults
+                or f.__kwdefaults__ is not keyword_defaults
+            ):
                 return False
         if self.values:
             if [v._node is not None for v in self.values] != self.tracked:
