@@ -43,7 +43,7 @@ LAYERS = [
     "compiler.disk compiler.objects compiler.blas compiler.driver_text compiler.entry_text compiler.driver",
     "compiler.state compiler.python_steps compiler.native",
     "compiler.code compiler.slots compiler.captures compiler.places compiler.signature compiler.entry compiler.program",
-    "compiler.explain compiler.undo compiler.tracked compiler.api compiler",
+    "compiler.explain compiler.undo compiler.tracked compiler.entries compiler.api compiler",
     "draw_layout draw",
     "nn.replace nn.module nn.layers nn.losses nn",
     "optim.optimizer optim.sgd optim.adam optim",
@@ -277,6 +277,7 @@ STATEFUL = {"Lock", "RLock", "Condition", "local", "count", "defaultdict", "Weak
 STATE = {
     ("batched", "BATCHING"): "the registry of batching rules, filled at import",
     ("buffers", "SWAPS"): "the table of swapped names, with its lock",
+    ("compiler.entries", "RECORDINGS"): "the lock under which functions are recorded",
     ("compiler.primitives", "PRIMITIVES"): "the registry of primitives, filled at import",
     ("rule", "RULES"): "the registry, filled at import",
     ("tape", "number"): "the counter; next() on it is atomic",

@@ -11,7 +11,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from types import CoroutineType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from ..value import Value
 from ..views import make_place
 from . import llvm_math
 from .captures import Captures, TooManyError
+from .entries import RECORDINGS, CacheInfo, Entry, Kept
 from .entry import Out, flattener, odd_one
 from .explain import described
 from .interpret import Mismatch
@@ -42,7 +43,6 @@ __all__ = ["CacheInfo", "jit"]
 
 INTEGERS = 3  # signatures that differ in integers only, until these become inputs
 PATHS = 8  # programs for one signature
-SIGNATURES = 512  # of one function; the oldest are forgotten
 
 
 class _GiveUpError(Exception):
@@ -51,30 +51,6 @@ class _GiveUpError(Exception):
 
 class _FailedError(_GiveUpError):
     """It has raised an exception, which may be due to the recording; or, if the second argument is true, to others."""
-
-
-class _Entry:
-    """The programs for one signature, the last used one first."""
-
-    def __init__(self) -> None:
-        self.programs: list[Program] = []
-        self.eager = ""  # why it runs without a program
-        self.volatile: set[Any] = set()  # the slots of numbers that have changed: inputs from then on
-        self.by_reference = False  # whether captured arrays are left where they are
-        self.globals_too = False  # whether those among the globals are not
-        self.repeated = 0  # recordings of what was known
-        self.unsteady = 0  # recordings that could not be kept
-        self.failed = 0  # and those that could not be finished
-        self.masked = False
-
-
-class CacheInfo(NamedTuple):
-    """How often a jitted function found a program, and how often it had to record one."""
-
-    hits: int
-    recordings: int
-    signatures: int
-    programs: int
 
 
 @transform
@@ -115,10 +91,10 @@ class _Jitted:
 
     def __init__(self, f: Callable[..., Any], strict: bool, eager: bool) -> None:
         self.f, self.strict, self.eager = f, strict, eager
-        self.entries: dict[Any, _Entry] = {}
-        self.tracked: dict[Any, Tracked] = {}
+        self.entries: Kept[Entry] = Kept()
+        self.tracked: Kept[Tracked] = Kept()
         self.integers: bool | None = False  # whether integers are inputs; None: never again
-        self.seen: dict[Any, int] = {}  # how many signatures differ in integers only
+        self.seen: Kept[list[int]] = Kept()  # how many signatures differ in integers only
         self.lock = threading.RLock()
         self.hits = self.recordings = 0
         self.last: Any = None  # the last program, and what takes the arrays out of the arguments for it
@@ -146,23 +122,26 @@ class _Jitted:
         if entry is None:
             with self.lock:
                 given = self._loosened(given, args, kwargs)
-                entry = self.entries.setdefault(given.key, _Entry())
-                if len(self.entries) > SIGNATURES:
-                    del self.entries[next(iter(self.entries))]
+                entry = self.entries.add(given.key, Entry(), given.watched)
         if entry.eager:
             return self._eagerly(args, kwargs)
         recordings = self.recordings
         found = self._found(entry, given, args, kwargs)
         if found is not None:
             return found[0]
-        with self.lock:
+        lock = RECORDINGS.lock
+        if not lock.acquire(timeout=RECORDINGS.patience):
+            return self._eagerly(args, kwargs)
+        try:
             if recordings != self.recordings:  # another thread may have recorded it meanwhile
                 found = self._found(entry, given, args, kwargs)
                 if found is not None:
                     return found[0]
             return self._record(entry, given, args, kwargs)
+        finally:
+            lock.release()
 
-    def _found(self, entry: _Entry, given: Signature, args: Any, kwargs: Any) -> tuple[Any] | None:
+    def _found(self, entry: Entry, given: Signature, args: Any, kwargs: Any) -> tuple[Any] | None:
         """The result of a program, if there is one."""
         for attempt in [*entry.programs]:
             if not attempt.holds():
@@ -193,8 +172,9 @@ class _Jitted:
         loose = signature(args, kwargs, True)
         if loose is None or loose.key == given.key:
             return given
-        self.seen[loose.key] = count = self.seen.get(loose.key, 0) + 1
-        self.integers = count > INTEGERS
+        count = self.seen.add(loose.key, [0], loose.watched)
+        count[0] += 1
+        self.integers = count[0] > INTEGERS
         return loose if self.integers else given
 
     def explain(self) -> str:
@@ -221,9 +201,9 @@ class _Jitted:
             if not self._is_closed(given.objects):
                 return self.f(*args, **kwargs)
             with self.lock:
-                rule = self.tracked.setdefault(key, Tracked(self.f, self, jit, given, args, kwargs))
-                if len(self.tracked) > SIGNATURES:
-                    del self.tracked[next(iter(self.tracked))]
+                rule = self.tracked.add(key, Tracked(self.f, self, jit, given, args, kwargs))
+                if given.watched:  # which are among the arguments
+                    self.tracked.hold(key)
         return rule(given.originals)
 
     def _is_closed(self, objects: list[Any]) -> bool:
@@ -233,11 +213,11 @@ class _Jitted:
         except TooManyError:
             return False
 
-    def _record(self, entry: _Entry, given: Signature, args: Any, kwargs: Any) -> Any:
+    def _record(self, entry: Entry, given: Signature, args: Any, kwargs: Any) -> Any:
         if entry.eager:
             return self._eagerly(args, kwargs)
         if len(entry.programs) >= PATHS and given.integers:  # they decide the path, so each is for itself
-            self.integers, self.entries = None, {}
+            self.integers, self.entries = None, Kept()
             return self._eagerly(args, kwargs)
         if len(entry.programs) >= PATHS:
             reason = f"took {PATHS} paths, or was called with as many values of what it captures"
@@ -263,7 +243,7 @@ class _Jitted:
                     reason = again.args[0]
             return self._give_up(entry, reason, args, kwargs)
 
-    def _run(self, entry: _Entry, given: Signature, args: Any, kwargs: Any) -> Any:
+    def _run(self, entry: Entry, given: Signature, args: Any, kwargs: Any) -> Any:
         """Run the function on arrays that record, keep the program if there is one, and give the result."""
         try:
             captures = Captures([self.f, *given.objects], entry.globals_too)
@@ -333,19 +313,22 @@ class _Jitted:
         if reason:
             self._warn(entry, reason)
         elif not (unsteady or changed):
+            if captures.circular:
+                self.entries.hold(given.key)
             self._keep(entry, Program(recorder, captures, places, template))
         places.write(values)
         return filled(template, values)
 
-    def _keep(self, entry: _Entry, program: Program) -> None:
-        for known in entry.programs:
-            if known.text == program.text:
-                entry.programs.remove(known)
-                entry.repeated += 1
-                if entry.repeated > PATHS and self.hits < 4 * self.recordings:
-                    self._warn(entry, "captures what is another thing at each call")
-                break
-        entry.programs.insert(0, program)
+    def _keep(self, entry: Entry, program: Program) -> None:
+        with self.lock:
+            for known in entry.programs:
+                if known.text == program.text:
+                    entry.programs.remove(known)
+                    entry.repeated += 1
+                    if entry.repeated > PATHS and self.hits < 4 * self.recordings:
+                        self._warn(entry, "captures what is another thing at each call")
+                    break
+            entry.programs.insert(0, program)
         if not self.eager:
             program.compile()
 
@@ -378,11 +361,11 @@ class _Jitted:
     def _eagerly(self, args: Any, kwargs: Any) -> Any:
         return self.f(*args, **kwargs)
 
-    def _give_up(self, entry: _Entry, reason: str, args: Any, kwargs: Any) -> Any:
+    def _give_up(self, entry: Entry, reason: str, args: Any, kwargs: Any) -> Any:
         self._warn(entry, reason)
         return self._eagerly(args, kwargs)
 
-    def _warn(self, entry: _Entry, reason: str) -> None:
+    def _warn(self, entry: Entry, reason: str) -> None:
         text = f"jit: {name_of(self.f)} {reason}"
         if self.strict:
             raise OperandError(f"{text}, which cannot be compiled; leave out strict=True to run it as it is")

@@ -13,11 +13,20 @@ import contextvars
 import functools
 import io
 import operator
+import os
 import random
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    MappingProxyType,
+    MethodDescriptorType,
+    MethodType,
+    ModuleType,
+    WrapperDescriptorType,
+)
 from typing import Any
 
 import numpy as np
@@ -26,7 +35,7 @@ from ..box import Box, Inner
 from ..tape import RECORDING
 from ..transform import Transform
 from .code import global_names, is_installed, is_known, makes_generators, modules_of, names_in
-from .slots import MISSING, Attributes, Members, Variable, alike, content, equal, get, spot
+from .slots import MISSING, Attributes, Inside, Kind, Members, Variable, alike, content, equal, get, spot
 
 __all__ = ["Captures", "TooManyError"]
 
@@ -35,6 +44,9 @@ NUMBERS = (bool, int, float, complex, np.generic, str, bytes)
 OPAQUE = (Inner, np.ufunc, np.dtype, type(None), range, slice)
 WRAPPED = (staticmethod, classmethod)
 DATA = (bytearray, memoryview, array.array, set)  # compared as a whole
+VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
+MUTATORS = ("__setitem__", "__delitem__", "__iadd__", "append", "put", "add")
+WRITTEN_IN_C = (WrapperDescriptorType, MethodDescriptorType)
 
 
 class TooManyError(Exception):
@@ -48,19 +60,23 @@ class Captures:
         self.globals_too = globals_too  # whether globals may be replaced, which other threads may see
         self.slots: list[tuple[Any, Any, Any]] = []  # container, key, what was there
         self.lengths: list[tuple[Any, int]] = []
-        self.orders: list[tuple[dict[Any, Any], tuple[Any, ...]]] = []  # dicts and their keys
+        self.orders: list[tuple[Any, tuple[Any, ...]]] = []  # dicts and their keys
         self.contents: list[tuple[Any, Any]] = []  # what is compared as a whole, and a copy
         self.functions: list[tuple[Any, Any, Any, Any]] = []  # with their code and defaults
         self.arrays: dict[int, tuple[Any, int]] = {}  # by id: the array, and its slot
         self.values: list[Box] = []
+        self.same: list[tuple[int, int]] = []  # slots with the same array
         self.fixed: set[int] = set()  # arrays by id that cannot be replaced in all their places
         self.generators: list[tuple[Any, Any]] = []  # and their state
+        self.circular = False  # whether it holds one of the further roots
         self.refused = ""  # why there can be no program
         self._seen: dict[int, Any] = {}
         self._spots: set[Any] = set()
         self._modules: set[int] = set()  # the globals of modules, by id
         self._found: dict[int, ModuleType] = {}  # modules, but for known ones
         self._names: set[str] = set()  # in functions
+        roots = [*roots]
+        self._own = {id(x) for x in roots[1:] if not isinstance(x, type)}
         for root in roots:
             self._look_into(root)
         self._attributes_of_modules()
@@ -79,15 +95,18 @@ class Captures:
         self._spots.add(spot(container, key))
         self.slots.append((container, key, value))
         if isinstance(value, np.ndarray):
-            self.arrays.setdefault(id(value), (value, len(self.slots) - 1))
+            first = self.arrays.setdefault(id(value), (value, len(self.slots) - 1))[1]
+            if first != len(self.slots) - 1:
+                self.same.append((len(self.slots) - 1, first))
             if not self.is_replaceable(container):
                 self.fixed.add(id(value))
-            for item in value.flat if value.dtype == object else ():
-                self._look_into(item)
+            for i, item in enumerate(value.flat) if value.dtype == object else ():
+                self._slot(Inside(value), i, item)
         self._look_into(value)
 
     def _look_into(self, x: Any) -> None:
         if x is MISSING or isinstance(x, (*NUMBERS, *OPAQUE, np.ndarray)) or id(x) in self._seen:
+            self.circular = self.circular or id(x) in self._own
             return
         self._seen[id(x)] = x
         if isinstance(x, Box):
@@ -105,16 +124,25 @@ class Captures:
             self.orders.append((x, (*x,)))
             for key, value in [*x.items()]:
                 self._slot(x, key, value)
+            self._attributes(x)
+        elif isinstance(x, VIEWS):
+            self._look_into(x.mapping)
+        elif isinstance(x, MappingProxyType):
+            self.orders.append((x, (*x,)))
+            for key in (*x,):
+                self._slot(Inside(x), key, x[key])
         elif isinstance(x, (list, tuple, deque)):
             if not isinstance(x, tuple):
                 self.lengths.append((x, len(x)))
             for i, value in enumerate([*x]):
                 self._slot(x, i, value)
+            self._attributes(x)
         elif isinstance(x, (*DATA, frozenset)):
             if not isinstance(x, frozenset):
                 self.contents.append((x, content(x)))
             for value in [*x] if isinstance(x, (set, frozenset)) else ():
                 self._look_into(value)
+            self._attributes(x)
         elif isinstance(x, Transform):
             self._look_into(x.__wrapped__)
         elif isinstance(x, type):
@@ -136,7 +164,7 @@ class Captures:
                 if name in f.__dict__:
                     self._slot(f.__dict__, name, f.__dict__[name])
             return
-        self.functions.append((f, f.__code__, f.__defaults__, f.__kwdefaults__))
+        self.functions.append((weakref.ref(f), f.__code__, f.__defaults__, f.__kwdefaults__))
         for cell in f.__closure__ or ():
             self._slot(cell, None, get(cell, None))
         self._look_into(f.__defaults__)
@@ -149,6 +177,8 @@ class Captures:
             elif name in global_names(f.__code__):
                 self._slot(f.__globals__, name, MISSING)
         self._names |= names
+        if not names.isdisjoint(("environ", "getenv")):
+            self._look_into(os.environ)
         if makes_generators(f.__code__):
             self.refused = "makes a random generator without a seed"
         for module in modules_of(f):
@@ -187,23 +217,35 @@ class Captures:
         elif isinstance(x, functools.partial):
             for part in (x.func, x.args, x.keywords):
                 self._look_into(part)
-        if is_known(kind.__module__) and not hasattr(x, "__dict__"):
-            if isinstance(x, Iterator) and not isinstance(x, io.IOBase):
+        if is_known(kind.__module__) and isinstance(x, Iterator) and not hasattr(x, "__dict__"):
+            if not isinstance(x, io.IOBase):
                 self.refused = f"captures an iterator, a {kind.__name__}"
-            return
-        self._look_into(kind)
+        elif _is_buffer(x):
+            self.contents.append((x, content(x)))
+            if hasattr(kind, "contents"):
+                self.refused = f"captures a pointer, a {kind.__name__}"
+        elif any(isinstance(getattr(kind, name, None), WRITTEN_IN_C) for name in MUTATORS):
+            self.refused = f"captures a {kind.__name__}, which cannot be looked into"
+        if not is_known(kind.__module__) or hasattr(x, "__dict__"):
+            self._look_into(kind)
+            self._attributes(x)
+
+    def _attributes(self, x: Any) -> None:
+        kind = type(x)
         names = getattr(x, "__dict__", None)
         if isinstance(names, dict):
             self.lengths.append((names, len(names)))
+            self.orders.append((names, (*names,)))
             for name, value in [*names.items()]:
                 self._slot(names, name, value)
         for cls in kind.__mro__:
             for name in _slots_of(cls):
+                self.circular = self.circular or id(x) in self._own
                 self._slot(Attributes(x), name, getattr(x, name, MISSING))
 
     def is_replaceable(self, container: Any) -> bool:
         """Whether what is in a container may be something else for a while."""
-        if isinstance(container, (tuple, Members, Variable)):
+        if isinstance(container, (tuple, Members, Variable, Inside)):
             return False
         return self.globals_too or id(container) not in self._modules
 
@@ -212,6 +254,14 @@ class Captures:
         return id(container) in self._modules
 
     # -- looking again
+
+    def settle(self) -> None:
+        """Keep of arrays what has to be the same only, as the run that looked for them has ended."""
+        self.slots = [
+            (container, key, Kind(x) if isinstance(x, np.ndarray) and x.dtype != object else x)
+            for container, key, x in self.slots
+        ]
+        self.arrays.clear()
 
     def holds(self, skip: Any = ()) -> bool:
         """Whether all is as it was, but for the numbers in arrays, which arrays they are, and slots to `skip`."""
@@ -227,8 +277,17 @@ class Captures:
                 if spot(container, key) in skip and type(now) is type(value):
                     continue
                 return False
-        for f, code, defaults, keyword_defaults in self.functions:
-            if f.__code__ is not code or f.__defaults__ is not defaults or f.__kwdefaults__ is not keyword_defaults:
+        for slot, first in self.same:
+            if self.array(slot) is not self.array(first):
+                return False
+        for function, code, defaults, keyword_defaults in self.functions:
+            f = function()
+            if (
+                f is None
+                or f.__code__ is not code
+                or f.__defaults__ is not defaults
+                or f.__kwdefaults__ is not keyword_defaults
+            ):
                 return False
         if self.values:
             if [v._node is not None for v in self.values] != self.tracked:
@@ -242,7 +301,7 @@ class Captures:
             if len(container) != length:
                 return False
         for names, keys in self.orders:
-            if not all(map(operator.is_, names, keys)):
+            if len(names) != len(keys) or not all(map(operator.is_, names, keys)):
                 return False
         return all(content(x) == before for x, before in self.contents)
 
@@ -277,6 +336,13 @@ class Captures:
 
 def _name(container: Any, key: Any) -> str:
     return "a variable of its closure" if key is None else repr(key)
+
+
+def _is_buffer(x: Any) -> bool:
+    try:
+        return memoryview(x).nbytes >= 0
+    except (TypeError, ValueError, BufferError):
+        return False
 
 
 def _slots_of(cls: type) -> list[str]:

@@ -278,6 +278,10 @@ class Places:
             raise UnstableError("writes to an array that shares memory with another one that it captures")
         self.written.append((place, same))
 
+    def settle(self) -> None:
+        """Forget the arrays of the run that was recorded, which has ended; runs of the program need the places only."""
+        self.before, self.inside, self.nodes, self.arrays, self.generators = [], [], {}, [], []
+
     def numbers(self) -> frozenset[Any]:
         """The slots of numbers that are inputs."""
         return frozenset([spot(place.container, place.key) for place in self.places if type(place) is _Number])

@@ -1,7 +1,9 @@
 """What a program is recorded for: the structure of the arguments, shapes and dtypes, and plain objects among them."""
 
 import dataclasses
+import weakref
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -19,13 +21,14 @@ STATIC = (bool, int, str, bytes, type(None), type, np.dtype, slice, range)
 class Signature:
     """The key of a call, and its leaves: the numbers that may differ from call to call."""
 
-    __slots__ = ("inline", "integers", "key", "leaves", "objects", "originals", "plain", "tracked")
+    __slots__ = ("inline", "integers", "key", "leaves", "objects", "originals", "plain", "tracked", "watched")
 
     def __init__(self, key: Any, leaves: list[Any], plain: bool, integers: bool = False) -> None:
         self.key, self.leaves, self.plain = key, leaves, plain
         self.integers = integers  # whether they are leaves too
         self.originals: list[Any] = leaves if plain else []  # the same, Values as they are
         self.objects: list[Any] = []  # functions and other things that stand for themselves
+        self.watched: list[Any] = []  # those of them that the key is for only as long as they live
         self.inline = self.tracked = False
 
     def smooth(self) -> list[bool]:
@@ -61,18 +64,27 @@ def is_leaf(x: Any, integers: bool = False) -> bool:
 
 
 class _Same:
-    """An object as a key: equal to itself only."""
+    """An object as a key: equal to itself only, and not kept alive by it, if that can be."""
 
-    __slots__ = ("x",)
+    __slots__ = ("hash", "ref")
 
-    def __init__(self, x: Any) -> None:
-        self.x = x
+    def __init__(self, x: Any, found: Signature) -> None:
+        self.hash = id(x)
+        if type(x).__weakrefoffset__:
+            self.ref: Any = weakref.ref(x)
+        else:
+            self.ref = lambda: x
+        found.objects.append(x)
+        found.watched.append(x)
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is _Same and other.x is self.x
+        if self is other:
+            return True
+        x = self.ref()
+        return type(other) is _Same and x is not None and other.ref() is x
 
     def __hash__(self) -> int:
-        return id(self.x)
+        return self.hash
 
 
 def _key(x: Any, found: Signature) -> Any:
@@ -139,8 +151,10 @@ def _itself(x: Any, kind: Any, found: Signature) -> Any:
     """The key of an object that is no container: what can be reached from it is looked at as what f captures is."""
     if isinstance(x, np.ndarray) or (not callable(x) and kind.__hash__ is None):
         raise TypeError
+    if not is_known(kind.__module__) or kind.__hash__ is None or kind is FunctionType:
+        return _Same(x, found)
     found.objects.append(x)
-    return (kind, x) if is_known(kind.__module__) and kind.__hash__ is not None else _Same(x)
+    return (kind, x)
 
 
 def _described(x: Any, found: Signature, leaves: dict[int, Any]) -> Any:
@@ -165,11 +179,9 @@ def _described(x: Any, found: Signature, leaves: dict[int, Any]) -> Any:
     if isinstance(x, (set, frozenset)):
         return (kind, frozenset(x))
     if callable(x) and not hasattr(kind, "_tree_open"):
-        found.objects.append(x)
-        return _Same(x)
+        return _Same(x, found)
     names = getattr(x, "__dict__", None)
     if names is None or isinstance(x, type):
-        found.objects.append(x)
-        return _Same(x)
+        return _Same(x, found)
     found.objects.append(kind)
     return (kind, _described(names, found, leaves))

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["MISSING", "Attributes", "Members", "Variable", "alike", "content", "equal", "get", "put", "spot"]
+__all__ = [
+    "MISSING", "Attributes", "Inside", "Kind", "Members", "Variable", "alike", "content", "equal", "get", "put", "spot",
+]  # fmt: skip
 
 NUMBERS = (bool, int, float, complex, np.generic, str, bytes)
 MISSING = object()
@@ -44,6 +46,24 @@ class Variable(Attributes):
         return self.x.get(default)
 
 
+class Inside(Attributes):
+    """What a read-only view of a dict shows, by key, or what an array of objects holds, by position."""
+
+    def get(self, name: Any, default: Any) -> Any:
+        if isinstance(self.x, np.ndarray):
+            return self.x.flat[name] if name < self.x.size else default
+        return self.x.get(name, default)
+
+
+class Kind:
+    """What has to be the same of an array that was in a slot, without keeping it."""
+
+    __slots__ = ("dtype", "shape", "type")
+
+    def __init__(self, x: Any) -> None:
+        self.type, self.shape, self.dtype = type(x), x.shape, x.dtype
+
+
 def get(container: Any, key: Any) -> Any:
     """What is in a slot."""
     if key is None and isinstance(container, CellType):
@@ -60,6 +80,8 @@ def put(container: Any, key: Any, x: Any) -> None:
     """Put something into a slot."""
     if key is None and isinstance(container, CellType):
         container.cell_contents = x
+    elif isinstance(container, Inside):
+        pass  # what can be changed is put where it can be
     elif isinstance(container, Members):
         setattr(container.x, key, x)
     elif isinstance(container, Attributes):
@@ -75,16 +97,18 @@ def spot(container: Any, key: Any) -> tuple[int, Any]:
 
 def content(x: Any) -> Any:
     """A copy of something that is compared as a whole."""
-    return set(x) if isinstance(x, set) else bytes(x)
+    return set(x) if isinstance(x, set) else bytes(memoryview(x))
 
 
 def equal(now: Any, before: Any) -> bool:
     """Whether a program for one is right for the other."""
     kind = type(now)
+    if type(before) is Kind:
+        return bool(kind is before.type and now.shape == before.shape and now.dtype == before.dtype)
     if kind is not type(before):
         return False
     if isinstance(now, np.ndarray):
-        return bool(now.shape == before.shape and now.dtype == before.dtype)
+        return bool(now.shape == before.shape and now.dtype == before.dtype and now.dtype != object)
     if isinstance(now, NUMBERS):
         if isinstance(now, np.void):
             return False

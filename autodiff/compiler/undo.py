@@ -8,7 +8,7 @@ import numpy as np
 
 from .captures import Captures
 from .program import mark
-from .slots import MISSING, get, put
+from .slots import MISSING, content, get, put
 
 __all__ = ["Undo"]
 
@@ -21,10 +21,10 @@ class Undo:
     def __init__(self, captures: Captures) -> None:
         self.captures = captures
         self.containers = [(x, x.copy()) for x, _ in captures.lengths]
-        self.data: list[Any] = [(x, bytes(x) if not isinstance(x, set) else set(x)) for x, _ in captures.contents]
+        self.data: list[Any] = [(x, content(x)) for x, _ in captures.contents]
         arrays = [x for x, _ in captures.arrays.values()]
         self.arrays = [(x, x.copy(order="K")) for x in arrays if x.nbytes < LIMIT and x.flags.writeable]
-        self.marks = [(x, mark(x)) for x in arrays if x.flags.writeable]
+        self.marks = [(x, mark(x)) for x in arrays if x.nbytes >= LIMIT and x.flags.writeable]
         self.numpy: Any = np.random.get_state()
         self.python = random.getstate()
 
@@ -37,7 +37,8 @@ class Undo:
 
     def written(self) -> str:
         """Whether plain arrays have been written to."""
-        return "writes to an array that it captures" if any(mark(x) != m for x, m in self.marks) else ""
+        same = all(_same(x, copy) for x, copy in self.arrays) and all(mark(x) == m for x, m in self.marks)
+        return "" if same else "writes to an array that it captures"
 
     def __call__(self) -> None:
         """Make everything as it was."""
@@ -47,13 +48,13 @@ class Undo:
             if isinstance(x, set):
                 x.clear()
                 x.update(before)
-            elif bytes(x) != before:
-                memoryview(x).cast("B")[:] = before
+            elif content(x) != before:
+                np.frombuffer(x, np.uint8)[:] = np.frombuffer(before, np.uint8)
         for container, key, value in self.captures.slots:
             if get(container, key) is not value and value is not MISSING:
                 put(container, key, value)
         for array, copy in self.arrays:
-            if mark(array) != mark(copy):
+            if not _same(array, copy):
                 array[...] = copy
         for generator, state in self.captures.generators:
             if isinstance(generator, random.Random):
@@ -76,6 +77,16 @@ def _fill(x: Any, before: Any) -> None:
         x.update(before)
     elif isinstance(x, (list, deque)):
         x.extend(before)
+
+
+def _same(array: Any, copy: Any) -> bool:
+    """Whether an array is as its copy is, to the bit."""
+    if array.shape != copy.shape or array.dtype != copy.dtype:
+        return False
+    if array.dtype.hasobject or not (array.flags.c_contiguous or array.flags.f_contiguous):
+        return bool(array.tobytes() == copy.tobytes())
+    a, b = (x.ravel(order="K").view(np.uint8) for x in (array, copy))
+    return bool(np.array_equal(a, b))
 
 
 def _is(a: Any, b: Any) -> bool:

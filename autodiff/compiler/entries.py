@@ -1,0 +1,106 @@
+"""What a jitted function keeps for each signature, how long it does so, and the lock under which it records."""
+
+import os
+import threading
+import weakref
+from collections.abc import Iterable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from .program import Program
+
+__all__ = ["RECORDINGS", "CacheInfo", "Entry", "Kept"]
+
+SIGNATURES = 512  # of one function; the oldest are forgotten
+HOLDING = 32  # of these such as keep an object alive that they are for
+T = TypeVar("T")
+
+
+class _Recordings:
+    """One function is recorded at a time, as another one would meet its arrays in what both capture."""
+
+    patience = 1.0  # seconds to wait: the thread that records may itself wait for the one that waits here
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+
+RECORDINGS = _Recordings()
+if hasattr(os, "register_at_fork"):  # another thread may have held it
+    os.register_at_fork(after_in_child=lambda: setattr(RECORDINGS, "lock", threading.RLock()))
+
+
+class Entry:
+    """The programs for one signature, the last used one first."""
+
+    def __init__(self) -> None:
+        self.programs: list[Program] = []
+        self.eager = ""  # why it runs without a program
+        self.volatile: set[Any] = set()  # the slots of numbers that have changed: inputs from then on
+        self.by_reference = False  # whether captured arrays are left where they are
+        self.globals_too = False  # whether those among the globals are not
+        self.repeated = 0  # recordings of what was known
+        self.unsteady = 0  # recordings that could not be kept
+        self.failed = 0  # and those that could not be finished
+        self.masked = False
+
+
+class CacheInfo(NamedTuple):
+    """How often a jitted function found a program, and how often it had to record one."""
+
+    hits: int
+    recordings: int
+    signatures: int
+    programs: int
+
+
+class Kept(Generic[T]):
+    """Things by key, the oldest forgotten if they are too many, and those for an object with the object.
+
+    Objects may die at any time, also while this is changed, so it takes single steps that cannot be interrupted.
+    """
+
+    def __init__(self) -> None:
+        self.things: dict[Any, T] = {}
+        self._holding: dict[Any, None] = {}
+        self._watches: dict[Any, list[Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self.things)
+
+    def values(self) -> list[T]:
+        return [*self.things.values()]
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return self.things.get(key, default)
+
+    def add(self, key: Any, thing: T, objects: Iterable[Any] = ()) -> T:
+        """Keep a thing as long as these objects live; the one there is, if there is one."""
+        thing = self.things.setdefault(key, thing)
+        if len(self.things) > SIGNATURES:
+            self.drop(_first(self.things))
+        if objects and key not in self._watches:
+            me = weakref.ref(self)
+
+            def forget(_: Any) -> None:
+                kept = me()
+                if kept is not None:
+                    kept.drop(key)
+
+            self._watches[key] = [weakref.ref(x, forget) for x in objects if type(x).__weakrefoffset__]
+        return thing
+
+    def hold(self, key: Any) -> None:
+        """Note that what is for this key keeps alive what it is for, so that there can be a few of its kind only."""
+        self._holding[key] = None
+        if len(self._holding) > HOLDING:
+            self.drop(_first(self._holding))
+
+    def drop(self, key: Any) -> None:
+        self._holding.pop(key, None)
+        self._watches.pop(key, None)
+        self.things.pop(key, None)
+
+
+def _first(x: dict[Any, Any]) -> Any:
+    first, *_ = x
+    return first
