@@ -343,7 +343,7 @@ def test_signatures_that_were_seen_are_bounded() -> None:
 
 
 def test_constants_are_not_kept_twice() -> None:
-    jitted = ad.jit(lambda x: x[:2] + np.sqrt(np.arange(1_000_000.0))[:2])
+    jitted = ad.jit(lambda x: (x[0] * np.arange(1_000_000.0)).sum())
     assert grown(lambda: [jitted(x) for _ in range(4)]) < 18
 
 
