@@ -285,11 +285,6 @@ class Slotted:
         self.w = np.ones(3)
 
 
-@pytest.fixture(autouse=True)
-def collected() -> None:
-    gc.collect()
-
-
 def test_objects_are_not_kept() -> None:
     alive = []
     for _ in range(5):
