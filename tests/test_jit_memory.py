@@ -11,7 +11,7 @@ import time
 import tracemalloc
 import types
 import weakref
-from collections import OrderedDict
+from collections import OrderedDict, UserDict
 from collections.abc import Callable
 from typing import Any
 
@@ -114,7 +114,7 @@ def test_the_order_of_keys() -> None:
 
 
 def test_views_of_dicts() -> None:
-    for d in ({"a": 1.0, "b": 2.0}, OrderedDict(a=1.0, b=2.0)):
+    for d in ({"a": 1.0, "b": 2.0}, OrderedDict(a=1.0, b=2.0), UserDict(a=1.0, b=2.0)):
         proxy, values, items = types.MappingProxyType(d), d.values(), d.items()
         follows(lambda x, p=proxy: x * p["a"], lambda i, d=d: d.update(a=i + 5.0))  # type: ignore[misc]
         follows(lambda x, v=values: x * sum(v), lambda i, d=d: d.update(b=i + 5.0))  # type: ignore[misc]
