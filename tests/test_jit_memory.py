@@ -11,7 +11,7 @@ import time
 import tracemalloc
 import types
 import weakref
-from collections import OrderedDict
+from collections import OrderedDict, UserDict
 from collections.abc import Callable
 from typing import Any
 
@@ -114,7 +114,7 @@ def test_the_order_of_keys() -> None:
 
 
 def test_views_of_dicts() -> None:
-    for d in ({"a": 1.0, "b": 2.0}, OrderedDict(a=1.0, b=2.0)):
+    for d in ({"a": 1.0, "b": 2.0}, OrderedDict(a=1.0, b=2.0), UserDict(a=1.0, b=2.0)):
         proxy, values, items = types.MappingProxyType(d), d.values(), d.items()
         follows(lambda x, p=proxy: x * p["a"], lambda i, d=d: d.update(a=i + 5.0))  # type: ignore[misc]
         follows(lambda x, v=values: x * sum(v), lambda i, d=d: d.update(b=i + 5.0))  # type: ignore[misc]
@@ -285,11 +285,6 @@ class Slotted:
         self.w = np.ones(3)
 
 
-@pytest.fixture(autouse=True)
-def collected() -> None:
-    gc.collect()
-
-
 def test_objects_are_not_kept() -> None:
     alive = []
     for _ in range(5):
@@ -343,7 +338,7 @@ def test_signatures_that_were_seen_are_bounded() -> None:
 
 
 def test_constants_are_not_kept_twice() -> None:
-    jitted = ad.jit(lambda x: x[:2] + np.sqrt(np.arange(1_000_000.0))[:2])
+    jitted = ad.jit(lambda x: (x[0] * np.arange(1_000_000.0)).sum())
     assert grown(lambda: [jitted(x) for _ in range(4)]) < 18
 
 

@@ -17,7 +17,7 @@ import os
 import random
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, MappingView
 from types import (
     BuiltinFunctionType,
     FunctionType,
@@ -127,6 +127,8 @@ class Captures:
             self._attributes(x)
         elif isinstance(x, VIEWS):
             self._look_into(x.mapping)
+        elif isinstance(x, MappingView):  # of a mapping written in Python
+            self._look_into(getattr(x, "_mapping", None))
         elif isinstance(x, MappingProxyType):
             self.orders.append((x, (*x,)))
             for key in (*x,):
@@ -273,7 +275,12 @@ class Captures:
                 now = container[key]
             else:
                 now = get(container, key)
-            if now is not value and not equal(now, value):
+            if now is value:
+                continue
+            if type(value) is Kind:
+                if type(now) is value.type and now.shape == value.shape and now.dtype is value.dtype:
+                    continue
+            if not equal(now, value):
                 if spot(container, key) in skip and type(now) is type(value):
                     continue
                 return False

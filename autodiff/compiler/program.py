@@ -137,7 +137,7 @@ def mark(x: Any) -> Any:
     """The contents of an array, as a checksum.
 
     Of one over 32 MB the checksum is of every eighth block of 8 kB, and there are sums along two directions: a change
-    of the rest is not seen if it keeps all these sums, as exchanging two such blocks in different eighths does not.
+    outside these blocks that keeps all the sums is not seen.
     """
     if x.nbytes <= 65536 or not x.flags.c_contiguous or x.dtype.hasobject:
         return hash(x.tobytes())
