@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import statistics
 import subprocess
@@ -19,8 +20,10 @@ MODULES = {OURS: "autodiff", "numpy": "numpy"}
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a fresh interpreter at the root of the project."""
-    return subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, capture_output=True, text=True)
+    """Run a fresh interpreter at the root of the project, one that keeps bytecode."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
 
 
 def process_seconds(module: str) -> float:
