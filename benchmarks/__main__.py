@@ -29,6 +29,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="autodiff next to its peers")
     parser.add_argument("--quick", action="store_true", help="few samples, no JAX, a minute; writes nothing")
     parser.add_argument("--only", action="append", choices=NAMES, help="one of them; writes nothing")
+    parser.add_argument("--update", action="store_true", help="with --only: put it into the latest results")
     parser.add_argument("--repeats", type=int, metavar="N", help="rounds (default: 15, or 5 with --quick)")
     parser.add_argument("--threads", type=int, default=min(2, machine.cores()), help="cores for everybody")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there too")
@@ -89,8 +90,11 @@ def main() -> None:
     print(f"\n{time.perf_counter() - start:.0f} s")
     if options.json:
         options.json.write_text(report.as_json(rows, facts))
-    if not (options.quick or options.only or options.no_write):
-        report.write(rows, {name: columns for name, (_, columns) in workloads.items()}, facts)
+    orders = {name: columns for name, (_, columns) in workloads.items()}
+    if options.update and options.only and not options.quick:
+        report.update(rows, orders, facts)
+    elif not (options.quick or options.only or options.no_write):
+        report.write(rows, orders, facts)
 
 
 if __name__ == "__main__":

@@ -83,6 +83,13 @@ class Row:
         """The row in plain containers."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Row:
+        """The row again."""
+        figures = {name: Spread(**spread) for name, spread in row.pop("figures").items()}
+        goals = {name: Goal(**goal) for name, goal in row.pop("goals").items()}
+        return cls(**row | {"figures": figures, "goals": goals, "notes": tuple(row["notes"])})
+
 
 @cache
 def peer(module: str) -> ModuleType | None:

@@ -205,6 +205,7 @@ def markdown(rows: Sequence[Row], orders: dict[str, Sequence[str]], facts: dict[
     head = ["workload", "peer", "ours", "peer's", "ours / peer", "must", "aim", "met"]
     parts = [
         INTRODUCTION.format(**(facts | {"packages": packages, "results": results})),
+        "".join(f"Measured again on {date}: {group}.\n" for group, date in facts.get("again", {}).items()),
         "## Against the goals\n\nThe ratios that the project set itself; lower is better.\n",
         table(head, goal_lines(rows)),
         AHEAD,
@@ -227,6 +228,16 @@ def markdown(rows: Sequence[Row], orders: dict[str, Sequence[str]], facts: dict[
 def as_json(rows: Sequence[Row], facts: dict[str, Any]) -> str:
     """Facts and rows."""
     return json.dumps({"machine": facts, "rows": [row.as_json() for row in rows]}, indent=1) + "\n"
+
+
+def update(rows: Sequence[Row], orders: dict[str, Sequence[str]], facts: dict[str, Any]) -> None:
+    """Put the groups of `rows` into the latest results, and write these again. The page says which, and when."""
+    latest = json.loads(max(RESULTS.glob("*.json")).read_text())
+    new = {row.group for row in rows}
+    kept = [Row.from_json(row) for row in latest["rows"] if row["group"] not in new]
+    order = {group: i for i, group in enumerate(orders)}
+    latest["machine"].setdefault("again", {}).update(dict.fromkeys(sorted(new), facts["date"]))
+    write(sorted([*kept, *rows], key=lambda row: order[row.group]), orders, latest["machine"])
 
 
 def write(rows: Sequence[Row], orders: dict[str, Sequence[str]], facts: dict[str, Any]) -> None:
