@@ -20,7 +20,7 @@ from .copies import rebuild
 from .ends import own
 from .errors import OperandError
 from .rule import Rule
-from .tape import RECORDING, Node, OuterGraphError, number, reachable, walk_back, walk_forward
+from .tape import RECORDING, Node, OuterGraphError, number, walk_back, walk_forward
 from .tree import Place, leaves, leaves_like, places, tree_map
 from .value import Value
 from .views import has_place, make_place, stale
@@ -318,8 +318,16 @@ class Record:
         """Whether each rule behind `y` pushes tangents by itself: to transpose a pull twice is what costs the most."""
         if not isinstance(y, Value) or y._node is None:
             return True
-        rules = [n.case.rule for n in reachable([y._node], self.number, self.number, True)]
-        return all(rule.kind != "general" or rule.push for rule in rules)
+        seen, pending, top = set(), [y._node], self.number
+        while pending:
+            n = pending.pop()
+            if n.number > top and n not in seen:
+                rule = n.case.rule
+                if rule.kind == "general" and not rule.push:
+                    return False
+                seen.add(n)
+                pending += n.parents
+        return True
 
     def _may_walk_again(self) -> bool:
         """Whether an inner vjp, which records into the same graph, has left its pullback behind."""
