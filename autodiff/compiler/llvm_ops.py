@@ -10,10 +10,11 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["MEMORY", "REGISTER", "cast", "fold", "further", "identity", "literal", "operation"]
+__all__ = ["BYTES", "MEMORY", "REGISTER", "cast", "fold", "further", "identity", "literal", "operation"]
 
 MEMORY = {"?": "i8", "i4": "i32", "i8": "i64", "f4": "float", "f8": "double"}
 REGISTER = MEMORY | {"?": "i1"}
+BYTES = {"?": 1, "i4": 4, "i8": 8, "f4": 4, "f8": 8}
 FLOATS = ("f4", "f8")
 Emit = Callable[[str], str]  # writes a right-hand side down and returns the name of its value
 

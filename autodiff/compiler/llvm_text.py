@@ -11,7 +11,7 @@ import math
 from hashlib import blake2b
 from typing import Any, Protocol
 
-from . import llvm_ops
+from . import bounds, llvm_ops
 from .llvm_ops import MEMORY, REGISTER
 from .loops import Fold, Nest, Op, Phase, cost, quiet
 from .plan import Kernel
@@ -34,8 +34,8 @@ class Functions(Protocol):
 
 
 class _Writer:
-    def __init__(self, nest: Nest, functions: Functions, exact: bool, masks: bool) -> None:
-        self.nest, self.functions, self.masks = nest, functions, masks
+    def __init__(self, nest: Nest, functions: Functions, exact: bool, masks: bool, checked: bool) -> None:
+        self.nest, self.functions, self.masks, self.checked = nest, functions, masks, checked
         self.flags = "" if exact else "contract "
         self.lines: list[str] = []
         self.count = 0
@@ -119,6 +119,12 @@ class _Writer:
     def spot(self, p: int, d: int | None, index: str) -> str:
         return self.at[p] if d is None else self.address(p, d, index)
 
+    def within(self, p: int, address: str) -> str:
+        """An address in array p, compared with where that is if kernels are checked."""
+        if not self.checked:
+            return address
+        return bounds.check(address, p, llvm_ops.BYTES[self.nest.pointers[p].dtype], self.emit)
+
     def further(self, at: str, kind: str, steps: Any, *indices: int) -> str:
         named = [(self.names[i], self.kinds[i]) for i in indices]
         return llvm_ops.further(at, kind, steps, named, self.emit)
@@ -127,7 +133,7 @@ class _Writer:
         """Operations at an index of loop d, or outside the loops over a row."""
         for name, args, kind, result in ops:
             if name == "store":
-                self.store(kind, self.names[args[1]], self.spot(args[0], d, index))
+                self.store(kind, self.names[args[1]], self.within(args[0], self.spot(args[0], d, index)))
             elif name == "fold":
                 p, value, how = args
                 self.flush(p, how, kind, self.names[value])
@@ -137,11 +143,13 @@ class _Writer:
                 self.names[result] = text = llvm_ops.literal(args[0], kind)
                 self.constants[text] = args[0]
             elif name == "load":
-                self.names[result] = self.load(kind, self.spot(args[0], d, index))
+                self.names[result] = self.load(kind, self.within(args[0], self.spot(args[0], d, index)))
             elif name == "gather":
-                self.names[result] = self.load(kind, self.further(self.spot(args[0], d, index), kind, *args[1:]))
+                place = self.further(self.spot(args[0], d, index), kind, *args[1:])
+                self.names[result] = self.load(kind, self.within(args[0], place))
             elif name in ("scatter", "scatter_add"):
                 place = self.further(self.spot(args[0], d, index), kind, *args[1:-1])
+                place = self.within(args[0], place)
                 if name == "scatter":
                     self.store(kind, self.names[args[-1]], place)
                 else:
@@ -177,7 +185,7 @@ class _Writer:
         """Puts a part of what is folded in memory there."""
         total = self.totals.get(p)
         if total is None:
-            self.accumulate(fold, kind, value, self.at[p])
+            self.accumulate(fold, kind, value, self.within(p, self.at[p]))
         else:
             self.part(total, fold, kind, value)
 
@@ -273,7 +281,8 @@ class _Writer:
             self.write(f"%{name}.f{i} = phi {REGISTER[f.dtype]} [ {start}, %{before} ], [ %{name}.g{i}, %{name} ]")
         self.operations(phase.body, d, f"%{name}.i")
         for f in along:
-            self.accumulate(f.kind, f.dtype, self.names[f.value], self.address(f.pointer, d, f"%{name}.i"))
+            place = self.within(f.pointer, self.address(f.pointer, d, f"%{name}.i"))
+            self.accumulate(f.kind, f.dtype, self.names[f.value], place)
         for i, f in enumerate(inside):
             last, value, type = f"%{name}.f{i}", self.names[f.value], REGISTER[f.dtype]
             if i in extremes:
@@ -307,7 +316,7 @@ class _Writer:
         if n <= UNROLLED and work <= MOST_WORK and self.nest.rows and self.nest.rows[-1] >= 32:
             self.hints.add("UNROLL")
             return ", !llvm.loop !UNROLL"
-        if n > MASKED or along:
+        if n > MASKED or along or self.checked:
             return ""
         size = max([int(op.dtype[-1:].replace("?", "1")) for op in phase.body], default=8)
         width, kind = 64 // size, "MASK"
@@ -335,7 +344,7 @@ class _Writer:
         self.label(name)
         self.write(f"%{name}.i = phi i64 [ 0, %{before} ], [ %{name}.n, %{name} ]")
         address = self.emit(f"getelementptr {MEMORY[kind]}, ptr {self.at[p]}, i64 %{name}.i")
-        self.write(f"store {MEMORY[kind]} {llvm_ops.identity(fold, kind)}, ptr {address}")
+        self.write(f"store {MEMORY[kind]} {llvm_ops.identity(fold, kind)}, ptr {self.within(p, address)}")
         self.advance(name, n)
 
     def body(self) -> list[str]:
@@ -353,7 +362,7 @@ class _Writer:
         for p, slot in self.totals.items():
             fold, kind = nest.pointers[p].filled[1], nest.pointers[p].dtype
             self.totals_read[p] = self.read(slot, fold, kind)
-            self.store(kind, self.totals_read[p], self.at[p])
+            self.store(kind, self.totals_read[p], self.within(p, self.at[p]))
         self.operations(nest.tail)
         return ["entry:", *self.lines, "  ret void"]
 
@@ -372,18 +381,23 @@ def _options(hint: str, width: int) -> str:
     return f"!{hint} = distinct !{{!{hint}, {', '.join(f'!{{!{flag}}}' for flag in flags)}}}\n"
 
 
-def kernel(nest: Nest, functions: Functions, exact: bool = False, masks: bool = True) -> Kernel:
-    """The kernel of a nest. Its symbol is a hash of its text, so that equal kernels are one."""
-    writer = _Writer(nest, functions, exact, masks)
+def kernel(nest: Nest, functions: Functions, exact: bool = False, masks: bool = True, checked: bool = False) -> Kernel:
+    """The kernel of a nest. Its symbol is a hash of its text, so that equal kernels are one.
+
+    `checked`: every address is compared with the buffer that it is in, see `bounds`.
+    """
+    writer = _Writer(nest, functions, exact, masks, checked)
     body = "\n".join(writer.body())
     count = len(nest.pointers)
     params = ", ".join(f"ptr noalias %a{i}" for i in range(count))
+    params += bounds.parameters(count) if checked else ""
     text = f'({params}) "prefer-vector-width"="512" {{\n{body}\n}}\n'
     symbol = "k" + blake2b(f"{text}{writer.width}".encode(), digest_size=10).hexdigest()
     text += "".join(_options(hint, writer.width) for hint in sorted(writer.hints))
     for k, hint in enumerate(sorted(writer.hints)):  # metadata has numbers, which have to differ between kernels
         text = text.replace(f"!{hint}", f"!{int(symbol[1:9], 16) ^ k}")
-    entry = [f"define void @{symbol}(ptr %table, ptr %slots) {{"]
+    text = text.replace("@checked(", f"@{symbol}.checked(")
+    entry = [f"define void @{symbol}(ptr %table, ptr %slots) {{", *(bounds.lead(count) if checked else ())]
     for i in range(count):
         entry += [
             f"  %b{i} = getelementptr i64, ptr %slots, i64 {2 * i}",
@@ -394,7 +408,8 @@ def kernel(nest: Nest, functions: Functions, exact: bool = False, masks: bool = 
             f"  %g{i} = load i64, ptr %f{i}",
             f"  %h{i} = getelementptr i8, ptr %e{i}, i64 %g{i}",
         ]
-    args = ", ".join(f"ptr %h{i}" for i in range(count))
+    args = ", ".join(f"ptr %h{i}" for i in range(count)) + (bounds.arguments(count) if checked else "")
     entry += [f"  call void @{symbol}.nest({args})", "  ret void", "}"]
     text = f"define internal void @{symbol}.nest{text}" + "\n".join(entry) + "\n"
-    return Kernel(symbol, text, frozenset(writer.uses))
+    text += bounds.definition(symbol) if checked else ""
+    return Kernel(symbol, text, frozenset(writer.uses), checked)

@@ -22,8 +22,8 @@ SIZES = {kind: dtype.itemsize for dtype, kind in DTYPES.items()}
 
 
 class _Lowering:
-    def __init__(self, graph: Graph, functions: Functions, exact: bool, masks: bool) -> None:
-        self.graph, self.functions, self.exact, self.masks = graph, functions, exact, masks
+    def __init__(self, graph: Graph, functions: Functions, exact: bool, masks: bool, checked: bool) -> None:
+        self.graph, self.functions, self.exact, self.masks, self.checked = graph, functions, exact, masks, checked
         self.buffers: list[Buffer] = []
         self.constants: list[Any] = []
         self.steps: list[Step] = []
@@ -113,7 +113,7 @@ class _Lowering:
             self.within(buffer, offset + low * size, offset + (high + 1) * size, nodes)
         found = self.kernels.get(code)
         if found is None:
-            found = self.kernels[code] = kernel(code, self.functions, self.exact, self.masks)
+            found = self.kernels[code] = kernel(code, self.functions, self.exact, self.masks, self.checked)
         self.steps.append(Launch(found, tuple(operands), nodes))
 
     def single(self, node: Node) -> None:
@@ -223,10 +223,12 @@ class _Lowering:
         return Plan(self.buffers, self.steps, inputs, outputs, self.constants, arena)
 
 
-def lower(graph: Graph, functions: Functions, exact: bool = False, masks: bool = True) -> Plan:
+def lower(
+    graph: Graph, functions: Functions, exact: bool = False, masks: bool = True, checked: bool = False
+) -> Plan:
     """The plan of a program.
 
     `exact`: sums of products are rounded twice, as NumPy does, and not once. `masks`: whether the machine computes
-    parts of vectors (AVX2, AVX-512, SVE).
+    parts of vectors (AVX2, AVX-512, SVE). `checked`: kernels compare each address with its buffer.
     """
-    return _Lowering(simplified(graph), functions, exact, masks).run()
+    return _Lowering(simplified(graph), functions, exact, masks, checked).run()

@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from .blas import blas
+from .bounds import BoundsError, decoded, outside
 from .driver import DRIVERS, Driver
 from .driver_text import LEAD
 from .interpret import Mismatch
@@ -101,7 +102,7 @@ class Program:
             for function, slots in found[0]:
                 kernels += [function, state.put(slots)]
             parts[-1][1:] = [len(kernels), parts[-1][2] + found[1]]
-        self._checks = entries.checks
+        self._checks, self._launches = entries.checks, entries.launches
         first = state.put(kernels, range(1, len(kernels), 2))
 
         cut = not native.direct or any(type(part) is not list for part in parts)
@@ -184,7 +185,7 @@ class Program:
         invalid = False
         if type(found) is tuple:
             if len(found) == 2:
-                raise self._mismatch(*found)
+                raise self._failure(*found)
             (found,), invalid = found, True
         return found if self._in_order else self._arranged(found, arrays), invalid
 
@@ -219,7 +220,11 @@ class Program:
             memory = _aligned(self._size)
         return memory.base, memory
 
-    def _mismatch(self, number: int, bits: int) -> Mismatch:
+    def _failure(self, number: int, bits: int) -> Exception:
+        """The exception for what the steps have found."""
+        if number < 0:
+            launch, operand = decoded(number)
+            return BoundsError(outside(self.plan, self._launches[launch], operand, bits))
         check = self._checks[number - 1]
         dtype = np.dtype(check.array.dtype)
         return Mismatch(check.position, np.array([bits], np.int64).view(dtype)[0].item())

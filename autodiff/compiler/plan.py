@@ -36,6 +36,7 @@ class Kernel(NamedTuple):
     symbol: str
     text: str
     uses: frozenset[tuple[str, str]]
+    checked: bool = False  # it compares addresses with its buffers: their bytes are in the slots as well, see `bounds`
 
 
 class Launch(NamedTuple):

@@ -12,6 +12,7 @@ import numpy as np
 from ..box import Box
 from ..tree import tree_map
 from . import llvm_math
+from .bounds import BoundsError
 from .captures import Captures
 from .entry import Out, filler
 from .graph import Graph
@@ -82,7 +83,7 @@ class Program:
         except BaseException as error:
             for bits, state in states:
                 bits.state = state
-            if isinstance(error, (InvalidError, Mismatch)) or not isinstance(error, Exception):
+            if isinstance(error, (BoundsError, InvalidError, Mismatch)) or not isinstance(error, Exception):
                 raise
             raise Mismatch(None, error) from error  # the function itself may raise it, or catch it
         if self.writes:
@@ -121,7 +122,7 @@ def _runner_of(graph: Graph) -> Any:
     """What runs a graph: native code where llvmlite is installed, else NumPy."""
     if os.environ.get("AUTODIFF_JIT") == "numpy" or importlib.util.find_spec("llvmlite") is None:
         return Interpreted(graph)
-    return Native(lower(graph, llvm_math))
+    return Native(lower(graph, llvm_math, checked=os.environ.get("AUTODIFF_JIT_DEBUG") == "1"))
 
 
 def filled(template: Any, outputs: list[Any]) -> Any:

@@ -34,12 +34,16 @@ class Entries:
         self.plan, self.driver, self.blas = plan, native, library
         self.codes = CODES.of_kernels({s.kernel: None for s in plan.steps if type(s) is Launch})
         self.checks: list[Check] = []
+        self.launches: list[Launch] = []  # of kernels that check their addresses
 
     def of(self, step: Step) -> tuple[list[tuple[int, Sequence[int]]], int] | None:
         """None if Python has to do it."""
         code, buffers = self.driver.code, self.plan.buffers
         if type(step) is Launch:
             slots = [n for pair in step.operands for n in pair]
+            if step.kernel.checked:
+                self.launches.append(step)
+                slots += [len(self.launches) - 1, *[buffers[b].nbytes for b, _ in step.operands]]
             moved = sum(buffers[b].nbytes for b in {b for b, _ in step.operands})
             return [(self.codes[step.kernel.symbol][step.kernel.symbol], slots)], moved
         if type(step) is Gemm and self.blas is not None:
