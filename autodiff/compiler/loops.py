@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["COSTS", "DTYPES", "Fold", "Nest", "Op", "Phase", "Pointer", "cost", "quiet", "reason"]
+__all__ = ["COSTS", "DTYPES", "Fold", "Nest", "Op", "Phase", "Pointer", "cost", "moved", "quiet", "reason"]
 
 DTYPES = {np.dtype(name): name for name in ("?", "i4", "i8", "f4", "f8")}
 
@@ -70,6 +70,19 @@ class Nest(NamedTuple):
     start: tuple[Op, ...]
     phases: tuple[Phase, ...]
     tail: tuple[Op, ...] = ()  # after all loops
+
+
+def moved(nest: Nest) -> int:
+    """Bytes of the elements that a nest reads and writes, each counted once; those that indices choose, each time."""
+    ops = [op for phase in nest.phases for op in (*phase.row, *phase.body)]
+    chosen = {op.args[0] for op in ops if op.name in ("gather", "scatter", "scatter_add")}
+    nbytes = 0
+    for i, pointer in enumerate(nest.pointers):
+        size = int(pointer.dtype[-1].replace("?", "1"))
+        for n, step in zip((*nest.rows, *nest.columns), pointer.strides, strict=True):
+            size *= n if step or i in chosen else 1
+        nbytes += size
+    return nbytes
 
 
 _COMPARE = "equal not_equal greater greater_equal less less_equal logical_and logical_or logical_xor logical_not"

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from .calls import getitem_of, written
 from .fuse import fuse
 from .graph import WRITES, Graph, Node, c_strides
 from .groups import Group
 from .llvm_text import Functions, kernel
-from .loops import DTYPES, Nest, reason
+from .loops import DTYPES, Nest, moved, reason
 from .memory import arrange
 from .nests import nest
 from .plan import Array, Buffer, Call, Check, Gemm, Kernel, Launch, Plan, Step
@@ -114,7 +115,7 @@ class _Lowering:
         found = self.kernels.get(code)
         if found is None:
             found = self.kernels[code] = kernel(code, self.functions, self.exact, self.masks, self.checked)
-        self.steps.append(Launch(found, tuple(operands), nodes))
+        self.steps.append(Launch(found, tuple(operands), nodes, moved(code)))
 
     def single(self, node: Node) -> None:
         """A step for a node that is no part of a nest."""
@@ -166,7 +167,7 @@ class _Lowering:
 
     def call(self, node: Node) -> None:
         if node.op == "call":
-            why = "left to NumPy"
+            why = _left(node)
         elif node.op in ("argmax", "argmin", "cumsum", "matmul", *WRITES):
             why = f"no kernel for {node.op} of {node.inputs[0].dtype}"
         else:
@@ -223,9 +224,23 @@ class _Lowering:
         return Plan(self.buffers, self.steps, inputs, outputs, self.constants, arena)
 
 
-def lower(
-    graph: Graph, functions: Functions, exact: bool = False, masks: bool = True, checked: bool = False
-) -> Plan:
+def _left(call: Node) -> str:
+    """Why a function of NumPy is called."""
+    function = call.params[0]
+    module, name = str(getattr(function, "__module__", "")), str(getattr(function, "__name__", ""))
+    for n in (*call.inputs, *([call] if call.dtype is not None else [])):
+        if n.dtype not in DTYPES:
+            return f"no kernels for {n.dtype}"
+    if "linalg" in module:
+        return "LAPACK"
+    if "sort" in name or "partition" in name:
+        return "no kernel sorts"
+    if function in (getitem_of, written):
+        return "elements chosen by a mask, or in an order that counts"
+    return "not in terms of kernels"
+
+
+def lower(graph: Graph, functions: Functions, exact: bool = False, masks: bool = True, checked: bool = False) -> Plan:
     """The plan of a program.
 
     `exact`: sums of products are rounded twice, as NumPy does, and not once. `masks`: whether the machine computes

@@ -45,6 +45,7 @@ class Launch(NamedTuple):
     kernel: Kernel
     operands: tuple[tuple[int, int], ...]
     nodes: tuple[Node, ...]  # what it computes, for explain()
+    moved: int = 0  # bytes that it reads and writes
 
 
 class Gemm(NamedTuple):
