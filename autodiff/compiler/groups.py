@@ -8,7 +8,7 @@ scalars made of such totals are its `tail`.
 
 from collections.abc import Iterable, Sequence
 
-from .graph import REDUCTIONS, WRITES, Graph, Node
+from .graph import REDUCTIONS, SCANS, WRITES, Graph, Node
 from .loops import reason
 from .parts import Region, disjoint
 from .spaces import align, cuts, is_register, resolve
@@ -137,6 +137,8 @@ class Group:
             return ROW if of == FULL and self.inner and row_length(node) == self.inner else LATER
         if space == self.size:
             level = FULL
+        elif node.op in SCANS:
+            return None
         elif node.op in WRITES:
             return None
         elif self.inner and space == self.size // self.inner:

@@ -192,7 +192,10 @@ def further(at: str, kind: str, steps: Any, indices: list[tuple[str, str]], emit
 
 
 def identity(fold: str, kind: str) -> str:
-    """What a fold starts with."""
+    """What a fold, or a scan, starts with."""
+    if fold == "cumsum" and kind in FLOATS:
+        return literal(-0.0, kind)  # so that the first result is the first value, whatever its sign
+    fold = {"cumsum": "sum", "cumprod": "prod", "cummax": "max", "cummin": "min"}.get(fold, fold)
     if fold in ("sum", "any"):
         return literal(0, kind)
     if fold in ("prod", "all"):

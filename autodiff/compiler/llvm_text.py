@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import Any, Protocol
 
 from . import bounds, llvm_ops
+from .graph import SCANS
 from .llvm_ops import MEMORY, REGISTER
 from .loops import Fold, Nest, Op, Phase, cost, quiet
 from .plan import Kernel
@@ -19,7 +20,7 @@ from .plan import Kernel
 __all__ = ["Functions", "kernel"]
 
 BLOCK = 4096
-INDEXED = frozenset(("load", "store", "gather", "scatter", "scatter_add"))
+INDEXED = frozenset(("load", "store", "gather", "scatter", "scatter_add", *SCANS))
 UNROLLED = 8  # elements of a row that are unrolled
 MOST_WORK = 160  # additions in such a row
 MASKED = 31  # elements of a row that may end in masks
@@ -154,9 +155,19 @@ class _Writer:
                     self.store(kind, self.names[args[-1]], place)
                 else:
                     self.accumulate("sum", kind, self.names[args[-1]], place)
+            elif name in SCANS:
+                self.names[result] = self.scan(name, args[0], self.names[args[1]], kind, self.spot(args[0], d, index))
             else:
                 self.names[result] = self.value(name, args, kind)
             self.kinds[result] = kind
+
+    def scan(self, name: str, p: int, value: str, kind: str, place: str) -> str:
+        """What a scan comes to with one more value."""
+        place = self.totals[p] if p in self.totals else self.within(p, place)
+        found = self.load(kind, place)
+        value = self.emit(llvm_ops.operation(SCANS[name], [found, value], kind, self.constants, self.emit, self.flags))
+        self.store(kind, value, place)
+        return value
 
     def value(self, name: str, args: tuple[int, ...], kind: str) -> str:
         names = [self.names[a] for a in args]
@@ -316,7 +327,7 @@ class _Writer:
         if n <= UNROLLED and work <= MOST_WORK and self.nest.rows and self.nest.rows[-1] >= 32:
             self.hints.add("UNROLL")
             return ", !llvm.loop !UNROLL"
-        if n > MASKED or along or self.checked:
+        if n > MASKED or along or self.checked or any(op.name in SCANS for op in phase.body):
             return ""
         size = max([int(op.dtype[-1:].replace("?", "1")) for op in phase.body], default=8)
         width, kind = 64 // size, "MASK"

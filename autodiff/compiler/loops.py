@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["COSTS", "DTYPES", "Fold", "Nest", "Op", "Phase", "Pointer", "cost", "moved", "quiet", "reason"]
+from .graph import SCANS
+
+__all__ = ["COSTS", "DTYPES", "Fold", "Nest", "Op", "Phase", "Pointer", "carried", "cost", "moved", "quiet", "reason"]
 
 DTYPES = {np.dtype(name): name for name in ("?", "i4", "i8", "f4", "f8")}
 
@@ -34,6 +36,7 @@ class Op(NamedTuple):
     """`result = name(args)`: a ufunc, or
 
     constant (number)    load (pointer)    store (pointer, value)    fold (pointer, value, kind): into memory
+    cumsum (pointer, value)                 and the other scans: folded into memory, and the result so far
     total (pointer): what was folded into a single number
     gather (pointer, steps, index...)       scatter, scatter_add (pointer, steps, index..., value): for each index, its
                                             step that many times further on; steps are pairs of a step and a length
@@ -72,6 +75,12 @@ class Nest(NamedTuple):
     tail: tuple[Op, ...] = ()  # after all loops
 
 
+def carried(nest: Nest) -> bool:
+    """Whether a scan runs along the outermost loop, so that each step of it goes on from the one before."""
+    ops = [op for phase in nest.phases for op in phase.body if op.name in SCANS]
+    return any(not nest.pointers[op.args[0]].strides[0] for op in ops)
+
+
 def moved(nest: Nest) -> int:
     """Bytes of the elements that a nest reads and writes, each counted once; those that indices choose, each time."""
     ops = [op for phase in nest.phases for op in (*phase.row, *phase.body)]
@@ -102,7 +111,7 @@ OPERATIONS = {
     "f4": frozenset(_FLOAT.split()),
     "f8": frozenset(_FLOAT.split()),
 }
-COSTS = {"divide": 3, "sqrt": 3, "reciprocal": 3, "gather": 4}
+COSTS = {"divide": 3, "sqrt": 3, "reciprocal": 3, "gather": 4, **dict.fromkeys(SCANS, 8)}
 
 
 def cost(name: str, functions: frozenset[str]) -> int:
@@ -122,6 +131,8 @@ def reason(node: Any, functions: frozenset[str]) -> str:
         return "" if node.dtype.kind != "b" else "no kernel for scatter_add of bool"
     kind = DTYPES[node.inputs[0].dtype] if node.inputs else "?"
     if op in ("sum", "prod"):
+        return "" if kind != "?" else f"no kernel for {op} of bool"
+    if op in SCANS:
         return "" if kind != "?" else f"no kernel for {op} of bool"
     if op in ("max", "min", "any", "all"):
         return "" if kind == "?" or op in ("max", "min") else f"no kernel for {op} of {node.inputs[0].dtype}"

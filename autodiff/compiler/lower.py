@@ -168,7 +168,7 @@ class _Lowering:
     def call(self, node: Node) -> None:
         if node.op == "call":
             why = _left(node)
-        elif node.op in ("argmax", "argmin", "cumsum", "matmul", *WRITES):
+        elif node.op in ("argmax", "argmin", "matmul", *WRITES):
             why = f"no kernel for {node.op} of {node.inputs[0].dtype}"
         else:
             why = reason(node, self.functions.NATIVE)

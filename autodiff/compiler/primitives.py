@@ -144,15 +144,29 @@ _arg("argmax", np.argmax)
 _arg("argmin", np.argmin)
 
 
-@primitive(np.cumsum)
-def _cumsum(recorder: Any, a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-    if out is not None or not hasattr(a, "buffer") or not a.ndim:
-        return NotImplemented
-    x = a if axis is not None else recorder.record(np.reshape, (a, -1), {})
-    data = np.cumsum(x.data, axis=axis or 0, dtype=dtype)
-    if data.dtype.char not in "ilqfd" or a.dtype.char not in "?ilqfd":
-        return NotImplemented
-    return recorder.add("cumsum", [recorder.node(x, data.dtype)], ((axis or 0) % x.ndim,), data)
+def _scan(op: str, function: Any, accumulate: Any) -> None:
+    def body(recorder: Any, a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+        if out is not None or not hasattr(a, "buffer") or not a.ndim:
+            return NotImplemented
+        x = a if axis is not None else recorder.record(np.reshape, (a, -1), {})
+        axis = normalize_axis_index(0 if axis is None else axis, x.ndim)
+        data = accumulate(x.data, axis=axis, dtype=dtype)
+        if data.dtype.char not in "ilqfd" or a.dtype.char not in "?ilqfd":
+            return NotImplemented
+        return recorder.add(op, [recorder.node(x, data.dtype)], (axis,), data)
+
+    def accumulated(recorder: Any, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None) -> Any:
+        return body(recorder, array, axis, dtype, out) if axis is not None else NotImplemented
+
+    if function is not None:
+        PRIMITIVES[function] = body
+    PRIMITIVES[accumulate] = accumulated
+
+
+_scan("cumsum", np.cumsum, np.add.accumulate)
+_scan("cumprod", np.cumprod, np.multiply.accumulate)
+_scan("cummax", None, np.maximum.accumulate)
+_scan("cummin", None, np.minimum.accumulate)
 
 
 # -- products

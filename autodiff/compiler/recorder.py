@@ -228,6 +228,8 @@ class Recorder(Writing):
             return self.at(ufunc, *inputs)
         if method == "reduce" and ufunc in _REDUCTIONS:
             return self.record(_REDUCTIONS[ufunc], (inputs[0],), {"axis": 0, **kwargs})
+        if method == "accumulate":
+            return self.record(ufunc.accumulate, inputs, kwargs)
         if method == "__call__" and not kwargs:
             if ufunc in PRIMITIVES:
                 result = PRIMITIVES[ufunc](self, *inputs)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .gathers import affine, extremum, gathered, scattered
-from .graph import REDUCTIONS, WRITES, Graph, Node, c_strides
+from .graph import REDUCTIONS, SCANS, WRITES, Graph, Node, c_strides
 from .interpret import evaluate, strided
 from .loops import DTYPES
 from .parts import disjoint, owned
@@ -56,7 +56,7 @@ def _identity(node: Node, inputs: tuple[Node, ...]) -> Node | None:
 
 SMALL = 65536  # elements of constants that are made of others
 FIXED = frozenset(("input", "constant", "view", "copy", "call", "item"))
-FOLDS = REDUCTIONS | {"cumsum"}
+FOLDS = REDUCTIONS | {*SCANS}
 _EMPTY = {"sum": 0, "prod": 1, "any": False, "all": True}
 
 
@@ -94,7 +94,9 @@ class _Simplifier:
         if op in ("argmax", "argmin") and inputs[0].dtype in DTYPES and 1 < inputs[0].shape[node.params[0]] < 2**31:
             if node.size and node.dtype in DTYPES:
                 return extremum(self.graph, node, inputs[0], self.iota(inputs[0].shape[node.params[0]]))
-        if op in ("call", "item", "argmax", "argmin", "cumsum"):
+        if op in SCANS:
+            return inputs[0] if node.shape[node.params[0]] == 1 else self.plain(node, inputs)
+        if op in ("call", "item", "argmax", "argmin"):
             return graph.fresh(op, inputs, node.params, node.shape, node.dtype)
         if op == "power" and _scalar(inputs[1]) == 2 and inputs[0].dtype == node.dtype:
             return (
