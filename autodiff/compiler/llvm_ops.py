@@ -122,6 +122,8 @@ def _integer(name: str, x: str, y: str, kind: str, emit: Emit, flags: str) -> st
         return f"mul {type} {x}, {x}"
     if name == "negative":
         return f"sub {type} 0, {x}"
+    if name in ("remainder", "floor_divide"):
+        return _whole_quotient(name, x, y, kind, emit)
     if name == "invert":
         return f"xor {type} {x}, -1"
     if name == "absolute":
@@ -129,6 +131,67 @@ def _integer(name: str, x: str, y: str, kind: str, emit: Emit, flags: str) -> st
     assert name == "sign", name
     low = emit(f"call {type} @llvm.smax.{_bits(kind)}({type} {x}, {type} -1)")
     return f"call {type} @llvm.smin.{_bits(kind)}({type} {low}, {type} 1)"
+
+
+def _whole_quotient(name: str, x: str, y: str, kind: str, emit: Emit) -> str:
+    """x // y, or x % y. NumPy makes 0 of a division by 0, and the machine cannot divide the lowest integer by -1."""
+    type, low = REGISTER[kind], -(1 << (31 if kind == "i4" else 63))
+    zero, minus = emit(f"icmp eq {type} {y}, 0"), emit(f"icmp eq {type} {y}, -1")
+    special = emit(f"or i1 {zero}, {minus}")
+    divisor = emit(f"select i1 {special}, {type} 1, {type} {y}")
+    quotient, rest = emit(f"sdiv {type} {x}, {divisor}"), emit(f"srem {type} {x}, {divisor}")
+    signs = emit(f"icmp slt {type} {emit(f'xor {type} {rest}, {divisor}')}, 0")
+    lower = emit(f"and i1 {signs}, {emit(f'icmp ne {type} {rest}, 0')}")
+    if name == "remainder":
+        rest = emit(f"select i1 {lower}, {type} {emit(f'add {type} {rest}, {divisor}')}, {type} {rest}")
+        return f"select i1 {special}, {type} 0, {type} {rest}"
+    quotient = emit(f"select i1 {lower}, {type} {emit(f'sub {type} {quotient}, 1')}, {type} {quotient}")
+    negated = emit(f"sub {type} 0, {x}")  # the lowest integer is its own negative, here as in NumPy
+    quotient = emit(f"select i1 {minus}, {type} {negated}, {type} {quotient}")
+    return f"select i1 {zero}, {type} 0, {type} {quotient}"
+
+
+def _remainder(name: str, x: str, y: str, kind: str, emit: Emit) -> str:
+    """What is left of x, with the sign of y; or how often y fits. Both as NumPy does it."""
+    type, zero = REGISTER[kind], literal(0, kind)
+    rest = emit(f"frem {type} {x}, {y}")
+    some = emit(f"fcmp une {type} {rest}, {zero}")
+    apart = emit(f"xor i1 {emit(f'fcmp olt {type} {y}, {zero}')}, {emit(f'fcmp olt {type} {rest}, {zero}')}")
+    other = emit(f"and i1 {some}, {apart}")
+    if name == "remainder":
+        moved = emit(f"select i1 {other}, {type} {emit(f'fadd {type} {rest}, {y}')}, {type} {rest}")
+        none = emit(f"call {type} @llvm.copysign.{_bits(kind)}({type} {zero}, {type} {y})")
+        return f"select i1 {some}, {type} {moved}, {type} {none}"
+    plain = emit(f"fdiv {type} {x}, {y}")
+    often = emit(f"fdiv {type} {emit(f'fsub {type} {x}, {rest}')}, {y}")
+    often = emit(f"select i1 {other}, {type} {emit(f'fsub {type} {often}, {literal(1, kind)}')}, {type} {often}")
+    whole = emit(f"call {type} @llvm.floor.{_bits(kind)}({type} {often})")
+    far = emit(f"fcmp ogt {type} {emit(f'fsub {type} {often}, {whole}')}, {literal(0.5, kind)}")
+    whole = emit(f"select i1 {far}, {type} {emit(f'fadd {type} {whole}, {literal(1, kind)}')}, {type} {whole}")
+    none = emit(f"call {type} @llvm.copysign.{_bits(kind)}({type} {zero}, {type} {plain})")
+    whole = emit(f"select i1 {emit(f'fcmp oeq {type} {often}, {zero}')}, {type} {none}, {type} {whole}")
+    return f"select i1 {emit(f'fcmp oeq {type} {y}, {zero}')}, {type} {plain}, {type} {whole}"
+
+
+def _hypot(x: str, y: str, kind: str, emit: Emit) -> str:
+    """The square root of the sum of squares, scaled by a power of two so that these are neither too large nor too
+    small."""
+    type, bits = REGISTER[kind], _bits(kind)
+    a, b = (emit(f"call {type} @llvm.fabs.{bits}({type} {v})") for v in (x, y))
+    larger = emit(f"select i1 {emit(f'fcmp ogt {type} {a}, {b}')}, {type} {a}, {type} {b}")
+    top, power = (60, 100) if kind == "f4" else (500, 600)
+    small = emit(f"fcmp olt {type} {larger}, {literal(2.0**-top * 2.0 ** (top // 5), kind)}")
+    large = emit(f"fcmp ogt {type} {larger}, {literal(2.0**top, kind)}")
+    scale = emit(f"select i1 {small}, {type} {literal(2.0**power, kind)}, {type} {literal(1, kind)}")
+    scale = emit(f"select i1 {large}, {type} {literal(2.0**-power, kind)}, {type} {scale}")
+    back = emit(f"fdiv {type} {literal(1, kind)}, {scale}")
+    a, b = (emit(f"fmul {type} {v}, {scale}") for v in (a, b))
+    squares = emit(f"call {type} @llvm.fma.{bits}({type} {a}, {type} {a}, {type} {emit(f'fmul {type} {b}, {b}')})")
+    root = emit(f"fmul {type} {emit(f'call {type} @llvm.sqrt.{bits}({type} {squares})')}, {back}")
+    infinity = literal(math.inf, kind)
+    one = emit(f"fcmp oeq {type} {a}, {infinity}")
+    any_ = emit(f"or i1 {one}, {emit(f'fcmp oeq {type} {b}, {infinity}')}")
+    return f"select i1 {any_}, {type} {infinity}, {type} {root}"
 
 
 def _float(name: str, x: str, y: str, kind: str, emit: Emit, flags: str) -> str:
@@ -145,6 +208,12 @@ def _float(name: str, x: str, y: str, kind: str, emit: Emit, flags: str) -> str:
         return f"fmul {flags}{type} {x}, {x}"
     if name == "reciprocal":
         return f"fdiv {flags}{type} {one}, {x}"
+    if name == "hypot":
+        return _hypot(x, y, kind, emit)
+    if name == "fmod":
+        return f"frem {type} {x}, {y}"
+    if name in ("remainder", "floor_divide"):
+        return _remainder(name, x, y, kind, emit)
     if name in _DEGREES:
         pi = struct.unpack("<f", struct.pack("<f", math.pi))[0] if kind == "f4" else math.pi
         return f"fmul {flags}{type} {x}, {literal(pi / 180 if _DEGREES[name] else 180 / pi, kind)}"

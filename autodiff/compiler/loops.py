@@ -96,11 +96,12 @@ def moved(nest: Nest) -> int:
 
 _COMPARE = "equal not_equal greater greater_equal less less_equal logical_and logical_or logical_xor logical_not"
 _INTEGER = (
-    f"add subtract multiply negative positive absolute sign square maximum minimum fmax fmin conjugate {_COMPARE}"
+    "add subtract multiply negative positive absolute sign square maximum minimum fmax fmin conjugate remainder "
+    f"floor_divide {_COMPARE}"
 )
 _BITS = "bitwise_and bitwise_or bitwise_xor invert"
 _FLOAT = (
-    f"{_INTEGER} divide fabs sqrt reciprocal isnan isinf isfinite signbit copysign floor ceil trunc rint heaviside "
+    f"{_INTEGER} divide fabs sqrt reciprocal isnan isinf isfinite signbit copysign floor ceil trunc rint heaviside hypot fmod "
     "deg2rad radians rad2deg degrees"
 )
 _BOOL = f"add multiply maximum minimum fmax fmin {_COMPARE} {_BITS}"
@@ -111,7 +112,7 @@ OPERATIONS = {
     "f4": frozenset(_FLOAT.split()),
     "f8": frozenset(_FLOAT.split()),
 }
-COSTS = {"divide": 3, "sqrt": 3, "reciprocal": 3, "gather": 4, **dict.fromkeys(SCANS, 8)}
+COSTS = {"divide": 3, "sqrt": 3, "hypot": 8, "remainder": 12, "floor_divide": 12, "fmod": 12, "reciprocal": 3, "gather": 4, **dict.fromkeys(SCANS, 8)}
 
 
 def cost(name: str, functions: frozenset[str]) -> int:

@@ -51,10 +51,10 @@ def _reduction(op: str, function: Any) -> None:
         initial: Any = None,
         where: Any = True,
     ) -> Any:
-        if out is not None or initial not in (None, np._NoValue) or (where is not True and where is not np._NoValue):
+        if out is not None or not hasattr(a, "buffer"):
             return NotImplemented
-        if not hasattr(a, "buffer"):
-            return NotImplemented
+        if initial not in (None, np._NoValue) or (where is not True and where is not np._NoValue):
+            return _chosen(recorder, op, function, a, axis, dtype, keepdims, initial, where)
         keepdims = keepdims is not np._NoValue and bool(keepdims)
         axes = _axes(a, axis)
         options = {"dtype": dtype} if dtype is not None else {}
@@ -68,6 +68,30 @@ def _reduction(op: str, function: Any) -> None:
         return body(recorder, a, axis, None, out, *args, **kwargs)
 
     PRIMITIVES[function] = body if op in ("sum", "prod") else extremum
+
+
+def _chosen(
+    recorder: Any, op: str, function: Any, a: Any, axis: Any, dtype: Any, keepdims: Any, initial: Any, where: Any
+) -> Any:
+    """A reduction that starts with another number, or leaves elements out."""
+    if a.dtype.char not in FLOATS or dtype is not None or not a.size or op not in COMBINED or np.ndim(initial):
+        return NotImplemented
+    begins = initial not in (None, np._NoValue)
+    if begins and type(initial) not in (int, float):
+        return NotImplemented
+    if where is not True and where is not np._NoValue:
+        neutral = {"sum": 0.0, "prod": 1.0}.get(op, initial if begins else None)
+        if neutral is None:
+            return NotImplemented
+        whole = np.broadcast_shapes(a.shape, np.shape(where))
+        if whole != a.shape:
+            return NotImplemented
+        a = recorder.record(np.where, (where, a, np.asarray(neutral, a.dtype)), {})
+    found = recorder.record(function, (a,), {"axis": axis, "keepdims": keepdims})
+    return COMBINED[op](found, initial) if begins else found
+
+
+COMBINED = {"sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum}
 
 
 def _axes(a: Any, axis: Any) -> tuple[int, ...]:
@@ -311,8 +335,10 @@ def _astype(recorder: Any, x: Any, dtype: Any, /, *, copy: Any = True, device: A
 
 def _joined(function: Any, stacked: bool) -> None:
     def body(recorder: Any, arrays: Any, axis: Any = 0, out: Any = None, **more: Any) -> Any:
-        if out is not None or more or axis is None:
+        if out is not None or more.get("dtype") is not None or more.get("casting", "same_kind") != "same_kind":
             return NotImplemented
+        if axis is None:
+            arrays, axis = [recorder.record(np.reshape, (recorder.lifted(x), -1), {}) for x in arrays], 0
         data = function([getattr(x, "data", x) if hasattr(x, "buffer") else x for x in arrays], axis)
         if data.dtype.char not in "?ilqfd":
             return NotImplemented

@@ -15,6 +15,8 @@ import numpy as np
 from ..arrays import getitem, scatter_add
 from ..nested import collect
 from . import compositions as compositions  # they register themselves
+from . import contractions as contractions
+from . import rearrangements as rearrangements
 from .calls import UFUNC_NAMES, Counted, astype_of
 from .graph import Graph, Node
 from .interpret import Hole
