@@ -166,9 +166,7 @@ _logaddexp(np.logaddexp2, np.exp2, lambda x: np.log1p(x) * np.log2(np.e).item(),
 
 
 @primitive(np.nan_to_num)
-def _nan_to_num(
-    recorder: Any, x: Any, copy: Any = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
-) -> Any:
+def _nan_to_num(recorder: Any, x: Any, copy: Any = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     if copy is not True or not _is_real(x) or any(np.ndim(v) for v in (nan, posinf, neginf)):
         return NotImplemented
     info = np.finfo(x.dtype)
@@ -200,7 +198,9 @@ def _extremum_of_numbers(function: Any, fold: Any, least: float) -> None:
             return NotImplemented
         options = {"axis": axis, "keepdims": keepdims is not np._NoValue and bool(keepdims)}
         missing = np.isnan(a)
-        found = recorder.record(fold, (recorder.record(np.where, (missing, np.asarray(least, a.dtype), a), {}),), options)
+        found = recorder.record(
+            fold, (recorder.record(np.where, (missing, np.asarray(least, a.dtype), a), {}),), options
+        )
         nothing = recorder.record(np.all, (missing,), options)
         return recorder.record(np.where, (nothing, np.asarray(np.nan, a.dtype), found), {})
 

@@ -129,7 +129,7 @@ def _polyval(recorder: Any, p: Any, x: Any) -> Any:
 
 
 @primitive(np.vander)
-def _vander(recorder: Any, x: Any, N: int | None = None, increasing: bool = False) -> Any:  # noqa: N803
+def _vander(recorder: Any, x: Any, N: int | None = None, increasing: bool = False) -> Any:
     n = np.size(x) if N is None else N
     if not _is_real(x) or np.ndim(x) != 1 or type(n) is not int or n < 1:
         return NotImplemented

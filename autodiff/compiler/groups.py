@@ -137,9 +137,7 @@ class Group:
             return ROW if of == FULL and self.inner and row_length(node) == self.inner else LATER
         if space == self.size:
             level = FULL
-        elif node.op in SCANS:
-            return None
-        elif node.op in WRITES:
+        elif node.op in SCANS or node.op in WRITES:
             return None
         elif self.inner and space == self.size // self.inner:
             level = ROW

@@ -112,7 +112,17 @@ OPERATIONS = {
     "f4": frozenset(_FLOAT.split()),
     "f8": frozenset(_FLOAT.split()),
 }
-COSTS = {"divide": 3, "sqrt": 3, "hypot": 8, "remainder": 12, "floor_divide": 12, "fmod": 12, "reciprocal": 3, "gather": 4, **dict.fromkeys(SCANS, 8)}
+COSTS = {
+    "divide": 3,
+    "sqrt": 3,
+    "hypot": 8,
+    "remainder": 12,
+    "floor_divide": 12,
+    "fmod": 12,
+    "reciprocal": 3,
+    "gather": 4,
+    **dict.fromkeys(SCANS, 8),
+}
 
 
 def cost(name: str, functions: frozenset[str]) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
+from .masks import nonzero
 from .primitives import primitive
 
 __all__: list[str] = []  # they are in the registry
@@ -44,7 +45,7 @@ def _rolled(x: Any, shift: int, axis: int) -> Any:
 def _shift(function: Any, forward: bool) -> None:
     def body(recorder: Any, x: Any, axes: Any = None) -> Any:
         axes = range(x.ndim) if axes is None else axes
-        axes = normalize_axis_tuple(axes if np.iterable(axes) else (axes,), x.ndim)
+        axes = normalize_axis_tuple(axes if np.iterable(axes) else (axes,), x.ndim, allow_duplicate=True)
         shifts = tuple([x.shape[a] // 2 if forward else -(x.shape[a] // 2) for a in axes])
         return recorder.record(np.roll, (x, shifts, axes), {}) if axes else NotImplemented
 
@@ -56,7 +57,7 @@ _shift(np.fft.ifftshift, False)
 
 
 @primitive(np.tile)
-def _tile(recorder: Any, A: Any, reps: Any) -> Any:  # noqa: N803
+def _tile(recorder: Any, A: Any, reps: Any) -> Any:
     reps = tuple(reps) if isinstance(reps, (tuple, list)) else (reps,)
     if not hasattr(A, "buffer") or any(type(r) is not int or r < 0 for r in reps):
         return NotImplemented
@@ -111,6 +112,19 @@ def _diag(recorder: Any, v: Any, k: Any = 0) -> Any:
     start = k if k >= 0 else -k * n
     made[start : start + (v.size - 1) * (n + 1) + 1 : n + 1] = v
     return made.reshape(n, n)
+
+
+@primitive(np.nonzero)
+def _nonzero(recorder: Any, a: Any) -> Any:
+    if a.dtype.char not in "?ilfd" or not a.ndim:
+        return NotImplemented
+    found = nonzero(recorder, a if a.dtype == bool else a != 0)
+    return NotImplemented if found is None else tuple([index.astype(np.intp) for index in found])
+
+
+@primitive(np.flatnonzero)
+def _flatnonzero(recorder: Any, a: Any) -> Any:
+    return recorder.record(np.nonzero, (a.reshape(-1),), {})[0]
 
 
 @primitive(np.ravel)

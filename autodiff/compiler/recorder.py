@@ -70,6 +70,8 @@ class Recorder(Writing):
         self.masked = False  # whether derivatives are to mask what may be invalid, in any case
         self.flagged = False  # whether one has left that out
         self.checked: set[int] = set()  # guards of indices
+        self.inside: set[int] = set()  # indices that are known to be in bounds
+        self.chosen: dict[int, list[Recorded]] = {}  # what masks choose, as indices
         self.ended = False  # the arrays are plain ones from now on
         self.thread = threading.get_ident()
         self.disturbed = False  # whether another thread has come across its arrays
