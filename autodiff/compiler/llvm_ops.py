@@ -135,7 +135,7 @@ def _integer(name: str, x: str, y: str, kind: str, emit: Emit, flags: str) -> st
 
 def _whole_quotient(name: str, x: str, y: str, kind: str, emit: Emit) -> str:
     """x // y, or x % y. NumPy makes 0 of a division by 0, and the machine cannot divide the lowest integer by -1."""
-    type, low = REGISTER[kind], -(1 << (31 if kind == "i4" else 63))
+    type = REGISTER[kind]
     zero, minus = emit(f"icmp eq {type} {y}, 0"), emit(f"icmp eq {type} {y}, -1")
     special = emit(f"or i1 {zero}, {minus}")
     divisor = emit(f"select i1 {special}, {type} 1, {type} {y}")

@@ -1,4 +1,4 @@
-"""Masks as indices: where a mask is true, in terms of scans and scatters, so that `x[x > 0]` takes no call of NumPy.
+"""Masks as indices: where a mask is true, by scans and scatters, so that `x[x > 0]` takes no call of NumPy.
 
 How many elements a mask chooses is a shape of the program, and guarded. What is not chosen is written to one place more,
 which nobody reads.
@@ -37,7 +37,7 @@ def nonzero(recorder: Any, mask: Recorded) -> list[Recorded] | None:
     return found
 
 
-def _places(recorder: Any, mask: Any, count: int) -> Recorded:
+def _places(recorder: Any, mask: Any, count: int) -> Any:
     so_far = np.cumsum(mask, dtype=INDEX)
     recorder.guard(so_far[-1], count)
     to = recorder.record(np.where, (mask, so_far - np.int32(1), np.int32(count)), {})
@@ -46,5 +46,4 @@ def _places(recorder: Any, mask: Any, count: int) -> Recorded:
     nodes = [recorder.node(x) for x in (out, here, to)]
     data = np.append(mask.data.nonzero()[0], 0).astype(INDEX)
     made = recorder.add("scatter", nodes, (0, (0,), mask.shape, ((1, count + 1),)), data)
-    places: Recorded = made[:count]
-    return places
+    return made[:count]

@@ -129,7 +129,9 @@ def _flatnonzero(recorder: Any, a: Any) -> Any:
 
 @primitive(np.ravel)
 def _ravel(recorder: Any, a: Any, order: Any = "C") -> Any:
-    return recorder.record(np.reshape, (a.transpose(), -1), {}) if order == "F" else NotImplemented
+    if order not in ("C", "F"):
+        return NotImplemented
+    return recorder.record(np.reshape, (a.transpose() if order == "F" else a, -1), {})
 
 
 @primitive(np.reshape)
