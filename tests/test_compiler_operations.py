@@ -103,7 +103,7 @@ def test_scans(shape: tuple[int, ...], dtype: str, rng: Any) -> None:
     x = rng.uniform(-1.5, 1.5, size=shape).astype(dtype)
     x.reshape(-1)[x.size // 3] = 0
     for axis in range(len(shape)):
-        found, expected = native(lambda x: tuple(f(x, axis=axis) for f in SCANS)  # noqa: B023, x, rtol=1e-6)
+        found, expected = native(lambda x: tuple(f(x, axis=axis) for f in SCANS), x, rtol=1e-6)  # noqa: B023
         for a, b in zip(found[:2], expected[:2], strict=True):
             assert (a == b).all() and (np.signbit(a) == np.signbit(b)).all()  # one after the other, as NumPy
 

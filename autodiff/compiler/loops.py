@@ -101,8 +101,8 @@ _INTEGER = (
 )
 _BITS = "bitwise_and bitwise_or bitwise_xor invert"
 _FLOAT = (
-    f"{_INTEGER} divide fabs sqrt reciprocal isnan isinf isfinite signbit copysign floor ceil trunc rint heaviside hypot fmod "
-    "deg2rad radians rad2deg degrees"
+    f"{_INTEGER} divide fabs sqrt reciprocal isnan isinf isfinite signbit copysign floor ceil trunc rint heaviside "
+    "hypot fmod deg2rad radians rad2deg degrees"
 )
 _BOOL = f"add multiply maximum minimum fmax fmin {_COMPARE} {_BITS}"
 OPERATIONS = {
@@ -112,17 +112,8 @@ OPERATIONS = {
     "f4": frozenset(_FLOAT.split()),
     "f8": frozenset(_FLOAT.split()),
 }
-COSTS = {
-    "divide": 3,
-    "sqrt": 3,
-    "hypot": 8,
-    "remainder": 12,
-    "floor_divide": 12,
-    "fmod": 12,
-    "reciprocal": 3,
-    "gather": 4,
-    **dict.fromkeys(SCANS, 8),
-}
+COSTS = {"divide": 3, "sqrt": 3, "reciprocal": 3, "gather": 4, "hypot": 8, **dict.fromkeys(SCANS, 8)}
+COSTS |= {"remainder": 12, "floor_divide": 12, "fmod": 12}
 
 
 def cost(name: str, functions: frozenset[str]) -> int:
