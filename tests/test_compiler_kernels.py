@@ -172,14 +172,11 @@ def test_casts_are_numpys(source: Any, target: Any) -> None:
     compare(w.returns(w.cast(x, target)), values)
 
 
-def test_division_of_integers_is_left_to_numpy() -> None:
+def test_division_of_integers() -> None:
     w = Write(i8)
     x, y = w.input(3), w.input(3)
     plan = compare(w.returns(w.floor_divide(x, y), w.remainder(x, y)), np.array([7, -7, 3]), np.array([2, 2, 1]))
-    assert [s.reason for s in plan.steps if isinstance(s, Call)] == [
-        "no kernel for floor_divide of int64",
-        "no kernel for remainder of int64",
-    ]
+    assert all(isinstance(step, Launch) for step in plan.steps)
 
 
 # random programs

@@ -16,6 +16,7 @@ from .products import Layout, layouts, native_product, transposed
 from .simplify import simplified
 from .spaces import resolve
 from .sums import runs, stacks
+from .tiles import tiles
 
 __all__ = ["lower"]
 
@@ -106,7 +107,10 @@ class _Lowering:
             else:
                 buffer, start = self.place(operand.node)
                 pairs.append((buffer, (start + operand.offset) * operand.node.dtype.itemsize))
-        self.launch(code, pairs, tuple(group.members))
+        for part, begins in tiles(code):
+            sizes = [SIZES[pointer.dtype] for pointer in part.pointers]
+            places = [(b, at + n * size) for (b, at), n, size in zip(pairs, begins, sizes, strict=True)]
+            self.launch(part, places, tuple(group.members))
 
     def launch(self, code: Nest, operands: Sequence[tuple[int, int]], nodes: tuple[Node, ...]) -> None:
         for pointer, (buffer, offset) in zip(code.pointers, operands, strict=True):

@@ -1,7 +1,7 @@
-"""Masks as indices: where a mask is true, by scans and scatters, so that `x[x > 0]` is no call of NumPy.
+"""Masks as indices: where a mask is true, by scans and scatters, so that `x[x > 0]` needs no call of NumPy.
 
-How many elements a mask chooses is a shape of the program, and guarded. What is not chosen is written to one place more,
-which nobody reads.
+How many elements a mask chooses is a shape of the program, and guarded. What is not chosen is written to one place
+more, which nobody reads.
 """
 
 from typing import Any
