@@ -315,3 +315,40 @@ def test_nanmax_of_nothing_but_nan() -> None:
 def test_sinc_at_zero() -> None:
     found, _ = native(lambda x: np.sinc(x), np.array([0.0, -0.0, 1e-25, 0.5]))
     assert found[0] == 1
+
+
+# -- matrix products
+
+PRODUCTS = [
+    ((4, 5), (5, 6)), ((5,), (5,)), ((4, 5), (5,)), ((5,), (5, 6)), ((3, 4, 5), (5,)), ((5,), (3, 5, 6)),
+    ((3, 4, 5), (5, 6)), ((1, 4, 5), (3, 5, 6)), ((2, 1, 4, 5), (3, 5, 6)), ((4, 0), (0, 5)), ((1, 9), (9, 1)),
+    ((9, 1), (1, 9)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shapes", PRODUCTS, ids=str)
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "i8", "?"])
+def test_matmul(shapes: Any, dtype: str, rng: Any) -> None:
+    operands = [(rng.normal(size=shape) * 3).astype(dtype) for shape in shapes]
+    native(lambda x, y: x @ y, *operands, rtol=1e-12 if dtype != "f4" else 1e-5)
+
+
+STRIDED: dict[str, tuple[Callable[..., Any], tuple[int, ...], tuple[int, ...]]] = {
+    "rows": (lambda x, y: x[::2] @ y, (40, 50), (50, 30)),
+    "columns": (lambda x, y: x[:, ::2] @ y, (40, 50), (25, 30)),
+    "backwards": (lambda x, y: x[::-1] @ y[:, ::-1], (40, 50), (50, 30)),
+    "swapped": (lambda x, y: x.transpose(1, 0, 2) @ y, (6, 7, 8), (8, 5)),
+    "broadcast": (lambda x, y: x[:, None] @ y[None], (3, 4, 5), (6, 5, 7)),
+    "a batch in no order": (lambda x, y: x.swapaxes(0, 1) @ y.swapaxes(0, 1), (20, 9, 3, 3), (20, 9, 3, 3)),
+    "windows": (lambda x, y: np.lib.stride_tricks.sliding_window_view(x, 5) @ y, (60,), (5, 3)),
+    "a row for all": (lambda x, y: np.broadcast_to(x, (7, 5)) @ y, (5,), (5, 3)),
+    "a column for all": (lambda x, y: np.broadcast_to(x[:, None], (5, 7)) @ y, (5,), (7, 3)),
+}
+
+
+@pytest.mark.parametrize("name", STRIDED)
+def test_operands_that_are_views(name: str, rng: Any) -> None:
+    f, a, b = STRIDED[name]
+    x, y = rng.normal(size=a), rng.normal(size=b)
+    native(f, x, y)
+    native(ad.grad(lambda x, y: (f(x, y) ** 2).sum(), (0, 1)), x, y, rtol=1e-11)

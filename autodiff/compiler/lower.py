@@ -131,9 +131,9 @@ class _Lowering:
                 adds = True
         elif node.op == "matmul" and native_product(node):
             to = self.straight.get(node.number)
-            x_, y_, out = layouts(node, *to) if to else layouts(node)
-            assert x_ and y_
-            self.gemm(node, x_, y_, out)
+            x_, y_, target = layouts(node, *to) if to else layouts(node)
+            assert x_ and y_ and target
+            self.gemm(node, x_, y_, target)
         elif node.op != "item":
             self.call(node)
 

@@ -204,6 +204,8 @@ def _matmul(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
     if not (hasattr(x, "buffer") and hasattr(y, "buffer")) or not x.ndim or not y.ndim:
         return NotImplemented
     dtype = np.result_type(x.dtype, y.dtype)
+    if dtype.char in "?il":
+        return _counted(recorder, x, y, dtype)
     if dtype.char not in FLOATS:
         return NotImplemented
     left = x if x.ndim > 1 else recorder.view(x, x.data[None])
@@ -215,6 +217,16 @@ def _matmul(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
         return recorder.filled(0, shape, dtype)
     made = recorder.add("matmul", [recorder.node(left, dtype), recorder.node(right, dtype)], (), full)
     return made if full.shape == shape else recorder.view(made, made.data.reshape(shape))
+
+
+def _counted(recorder: Any, x: Any, y: Any, dtype: Any) -> Any:
+    """A product of matrices of integers or truth values, which BLAS does not have."""
+    left = x[..., :, None] if y.ndim > 1 else x
+    right = y if x.ndim == 1 or y.ndim == 1 else y[..., None, :, :]
+    if dtype.kind == "b":
+        return recorder.record(np.any, (left & right,), {"axis": -2 if y.ndim > 1 else -1})
+    terms = recorder.cast(left, dtype, False) * recorder.cast(right, dtype, False)
+    return recorder.record(np.sum, (terms,), {"axis": -2 if y.ndim > 1 else -1, "dtype": dtype})
 
 
 @primitive(np.dot)
