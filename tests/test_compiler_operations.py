@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,28 @@ def test_remainders_are_numpys_to_the_bit(function: Any, dtype: str, rng: Any) -
         numbers = ~np.isnan(b)
         assert (a[numbers] == b[numbers]).all() and (np.isnan(a) == ~numbers).all()
         assert (np.signbit(a) == np.signbit(b))[numbers].all()
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_remainders_next_to_multiples(dtype: str, rng: Any) -> None:
+    """Where quotients are rounded to the next integer, and where they have no more digits behind the point."""
+    y = (rng.normal(size=4000) * 10.0 ** rng.integers(-5, 6, 4000)).astype(dtype)
+    times = np.floor(2.0 ** rng.uniform(0, 30 if dtype == "f4" else 60, 4000)).astype(dtype)
+    for x in (y * times, *[np.nextafter(y * times, x) for x in (y.dtype.type(inf), y.dtype.type(-inf))]):
+        for function in (np.remainder, np.fmod):
+            found, expected = native(lambda x, y, function=function: function(x, y), x, y)
+            np.testing.assert_array_equal(found.view("i" + dtype[1]), expected.view("i" + dtype[1]))
+
+
+@pytest.mark.parametrize("by", [1.0, -0.5, 8.0, 3.0, 2 * np.pi, 0.0, inf])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_remainders_by_constants(dtype: str, by: float, rng: Any) -> None:
+    x = pairs(NUMBERS, dtype, rng)[0]
+    for function in (np.remainder, np.fmod, np.floor_divide):
+        found, expected = native(lambda x, function=function: function(x, by), x)
+        np.testing.assert_array_equal(found, expected)
+        numbers = ~np.isnan(expected)
+        np.testing.assert_array_equal(np.signbit(found[numbers]), np.signbit(expected[numbers]))
 
 
 @pytest.mark.parametrize("dtype", ["i4", "i8"])
@@ -224,6 +247,8 @@ def test_a_mask_of_another_number_of_elements_is_another_program(rng: Any) -> No
 def test_errors_of_masks_are_numpys() -> None:
     with pytest.raises(IndexError, match="boolean index did not match"):
         ad.jit(lambda x: x[x[:2] > 0])(np.ones(5))
+    with pytest.raises(IndexError, match="boolean index did not match"):
+        ad.jit(lambda x: x[np.arange(5) < 1])(np.ones(3))
     with pytest.raises(ValueError, match="cannot assign 3 input values to the 5"):
         ad.jit(lambda x: put(x, x > 0, np.ones(3)))(np.ones(5))
 
@@ -352,3 +377,57 @@ def test_operands_that_are_views(name: str, rng: Any) -> None:
     x, y = rng.normal(size=a), rng.normal(size=b)
     native(f, x, y)
     native(ad.grad(lambda x, y: (f(x, y) ** 2).sum(), (0, 1)), x, y, rtol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", ["i8", "?"])
+@pytest.mark.parametrize("shapes", [((3, 1), (4, 5)), ((1,), (4, 5)), ((1,), (4,)), ((3, 4), (1,))], ids=str)
+def test_products_of_integers_do_not_broadcast_what_is_summed(shapes: Any, dtype: str) -> None:
+    with pytest.raises(ValueError, match="mismatch in its core dimension"):
+        ad.jit(np.matmul)(*[np.ones(shape, dtype) for shape in shapes])
+
+
+def test_recording_does_not_spread_large_products_out() -> None:
+    tracemalloc.start()
+    try:
+        for f, shape in ((lambda x: x @ x, (300, 300)), (lambda x: np.convolve(x, x), (6000,))):
+            x = np.ones(shape, int if len(shape) == 2 else float)
+            np.testing.assert_array_equal(ad.jit(f)(x), f(x))
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_pad_of_nothing_is_another_array() -> None:
+    def f(x: Any) -> Any:
+        y = np.pad(x, 0, mode="edge")
+        y[0] = 7.0
+        return y, x * 1.0
+
+    native(f, np.arange(3.0))
+
+
+def test_vander_has_numpys_dtype() -> None:
+    native(lambda x: np.vander(x, 3), np.arange(4, dtype="f4"))
+
+
+def test_isclose_takes_numbers_in_the_dtype_of_the_array() -> None:
+    x = np.array([0.1, 0.2], "f4")
+    native(lambda x: (np.isclose(x, 0.1, rtol=0, atol=0), np.isclose(0.1, x, rtol=0, atol=0)), x)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.stack([x, x], axis=None),
+        lambda x: np.einsum("ij->ijk", x),
+        lambda x: np.einsum("ij->ii", x),
+        lambda x: np.pad(x, 1.5, mode="edge"),
+    ],
+)
+def test_errors_are_numpys(f: Any) -> None:
+    x = np.ones((2, 2))
+    with pytest.raises((TypeError, ValueError)) as expected:
+        f(x)
+    with pytest.raises(expected.type) as found:
+        ad.jit(f)(x)
+    assert str(found.value) == str(expected.value)

@@ -138,9 +138,8 @@ def _float_power(recorder: Any, x: Any, y: Any) -> Any:
 def _modf(recorder: Any, x: Any) -> Any:
     if not _is_real(x):
         return NotImplemented
-    whole = np.trunc(x)
-    rest = recorder.record(np.where, (np.isinf(x), np.zeros((), x.dtype), x - whole), {})
-    return np.copysign(rest, x), whole
+    finite = recorder.record(np.where, (np.isinf(x), np.zeros((), x.dtype), x), {})
+    return np.copysign(finite - np.trunc(finite), x), np.trunc(x)
 
 
 @primitive(np.divmod)
@@ -181,8 +180,7 @@ def _nan_to_num(recorder: Any, x: Any, copy: Any = True, nan: Any = 0.0, posinf:
 def _isclose(recorder: Any, a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: Any = False) -> Any:
     if not all(type(v) in (int, float) or _is_real(v) for v in (a, b, rtol, atol)):
         return NotImplemented
-    a, b = (np.asarray(v) if type(v) in (int, float) else v for v in (a, b))
-    near = ((np.abs(a - b) <= atol + rtol * np.abs(b)) & np.isfinite(b)) | (a == b)
+    near = ((abs(a - b) <= atol + rtol * abs(b)) & np.isfinite(b)) | (a == b)
     return near | (np.isnan(a) & np.isnan(b)) if equal_nan else near
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
-from .primitives import FLOATS, primitive
+from .primitives import FLOATS, MOST_PRODUCTS, primitive
 
 __all__: list[str] = []  # they are in the registry
 
@@ -28,6 +28,8 @@ def _einsum(recorder: Any, subscripts: Any, *operands: Any, optimize: Any = Fals
     if not _is_real(*operands):
         return NotImplemented
     given, result = subscripts.split("->")
+    if len({*result}) < len(result) or not {*result} <= {*given}:
+        return NotImplemented
     terms = given.split(",")
     if len(terms) != len(operands) or any(len(t) != np.ndim(x) for t, x in zip(terms, operands, strict=True)):
         return NotImplemented
@@ -104,7 +106,7 @@ def _cross(
 def _convolve(recorder: Any, a: Any, v: Any, mode: str = "full") -> Any:
     if not _is_real(a, v) or np.ndim(a) != 1 or np.ndim(v) != 1 or not a.size or not v.size:
         return NotImplemented
-    if mode not in ("full", "same", "valid"):
+    if mode not in ("full", "same", "valid") or a.size * v.size > MOST_PRODUCTS:
         return NotImplemented
     a, v = recorder.lifted(a), recorder.lifted(v)
     if v.size > a.size:
@@ -112,7 +114,6 @@ def _convolve(recorder: Any, a: Any, v: Any, mode: str = "full") -> Any:
     n = v.size
     if mode != "valid":
         before, after = (n - 1, n - 1) if mode == "full" else (n // 2, (n - 1) // 2)
-        before, after = (before, after) if mode == "full" else (after if n % 2 else n // 2, (n - 1) // 2)
         a = np.concatenate([np.zeros(before, a.dtype), a, np.zeros(after, a.dtype)])
     windows = recorder.view(a, sliding_window_view(a.data, n)) if hasattr(a, "buffer") else sliding_window_view(a, n)
     return (windows * v[::-1]).sum(-1)
@@ -133,7 +134,7 @@ def _vander(recorder: Any, x: Any, N: int | None = None, increasing: bool = Fals
     n = np.size(x) if N is None else N
     if not _is_real(x) or np.ndim(x) != 1 or type(n) is not int or n < 1:
         return NotImplemented
-    powers = recorder.filled(1, (x.size, n), x.dtype)
+    powers = recorder.filled(1, (x.size, n), np.promote_types(x.dtype, int))
     powers[:, 1:] = x[:, None]
     powers = np.cumprod(powers, 1)
     return powers if increasing else powers[:, ::-1]

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["BYTES", "MEMORY", "REGISTER", "cast", "fold", "further", "identity", "literal", "operation"]
+__all__ = ["BYTES", "MEMORY", "REGISTER", "cast", "fold", "further", "helpers", "identity", "literal", "operation"]
 
 MEMORY = {"?": "i8", "i4": "i32", "i8": "i64", "f4": "float", "f8": "double"}
 REGISTER = MEMORY | {"?": "i1"}
@@ -81,6 +81,11 @@ def operation(name: str, args: list[str], kind: str, constants: dict[str, Any], 
         return f"{_LOGICAL[name]} i1 {_true(x, kind, emit)}, {_true(y, kind, emit)}"
     if name in ("maximum", "minimum", "fmax", "fmin"):
         return _larger(name, x, y, kind, constants, emit)
+    if name in ("remainder", "floor_divide", "fmod") and kind in FLOATS:
+        rest = emit(_rest(x, y, kind, constants))
+        return (
+            f"select i1 true, {type} {rest}, {type} {rest}" if name == "fmod" else _modulo(name, x, y, rest, kind, emit)
+        )
     return (_float if kind in FLOATS else _integer)(name, x, y, kind, emit, flags)
 
 
@@ -151,10 +156,9 @@ def _whole_quotient(name: str, x: str, y: str, kind: str, emit: Emit) -> str:
     return f"select i1 {zero}, {type} 0, {type} {quotient}"
 
 
-def _remainder(name: str, x: str, y: str, kind: str, emit: Emit) -> str:
-    """What is left of x, with the sign of y; or how often y fits. Both as NumPy does it."""
+def _modulo(name: str, x: str, y: str, rest: str, kind: str, emit: Emit) -> str:
+    """What is left of x, with the sign of y; or how often y fits. Both as NumPy makes them of what `fmod` leaves."""
     type, zero = REGISTER[kind], literal(0, kind)
-    rest = emit(f"frem {type} {x}, {y}")
     some = emit(f"fcmp une {type} {rest}, {zero}")
     apart = emit(f"xor i1 {emit(f'fcmp olt {type} {y}, {zero}')}, {emit(f'fcmp olt {type} {rest}, {zero}')}")
     other = emit(f"and i1 {some}, {apart}")
@@ -171,6 +175,59 @@ def _remainder(name: str, x: str, y: str, kind: str, emit: Emit) -> str:
     none = emit(f"call {type} @llvm.copysign.{_bits(kind)}({type} {zero}, {type} {plain})")
     whole = emit(f"select i1 {emit(f'fcmp oeq {type} {often}, {zero}')}, {type} {none}, {type} {whole}")
     return f"select i1 {emit(f'fcmp oeq {type} {y}, {zero}')}, {type} {plain}, {type} {whole}"
+
+
+def _rest(x: str, y: str, kind: str, constants: dict[str, Any]) -> str:
+    """What truncated division leaves of x. By a power of two LLVM has vectors for it; else see `helpers`."""
+    type, by = REGISTER[kind], constants.get(y)
+    if by is not None and math.isfinite(by) and abs(math.frexp(by)[0]) == 0.5:
+        return f"frem {type} {x}, {y}"
+    return f"call {type} @rest.{kind}({type} {x}, {type} {y})"
+
+
+def helpers(text: str, symbol: str) -> tuple[str, str]:
+    """A kernel's text that calls functions of its own for what takes branches, and these functions."""
+    found = ""
+    for kind in FLOATS:
+        if f"@rest.{kind}(" in text:
+            text = text.replace(f"@rest.{kind}(", f"@{symbol}.rest.{kind}(")
+            found += _rest_definition(f"{symbol}.rest.{kind}", kind)
+    return text, found
+
+
+def _rest_definition(name: str, kind: str) -> str:
+    """As long as the quotient has digits behind the point, one step is exact: at most the quotient has been rounded up
+    to the next integer, which the sign of what is left tells. Else the C library goes digit by digit."""
+    type, bits, most = REGISTER[kind], _bits(kind), literal(2.0**23 if kind == "f4" else 2.0**52, kind)
+    return f"""
+define internal {type} @{name}({type} %x, {type} %y) {{
+  %q = fdiv {type} %x, %y
+  %size = call {type} @llvm.fabs.{bits}({type} %q)
+  %small = fcmp olt {type} %size, {most}
+  %length = call {type} @llvm.fabs.{bits}({type} %y)
+  %finite = fcmp one {type} %length, {literal(math.inf, kind)}
+  %easy = and i1 %small, %finite
+  br i1 %easy, label %near, label %far
+near:
+  %whole = call {type} @llvm.trunc.{bits}({type} %q)
+  %minus = fneg {type} %whole
+  %r = call {type} @llvm.fma.{bits}({type} %minus, {type} %y, {type} %x)
+  %signed = call {type} @llvm.copysign.{bits}({type} %r, {type} %x)
+  %over = fcmp une {type} %r, %signed
+  %step = call {type} @llvm.copysign.{bits}({type} %length, {type} %x)
+  %less = fadd {type} %r, %step
+  %right = select i1 %over, {type} %less, {type} %signed
+  ret {type} %right
+far:
+  %slow = call {type} @{name}.far({type} %x, {type} %y)
+  ret {type} %slow
+}}
+
+define internal {type} @{name}.far({type} %x, {type} %y) noinline {{
+  %slow = frem {type} %x, %y
+  ret {type} %slow
+}}
+"""
 
 
 def _hypot(x: str, y: str, kind: str, emit: Emit) -> str:
@@ -210,10 +267,6 @@ def _float(name: str, x: str, y: str, kind: str, emit: Emit, flags: str) -> str:
         return f"fdiv {flags}{type} {one}, {x}"
     if name == "hypot":
         return _hypot(x, y, kind, emit)
-    if name == "fmod":
-        return f"frem {type} {x}, {y}"
-    if name in ("remainder", "floor_divide"):
-        return _remainder(name, x, y, kind, emit)
     if name in _DEGREES:
         pi = struct.unpack("<f", struct.pack("<f", math.pi))[0] if kind == "f4" else math.pi
         return f"fmul {flags}{type} {x}, {literal(pi / 180 if _DEGREES[name] else 180 / pi, kind)}"

@@ -404,10 +404,10 @@ def kernel(nest: Nest, functions: Functions, exact: bool = False, masks: bool = 
     params += bounds.parameters(count) if checked else ""
     text = f'({params}) "prefer-vector-width"="512" {{\n{body}\n}}\n'
     symbol = "k" + blake2b(f"{text}{writer.width}".encode(), digest_size=10).hexdigest()
+    text, helpers = llvm_ops.helpers(text.replace("@checked(", f"@{symbol}.checked("), symbol)
     text += "".join(_options(hint, writer.width) for hint in sorted(writer.hints))
     for k, hint in enumerate(sorted(writer.hints)):  # metadata has numbers, which have to differ between kernels
         text = text.replace(f"!{hint}", f"!{int(symbol[1:9], 16) ^ k}")
-    text = text.replace("@checked(", f"@{symbol}.checked(")
     entry = [f"define void @{symbol}(ptr %table, ptr %slots) {{", *(bounds.lead(count) if checked else ())]
     for i in range(count):
         entry += [
@@ -422,5 +422,5 @@ def kernel(nest: Nest, functions: Functions, exact: bool = False, masks: bool = 
     args = ", ".join(f"ptr %h{i}" for i in range(count)) + (bounds.arguments(count) if checked else "")
     entry += [f"  call void @{symbol}.nest({args})", "  ret void", "}"]
     text = f"define internal void @{symbol}.nest{text}" + "\n".join(entry) + "\n"
-    text += bounds.definition(symbol) if checked else ""
+    text += helpers + (bounds.definition(symbol) if checked else "")
     return Kernel(symbol, text, frozenset(writer.uses), checked)

@@ -196,6 +196,9 @@ _scan("cummin", None, np.minimum.accumulate)
 # -- products
 
 
+MOST_PRODUCTS = 1 << 20  # that are summed as elements: recording has them all in memory
+
+
 @primitive(np.matmul)
 def _matmul(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
     if options or not (hasattr(a, "shape") and hasattr(b, "shape")):
@@ -205,7 +208,7 @@ def _matmul(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
         return NotImplemented
     dtype = np.result_type(x.dtype, y.dtype)
     if dtype.char in "?il":
-        return _counted(recorder, x, y, dtype)
+        return _counted(recorder, x, y, np.matmul(x.data, y.data))
     if dtype.char not in FLOATS:
         return NotImplemented
     left = x if x.ndim > 1 else recorder.view(x, x.data[None])
@@ -219,8 +222,11 @@ def _matmul(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
     return made if full.shape == shape else recorder.view(made, made.data.reshape(shape))
 
 
-def _counted(recorder: Any, x: Any, y: Any, dtype: Any) -> Any:
+def _counted(recorder: Any, x: Any, y: Any, data: Any) -> Any:
     """A product of matrices of integers or truth values, which BLAS does not have."""
+    if data.size * x.shape[-1] > MOST_PRODUCTS:
+        return NotImplemented
+    dtype = data.dtype
     left = x[..., :, None] if y.ndim > 1 else x
     right = y if x.ndim == 1 or y.ndim == 1 else y[..., None, :, :]
     if dtype.kind == "b":
@@ -349,7 +355,7 @@ def _joined(function: Any, stacked: bool) -> None:
     def body(recorder: Any, arrays: Any, axis: Any = 0, out: Any = None, **more: Any) -> Any:
         if out is not None or more.get("dtype") is not None or more.get("casting", "same_kind") != "same_kind":
             return NotImplemented
-        if axis is None:
+        if axis is None and not stacked:
             arrays, axis = [recorder.record(np.reshape, (recorder.lifted(x), -1), {}) for x in arrays], 0
         data = function([getattr(x, "data", x) if hasattr(x, "buffer") else x for x in arrays], axis)
         if data.dtype.char not in "?ilqfd":

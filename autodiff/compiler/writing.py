@@ -61,7 +61,7 @@ class Writing:
         """`x[key]`."""
         if self.closed:
             return x.data[plain(key)]
-        key = self._places(key)
+        key = self._places(x, key)
         keys = key if type(key) is tuple else (key,)
         if all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys):
             keys = tuple([known_slice(k) if type(k) is slice else k for k in keys])
@@ -80,7 +80,7 @@ class Writing:
             return
         if isinstance(value, Box) and value._node is None:
             value = value._array
-        buffer, key = x.buffer, self._places(key)
+        buffer, key = x.buffer, self._places(x, key)
         keys = key if type(key) is tuple else (key,)
         basic = all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys)
         if basic and buffer.data.dtype == x.dtype:
@@ -108,11 +108,14 @@ class Writing:
         else:
             self._write(written, x, key, value)
 
-    def _places(self, key: Any) -> Any:
+    def _places(self, x: Recorded, key: Any) -> Any:
         """A key in which masks that never change are the indices of what they choose."""
         keys = key if type(key) is tuple else (key,)
         if not any(self._is_fixed_mask(k) for k in keys):
             return key
+        np.broadcast_to(np.False_, x.shape)[
+            plain(key)
+        ]  # raises if a mask has another shape, which its indices would not
         found: list[Any] = []
         for k in keys:
             found += k.nonzero() if self._is_fixed_mask(k) else [k]
