@@ -19,7 +19,7 @@ TIME = re.compile(r"([\d.e+]+) (µs|ms|s)\b")
 def mixed(x: Any, w: Any) -> Any:
     y = np.tanh(x @ w) ** 2
     if y.sum() > 1.0:
-        y = np.convolve(y, np.ones(3), "same")
+        y = np.fft.rfft(y)
     return y
 
 
@@ -36,10 +36,10 @@ def seconds(text: str) -> list[float]:
 
 def test_each_step_is_a_line(jitted: Any) -> None:
     title, *lines, total = jitted.explain().split("\n")
-    assert title == "program 1: 13 operations, for float64[100, 10], float64[10]"
+    assert title == "program 1: 12 operations, for float64[100, 10], float64[10]"
     assert [line.split()[0] for line in lines] == ["BLAS", "kernel", "guard", "NumPy"]
     assert all(LINE.fullmatch(line) for line in lines)
-    assert "convolve: not in terms of kernels" in lines[-1]
+    assert "rfft: no kernels for complex128" in lines[-1]
     assert lines[1].endswith("1.61 kB")  # 100 numbers in, 100 out, a total and a truth value
     assert total.startswith("1 kernels, 1 products, 1 NumPy; ")
     assert not seconds("\n".join(lines))
@@ -60,8 +60,8 @@ def test_with_arguments_the_steps_are_timed(jitted: Any, rng: Any) -> None:
 
 def test_the_program_that_is_timed_is_that_for_the_arguments(jitted: Any, rng: Any) -> None:
     jitted(rng.normal(size=(100, 10)), np.zeros(10))  # the other branch
-    assert "convolve" not in jitted.explain(rng.normal(size=(100, 10)), np.zeros(10))
-    assert "convolve" in jitted.explain(rng.normal(size=(100, 10)), np.ones(10))
+    assert "rfft" not in jitted.explain(rng.normal(size=(100, 10)), np.zeros(10))
+    assert "rfft" in jitted.explain(rng.normal(size=(100, 10)), np.ones(10))
     assert jitted.explain().count("program ") == 2
 
 
