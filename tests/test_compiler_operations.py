@@ -337,6 +337,13 @@ def test_nanmax_of_nothing_but_nan() -> None:
     native(lambda x: np.nanmax(x, 1), np.array([[nan, 1.0, nan], [nan, nan, nan]]))
 
 
+@pytest.mark.parametrize("function", [np.nanmax, np.nanmin])
+def test_nanmax_of_short_rows_vectorises(function: Any, rng: Any, monkeypatch: Any, capfd: Any) -> None:
+    monkeypatch.setenv("AUTODIFF_JIT_CACHE", "0")
+    native(lambda x: function(x, axis=1), np.where(rng.random((11, 13)) < 0.5, nan, rng.normal(size=(11, 13))))
+    assert not capfd.readouterr().err  # where LLVM complains if it does not
+
+
 def test_sinc_at_zero() -> None:
     found, _ = native(lambda x: np.sinc(x), np.array([0.0, -0.0, 1e-25, 0.5]))
     assert found[0] == 1

@@ -190,20 +190,17 @@ def _allclose(recorder: Any, a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-0
     return NotImplemented if near is NotImplemented else bool(recorder.record(np.all, (near,), {}))
 
 
-def _extremum_of_numbers(function: Any, fold: Any, least: float) -> None:
+def _extremum_of_numbers(function: Any, fold: Any, larger: Any, least: float) -> None:
     def body(recorder: Any, a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, **more: Any) -> Any:
         if out is not None or any(v is not np._NoValue for v in more.values()) or not _is_real(a) or not a.size:
             return NotImplemented
         options = {"axis": axis, "keepdims": keepdims is not np._NoValue and bool(keepdims)}
-        missing = np.isnan(a)
-        found = recorder.record(
-            fold, (recorder.record(np.where, (missing, np.asarray(least, a.dtype), a), {}),), options
-        )
-        nothing = recorder.record(np.all, (missing,), options)
+        found = recorder.record(fold, (larger(a, least),), options)
+        nothing = recorder.record(np.all, (np.isnan(a),), options)
         return recorder.record(np.where, (nothing, np.asarray(np.nan, a.dtype), found), {})
 
     primitive(function)(body)
 
 
-_extremum_of_numbers(np.nanmax, np.max, -np.inf)
-_extremum_of_numbers(np.nanmin, np.min, np.inf)
+_extremum_of_numbers(np.nanmax, np.max, np.fmax, -np.inf)
+_extremum_of_numbers(np.nanmin, np.min, np.fmin, np.inf)
