@@ -16,7 +16,8 @@ pytest.importorskip("llvmlite")
 from autodiff.compiler.loops import Nest, Op, Phase, Pointer
 from autodiff.compiler.tiles import TILE, tiles
 
-SHAPES = [(96, 128), (97, 129), (95, 127), (112, 111), (16, 1024), (17, 700), (1000, 37), (700, 33), (257, 256)]
+# rows of a multiple of 512 bytes, for most dtypes, and other ones
+SHAPES = [(96, 128), (97, 128), (95, 256), (111, 512), (16, 1024), (1000, 64), (257, 256), (97, 129), (700, 33)]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -36,17 +37,17 @@ def test_transposes(shape: tuple[int, ...], dtype: str, rng: Any, monkeypatch: A
 
 
 CASES: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
-    "channels last": (lambda x: x.transpose(0, 2, 3, 1) * 2, (3, 40, 17, 19)),
-    "channels first": (lambda x: np.exp(x.transpose(0, 3, 1, 2)), (3, 17, 19, 40)),
+    "channels last": (lambda x: x.transpose(0, 2, 3, 1) * 2, (3, 40, 16, 20)),
+    "channels first": (lambda x: np.exp(x.transpose(0, 3, 1, 2)), (3, 17, 19, 64)),
     "heads": (lambda x: x.swapaxes(1, 2).copy(), (2, 40, 4, 33)),
-    "batched": (lambda x: x.mT + 1, (5, 40, 50)),
-    "with itself": (lambda x: x + x.T, (130, 130)),
-    "with a row": (lambda x: x.T * x[:, 0] + x[0, 3], (140, 90)),
-    "with a gather": (lambda x: x.T * x[:, 0][np.argsort(x[:, 1])], (140, 90)),
-    "with sums": (lambda x: (x.T * 2).sum(0) + x[:, 0], (140, 90)),
-    "two results": (lambda x: (x.T * 2, x.T - x[:, 0]), (140, 90)),
-    "put": (lambda x: np.concatenate([x.T, x.T * 2], 1), (140, 90)),
-    "scan": (lambda x: np.cumsum(x.T, 0), (140, 90)),
+    "batched": (lambda x: x.mT + 1, (5, 40, 64)),
+    "with itself": (lambda x: x + x.T, (192, 192)),
+    "with a row": (lambda x: x.T * x[:, 0] + x[0, 3], (140, 128)),
+    "with a gather": (lambda x: x.T * x[:, 0][np.argsort(x[:, 1])], (140, 128)),
+    "with sums": (lambda x: (x.T * 2).sum(0) + x[:, 0], (140, 128)),
+    "two results": (lambda x: (x.T * 2, x.T - x[:, 0]), (140, 128)),
+    "put": (lambda x: np.concatenate([x.T, x.T * 2], 1), (140, 128)),
+    "scan": (lambda x: np.cumsum(x.T, 0), (140, 128)),
     "scatter": (lambda x: ad.grad(lambda x: (x.T[np.array([1, 0, 1])] ** 3).sum())(x), (3000, 9)),
 }
 
@@ -63,9 +64,10 @@ def test_what_is_fused_with_a_transpose(name: str, rng: Any, monkeypatch: Any) -
         np.testing.assert_allclose(a, b, 1e-12, 1e-12)
 
 
-def copying(rows: int, columns: int) -> Nest:
-    """y = x.T"""
-    x = Pointer("f8", (1, rows), False, (0, rows * columns - 1))
+def copying(rows: int, columns: int, pitch: int = 0) -> Nest:
+    """y = x.T, whose rows begin so many elements apart; if that is not given, a multiple of 512 bytes"""
+    pitch = pitch or -(-rows // 64) * 64
+    x = Pointer("f8", (1, pitch), False, (0, pitch * (columns - 1) + rows - 1))
     y = Pointer("f8", (columns, 1), True, (0, rows * columns - 1))
     body = (Op("load", (0,), "f8", 1), Op("store", (1, 1), "f8", 0))
     return Nest((rows,), (columns,), (x, y), (), (Phase((), body, ()),))
@@ -104,5 +106,6 @@ def test_what_stays_as_it_is() -> None:
     summed = plain._replace(pointers=(plain.pointers[0], plain.pointers[1]._replace(filled=(1, "sum"))))
     ordered = plain._replace(phases=(phase._replace(body=(*phase.body, Op("scatter", (1, (), 1), "f8", 0))),))
     two = plain._replace(phases=(phase, phase))
-    for nest in (small, narrow, straight, summed, ordered, two):
+    cached = copying(1000, 1000, 1000)  # all lines of a column fit
+    for nest in (small, narrow, straight, summed, ordered, two, cached):
         assert tiles(nest) == [(nest, (0, 0))]

@@ -175,8 +175,8 @@ class _Writer:
         type = REGISTER[kind]
         if name == "copy" or (name == "cast" and source == kind):
             return names[0]
-        if name == "where":
-            return self.emit(f"select i1 {names[0]}, {type} {names[1]}, {type} {names[2]}")
+        if name == "where":  # never a branch, which a mask of random numbers would mislead
+            return self.emit(f"select i1 {names[0]}, {type} {names[1]}, {type} {names[2]}, !unpredictable !{{}}")
         if name == "cast":
             value = self.emit(llvm_ops.cast(names[0], source, kind))
             return self.emit(f"freeze {type} {value}") if source[0] == "f" and kind[0] == "i" else value

@@ -1,8 +1,9 @@
 """Nests that read along one axis what they write along another, as transposes do, tile by tile.
 
-Going along what is written, each number that is read is on another line of the cache; and the next one of that line is
-asked for when it is long gone. So the two loops go over tiles of as many numbers as there are in a line or two. What
-is left at the edges are nests of their own.
+Going along what is written, each number that is read is on another line of the cache. That is well as long as the
+lines are still there when their next numbers are asked for. They are not if they are a multiple of some power of two
+apart, as in matrices of 512 columns: then few places of the cache are all that they have. So the two loops go over
+tiles of as many numbers as there are in a line or two. What is left at the edges are nests of their own.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from .loops import Nest, Pointer
 __all__ = ["tiles"]
 
 TILE = 16
-FAR = 16  # elements: from here on two numbers are on different lines, or nearly
+APART = 512  # bytes: lines a multiple of this apart share an eighth of the cache, or less
 LEAST = 1 << 13  # elements that are worth it: fewer are in the cache anyway
 ORDERED = frozenset(("scatter", "scatter_add", *SCANS))
 
@@ -45,7 +46,8 @@ def _across(nest: Nest, sizes: Sequence[int]) -> int | None:
     if any(op.name in ORDERED for op in phase.body):
         return None
     for pointer in nest.pointers:
-        if abs(pointer.strides[inner]) >= FAR:
+        size = int(pointer.dtype[-1].replace("?", "1"))
+        if pointer.strides[inner] and pointer.strides[inner] * size % APART == 0:
             for d in range(inner):
                 if abs(pointer.strides[d]) == 1 and sizes[d] >= TILE:
                     return d
