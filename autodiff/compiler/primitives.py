@@ -11,7 +11,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from .operands import plain
 
-__all__ = ["CALLED", "FLOATS", "PRIMITIVES", "STATIC", "primitive"]
+__all__ = ["CALLED", "FLOATS", "MOST_PRODUCTS", "PRIMITIVES", "STATIC", "primitive"]
 
 PRIMITIVES: dict[Any, Callable[..., Any]] = {}
 FLOATS = frozenset("fd")
