@@ -26,7 +26,8 @@ def _two(function: Any) -> None:
         return hide(body(widened(x, levels).whole, widened(which, levels).whole, geometry), levels)
 
 
-for _function in (max_pool, sum_pool, spread):
-    _one(_function)
-for _function in (pick, unpick):
-    _two(_function)
+_one(max_pool)
+_one(sum_pool)
+_one(spread)
+_two(pick)
+_two(unpick)
