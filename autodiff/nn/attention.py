@@ -38,14 +38,11 @@ def attention(
     Raises ValueError for shapes that do not fit, TypeError for a mask that is not boolean.
     """
     query, key, value = [as_operand(x, "attention") for x in (query, key, value)]
-    if (
-        min(x.ndim for x in (query, key, value)) < 2
-        or query.shape[-1] != key.shape[-1]
-        or key.shape[-2] != value.shape[-2]
-    ):
+    fits = min(query.ndim, key.ndim, value.ndim) > 1 and query.shape[-1] == key.shape[-1]
+    if not fits or key.shape[-2] != value.shape[-2]:
         raise ValueError(
-            f"attention: query {query.shape}, key {key.shape} and value {value.shape}; the first two need the same last "
-            "axis, the last two the same length"
+            f"attention: query {query.shape}, key {key.shape} and value {value.shape}; the first two need the same "
+            "last axis, the last two the same length"
         )
     scores = (query * query.shape[-1] ** -0.5) @ np.swapaxes(key, -1, -2)
     if mask is not None and np.asarray(mask).dtype != bool:
