@@ -48,7 +48,8 @@ LAYERS = [
     "draw_layout draw",
     "nn.replace nn.module nn.init nn.activations nn.layers nn.convolution nn.normalisation nn.recurrent nn.attention",
     "nn.losses nn",
-    "optim.optimizer optim.sgd optim.adam optim",
+    "optim.groups optim.optimizer optim.sgd optim.adam optim.adaptive optim.clip optim.ema optim.lbfgs",
+    "optim.schedules optim",
     "numpy._info numpy._lift numpy._standard numpy.linalg numpy.fft numpy",
     "autodiff",
 ]
@@ -71,6 +72,7 @@ LAZY = [
 OPTIONAL = {
     "compiler.objects": "llvmlite",
     "sparse.patterns": "scipy",
+    "optim.lbfgs": "scipy",
 }  # of an extra, imported inside a function that says so if it is missing
 
 
