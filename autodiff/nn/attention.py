@@ -149,7 +149,7 @@ class TransformerBlock(Module):
         hidden = 4 * embed_dim if hidden is None else hidden
         self.causal, self.norm_first = bool(causal), bool(norm_first)
         self.norm1 = LayerNorm(embed_dim, dtype=dtype)
-        self.attention = MultiHeadAttention(embed_dim, num_heads, dropout, dtype=dtype, rng=rng)
+        self.self_attn = MultiHeadAttention(embed_dim, num_heads, dropout, dtype=dtype, rng=rng)
         self.norm2 = LayerNorm(embed_dim, dtype=dtype)
         self.linear1 = Linear(embed_dim, hidden, dtype=dtype, rng=rng)
         self.activation = GELU() if activation is None else activation
@@ -165,7 +165,7 @@ class TransformerBlock(Module):
         return self.norm2(x + self._network(x))
 
     def _look(self, x: Any, mask: Any) -> Any:
-        return self.dropout(self.attention(x, mask=mask, causal=self.causal))
+        return self.dropout(self.self_attn(x, mask=mask, causal=self.causal))
 
     def _network(self, x: Any) -> Any:
         return self.dropout(self.linear2(self.dropout(self.activation(self.linear1(x)))))
