@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .jacobians import hessian, jacfwd, jacobian, jacrev
     from .mapping import vmap
     from .memory import checkpoint, checkpoint_scan
+    from .saving import load, save
     from .sparse import jacobian_sparsity, sparse_hessian, sparse_jacobian
 
 __version__ = "0.1.0"
@@ -87,6 +88,7 @@ __all__ = [
     "jvp",
     "leaky_relu",
     "linearize",
+    "load",
     "log_softmax",
     "logsumexp",
     "nn",
@@ -94,6 +96,7 @@ __all__ = [
     "numeric",
     "optim",
     "relu",
+    "save",
     "sigmoid",
     "silu",
     "softmax",
@@ -116,6 +119,7 @@ LATE = {
     **dict.fromkeys(["custom_rule", "numeric"], "custom"),
     "draw_graph": "draw",
     "jit": "compiler.api",
+    **dict.fromkeys(["load", "save"], "saving"),
     **dict.fromkeys(["jacobian_sparsity", "sparse_hessian", "sparse_jacobian"], "sparse"),
     "vmap": "mapping",
 }

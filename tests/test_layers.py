@@ -45,7 +45,7 @@ LAYERS = [
     "compiler.state compiler.python_steps compiler.native",
     "compiler.code compiler.slots compiler.captures compiler.places compiler.signature compiler.entry compiler.program",
     "compiler.explain compiler.undo compiler.tracked compiler.entries compiler.api compiler",
-    "draw_layout draw",
+    "draw_layout draw saving",
     "nn.replace nn.module nn.init nn.activations nn.layers nn.convolution nn.normalisation nn.recurrent nn.attention",
     "nn.losses nn",
     "optim.groups optim.optimizer optim.sgd optim.adam optim.adaptive optim.clip optim.ema optim.lbfgs",
@@ -67,10 +67,12 @@ LAZY = [
     "nn",
     "numpy",
     "optim",
+    "saving",
     "sparse",
 ]  # loaded at first use
 OPTIONAL = {
     "compiler.objects": "llvmlite",
+    "saving": "safetensors",
     "sparse.patterns": "scipy",
     "optim.lbfgs": "scipy",
 }  # of an extra, imported inside a function that says so if it is missing

@@ -70,6 +70,8 @@ class MultiHeadAttention(Module):
     Raises ValueError if the heads do not divide embed_dim, and for inputs of other shapes.
     """
 
+    _transposed = ("in_proj_weight",)
+
     def __init__(
         self,
         embed_dim: int,

@@ -29,6 +29,8 @@ class Linear(Module):
     Raises ValueError for sizes below 1, and for an input whose last axis is not in_features long.
     """
 
+    _transposed = ("weight",)
+
     def __init__(
         self,
         in_features: int,
