@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .memory import checkpoint, checkpoint_scan
     from .saving import load, save
     from .sparse import jacobian_sparsity, sparse_hessian, sparse_jacobian
+    from .training import batches, evaluate, fit
 
 __version__ = "0.1.0"
 
@@ -68,6 +69,7 @@ __all__ = [
     "NanError",
     "OperandError",
     "Value",
+    "batches",
     "check_grads",
     "checkpoint",
     "checkpoint_scan",
@@ -75,7 +77,9 @@ __all__ = [
     "debug_nans",
     "draw_graph",
     "elementwise_grad",
+    "evaluate",
     "extend",
+    "fit",
     "gelu",
     "grad",
     "hessian",
@@ -121,6 +125,7 @@ LATE = {
     "jit": "compiler.api",
     **dict.fromkeys(["load", "save"], "saving"),
     **dict.fromkeys(["jacobian_sparsity", "sparse_hessian", "sparse_jacobian"], "sparse"),
+    **dict.fromkeys(["batches", "evaluate", "fit"], "training"),
     "vmap": "mapping",
 }
 

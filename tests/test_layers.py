@@ -50,6 +50,7 @@ LAYERS = [
     "nn.losses nn",
     "optim.groups optim.optimizer optim.sgd optim.adam optim.adaptive optim.clip optim.ema optim.lbfgs",
     "optim.schedules optim",
+    "training.batches training.history training.progress training.loop training",
     "numpy._info numpy._lift numpy._standard numpy.linalg numpy.fft numpy",
     "autodiff",
 ]
@@ -69,10 +70,13 @@ LAZY = [
     "optim",
     "saving",
     "sparse",
+    "training",
 ]  # loaded at first use
 OPTIONAL = {
     "compiler.objects": "llvmlite",
     "saving": "safetensors",
+    "training.history": "matplotlib",
+    "training.progress": "tqdm",
     "sparse.patterns": "scipy",
     "optim.lbfgs": "scipy",
 }  # of an extra, imported inside a function that says so if it is missing
