@@ -50,7 +50,7 @@ LAYERS = [
     "nn.losses nn",
     "optim.groups optim.optimizer optim.sgd optim.adam optim.adaptive optim.clip optim.ema optim.lbfgs",
     "optim.schedules optim",
-    "training.batches training.history training.progress training.loop training",
+    "training.data training.history training.progress training.loop training",
     "numpy._info numpy._lift numpy._standard numpy.linalg numpy.fft numpy",
     "autodiff",
 ]

@@ -66,15 +66,28 @@ class Optimizer:
 
     def step(self) -> None:
         """Move every parameter that has a gradient."""
+        self._for_each(self._move)
+        self.count += 1
+
+    def prepare(self) -> None:
+        """Make all moving averages, which else are made when a parameter first has a gradient."""
+        self._for_each(self._averages)
+
+    def _for_each(self, do: Callable[[int], Any]) -> None:
+        """Call `do` with the number of each parameter, under the options of its group."""
         for group in self.groups:
             usual = {name: getattr(self, name) for name in group.options}
             vars(self).update(group.options)
             try:
                 for i in group.members:
-                    self._move(i)
+                    do(i)
             finally:
                 vars(self).update(usual)
-        self.count += 1
+
+    def _averages(self, i: int) -> list[Any]:
+        while len(self.state[i]) < self.averages:
+            self.state[i].append(np.zeros_like(self.params[i].data, order="C", subok=False))
+        return self.state[i]
 
     def _move(self, i: int) -> None:
         p = self.params[i]
@@ -85,10 +98,9 @@ class Optimizer:
             g = g.data
         alone = is_alone(p)
         data = p.data if alone else np.array(p.data) if isinstance(p.data, np.generic) else p.data.copy("C")
-        while len(self.state[i]) < self.averages:
-            self.state[i].append(np.zeros_like(data))
+        averages = self._averages(i)
         self.steps[i] += 1
-        arrays = [_flat(data), _flat(g.astype(data.dtype, order="C", copy=False)), *map(_flat, self.state[i])]
+        arrays = [_flat(data), _flat(g.astype(data.dtype, order="C", copy=False)), *map(_flat, averages)]
         for start in range(0, len(arrays[0]), BLOCK):
             self._update(self.steps[i], *[a[start : start + BLOCK] for a in arrays])
         if not alone:
@@ -148,8 +160,10 @@ class Optimizer:
             averages[int(i)].append((int(k), array))
         if wrong:
             raise ValueError(f"{name}: " + "; ".join(wrong))
-        self.state = [[array for _, array in sorted(found, key=lambda pair: pair[0])] for found in averages]
-        self.steps, self.count = [int(n) for n in steps], int(np.asarray(state["count"]))
+        for own, found in zip(self.state, averages, strict=True):  # in place: compiled steps know these lists
+            own[:] = [array for _, array in sorted(found, key=lambda pair: pair[0])]
+        self.steps[:] = [int(n) for n in steps]
+        self.count = int(np.asarray(state["count"]))
 
     def __repr__(self) -> str:
         hidden = ("params", "groups", "state", "steps", "count")

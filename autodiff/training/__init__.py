@@ -1,6 +1,6 @@
 """Training: batches of data, the loop that most trainings are, and what it has measured."""
 
-from .batches import Batches, batches
+from .data import Batches, batches
 from .history import History
 from .loop import evaluate, fit
 

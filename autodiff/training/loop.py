@@ -29,9 +29,10 @@ from ..nn.module import Module
 from ..optim.adam import AdamW
 from ..optim.clip import clip_grad_norm
 from ..optim.ema import EMA
+from ..optim.optimizer import Optimizer
 from ..saving import load, save
 from ..value import Value
-from .batches import Batches, batches
+from .data import Batches, batches
 from .history import History
 from .progress import Progress
 
@@ -83,9 +84,9 @@ def fit(
 
     `data` and `validation` are tuples of arrays, the last one the targets, or yield such tuples, as `batches` does. The
     optimizer is AdamW if none is given. After each epoch the model is evaluated on `validation`, on its averages if
-    there is an `ema`; `metrics` are functions of what it returned and of the targets. With `patience` the training stops
-    when the validation loss has not fallen for so many epochs, and the model has the weights of the best one. Gradients
-    are clipped to the norm `clip`.
+    there is an `ema`; `metrics` are functions of what it returned and of the targets. With `patience` the training
+    stops when the validation loss has not fallen for so many epochs, and the model has the weights of the best one.
+    Gradients are clipped to the norm `clip`.
 
     `checkpoint` is a file, written after each epoch. If it is there, training goes on from it (with `resume=False` it
     starts anew), to the same bits as if it had never ended. Ctrl-C ends the training after the current step: the file
@@ -108,9 +109,13 @@ def fit(
         raise ValueError(f"fit: epochs is {epochs}; it has to be at least 1")
     if patience is not None and validation is None:
         raise ValueError("fit: patience needs validation data, whose loss tells when to stop")
-    if log is not None:
-        History().write(log) if not Path(log).exists() else None
-    run = _Run(model, optimizer or AdamW(model.parameters()), ema, _batches(data, batch_size, rng), checkpoint)
+    optimizer = AdamW(model.parameters()) if optimizer is None else optimizer
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"fit: optimizer is a {type(optimizer).__name__}; one of autodiff.optim with steps of its own is needed"
+        )
+    optimizer.prepare()
+    run = _Run(model, optimizer, ema, _batches(data, batch_size, rng), checkpoint)
     use_jit = importlib.util.find_spec("llvmlite") is not None if jit is None else jit
     step = _Step(run, loss, clip, use_jit)
     evaluator = _evaluator(model, loss, metrics or {}, use_jit)
@@ -154,8 +159,8 @@ def _epoch(run: "_Run", step: "_Step", interruption: "_Interruption", bar: Progr
         value = step(batch)
         if not math.isfinite(value):
             raise ValueError(
-                f"fit: the loss is {value} in epoch {run.epoch + 1}, step {i + 1}; try a smaller learning rate, clip=1.0, "
-                "or `with ad.debug_nans():` around fit(..., jit=False)"
+                f"fit: the loss is {value} in epoch {run.epoch + 1}, step {i + 1}; try a smaller learning rate, "
+                "clip=1.0, or `with ad.debug_nans():` around fit(..., jit=False)"
             )
         size = _size(batch)
         run.total, run.count, run.position = run.total + value * size, run.count + size, i + 1
@@ -181,7 +186,8 @@ class _Run:
         self.history = History()
         self.epoch = self.position = self.count = 0
         self.total = 0.0
-        self.best, self.waited, self.stopped = math.inf, 0, False
+        self.best: Any = math.inf
+        self.waited, self.stopped = 0, False
         self.best_state: dict[str, Any] = {}
         self.generators = _generators(model)
         self.order: Any = None  # the state of the data's generator when the epoch began
@@ -221,7 +227,7 @@ class _Run:
         progress = {name: getattr(self, name) for name in ("epoch", "position", "count", "total", "waited", "stopped")}
         progress["best"] = None if math.isinf(self.best) else self.best
         rng = getattr(self.data, "rng", None)
-        order = None
+        order: Any = None
         if rng is not None:
             order = np.random.Generator(type(rng.bit_generator)())
             order.bit_generator.state = rng.bit_generator.state if self.order is None else self.order
@@ -250,19 +256,22 @@ class _Step:
     """A step of training. A compiled one is recorded on a copy of the state, so that all steps are of the program."""
 
     def __init__(self, run: _Run, loss: Callable[[Any, Any], Any], clip: float | None, use_jit: bool) -> None:
-        self.run, self.loss, self.clip = run, loss, clip
+        self.run = run
         self.known: set[Any] = set()
-        self.compiled: Any = compiled(self.move) if use_jit else None
+        model, optimizer, parameters = run.model, run.optimizer, run.model.parameters()
 
-    def move(self, *batch: Any) -> Any:
-        *inputs, targets = batch
-        value = self.loss(self.run.model(*inputs), targets)
-        self.run.optimizer.zero_grad()
-        value.backward()
-        if self.clip is not None:
-            clip_grad_norm(self.run.model.parameters(), self.clip)
-        self.run.optimizer.step()
-        return value
+        def move(*batch: Any) -> Any:  # captures no more than it needs: what changes there would be a part of it
+            *inputs, targets = batch
+            value = loss(model(*inputs), targets)
+            optimizer.zero_grad()
+            value.backward()
+            if clip is not None:
+                clip_grad_norm(parameters, clip)
+            optimizer.step()
+            return value
+
+        self.move = move
+        self.compiled: Any = compiled(move) if use_jit else None
 
     def __call__(self, batch: tuple[Any, ...]) -> float:
         if self.compiled is None:

@@ -11,7 +11,8 @@ class Progress:
     """A bar over all steps. What an epoch has measured stands behind it, or on a line of its own without tqdm."""
 
     def __init__(self, shown: bool, epochs: int, run: Any) -> None:
-        self.shown, self.epochs, self.bar = shown, epochs, None
+        self.shown, self.epochs = shown, epochs
+        self.bar: Any = None
         self.known: dict[str, str] = {}
         self.steps = len(run.data) if isinstance(run.data, Sized) else 1  # else the bar counts epochs
         self.counts_epochs = not isinstance(run.data, Sized)
