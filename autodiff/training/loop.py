@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compiler.api import jit as compiled
+from ..compiler.api import jit as jit_of
 from ..modes import no_grad
 from ..nn.module import Module
 from ..optim.adam import AdamW
@@ -253,11 +253,10 @@ def _generators(model: Module) -> list[np.random.Generator]:
 
 
 class _Step:
-    """A step of training. A compiled one is recorded on a copy of the state, so that all steps are of the program."""
+    """A step of training."""
 
     def __init__(self, run: _Run, loss: Callable[[Any, Any], Any], clip: float | None, use_jit: bool) -> None:
         self.run = run
-        self.known: set[Any] = set()
         model, optimizer, parameters = run.model, run.optimizer, run.model.parameters()
 
         def move(*batch: Any) -> Any:  # captures no more than it needs: what changes there would be a part of it
@@ -271,35 +270,56 @@ class _Step:
             return value
 
         self.move = move
-        self.compiled: Any = compiled(move) if use_jit else None
+        self.compiled = _Compiled(move) if use_jit else None
 
     def __call__(self, batch: tuple[Any, ...]) -> float:
         if self.compiled is None:
             value = float(self.move(*batch))
         else:
-            kind = tuple([(np.shape(x), getattr(x, "dtype", type(x))) for x in batch])
-            if kind not in self.known:
-                self.known.add(kind)
-                self.record(batch)
+            self.compiled.prepare(batch, self.put_back)
             value = float(self.compiled(*batch))
         if self.run.ema is not None:
             self.run.ema.update()
         return value
 
-    def record(self, batch: tuple[Any, ...]) -> None:
-        """Run until a program runs, and put everything back: a training that is resumed runs the same programs."""
+    @contextlib.contextmanager
+    def put_back(self) -> Iterator[None]:
+        """What is done within leaves the state of the training as it was."""
         run = self.run
         model, optimizer = run.model.state_dict(), run.optimizer.state_dict()
         states = [rng.bit_generator.state for rng in run.generators]
+        yield
+        run.model.load_state_dict(model)
+        run.optimizer.load_state_dict(optimizer)
+        for rng, state in zip(run.generators, states, strict=True):
+            rng.bit_generator.state = state
+
+
+class _Compiled:
+    """A compiled function that is recorded before it counts, so that every result is a program's.
+
+    A training that is resumed records anew, and what is recorded is rounded otherwise.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.program: Any = jit_of(function)
+        self.known: set[Any] = set()
+
+    def prepare(self, batch: tuple[Any, ...], put_back: Callable[[], Any] = contextlib.nullcontext) -> None:
+        """Run it on a batch of a new kind until a program runs."""
+        kind = tuple([(np.shape(x), getattr(x, "dtype", type(x))) for x in batch])
+        if kind in self.known:
+            return
+        self.known.add(kind)
         for _ in range(4):
-            hits = self.compiled.cache_info().hits
-            self.compiled(*batch)
-            run.model.load_state_dict(model)
-            run.optimizer.load_state_dict(optimizer)
-            for rng, state in zip(run.generators, states, strict=True):
-                rng.bit_generator.state = state
-            if self.compiled.cache_info().hits > hits:
-                break
+            hits = self.program.cache_info().hits
+            with put_back():
+                self.program(*batch)
+            if self.program.cache_info().hits > hits:
+                return
+
+    def __call__(self, *batch: Any) -> Any:
+        return self.program(*batch)
 
 
 def _evaluator(model: Module, loss: Callable[[Any, Any], Any], metrics: Metrics, use_jit: bool) -> Callable[..., Any]:
@@ -309,9 +329,15 @@ def _evaluator(model: Module, loss: Callable[[Any, Any], Any], metrics: Metrics,
             outputs = model(*inputs)
             return [loss(outputs, targets), *[metric(outputs, targets) for metric in metrics.values()]]
 
-    names = ["loss", *metrics]
-    run = compiled(measure) if use_jit else measure
-    return lambda *batch: dict(zip(names, run(*batch), strict=True))
+    names, run = ["loss", *metrics], _Compiled(measure) if use_jit else None
+
+    def evaluated(*batch: Any) -> dict[str, Any]:
+        if run is None:
+            return dict(zip(names, measure(*batch), strict=True))
+        run.prepare(batch)
+        return dict(zip(names, run(*batch), strict=True))
+
+    return evaluated
 
 
 def _means(measure: Callable[..., Any], model: Module, data: Iterable[tuple[Any, ...]]) -> dict[str, float]:
