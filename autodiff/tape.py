@@ -254,19 +254,31 @@ def walk_forward(
     """
     order = sorted(reachable(roots, floor, top, lifted or prune), key=attrgetter("number"))
     tangents = dict(tangents)
-    last = {p: n for n in order for p in n.parents} | dict.fromkeys(roots)  # the last node that needs a tangent
+    last = {p: n for n in order for p in n.parents}  # the last node that needs a tangent
+    last.update(dict.fromkeys(roots))
+    get = tangents.get
     flag = _InvalidFlag(tangents.values())
     levels = LEVELS.set(Active(number()))  # no tangent is summed over examples
     token = RECORDING.set(CHECKS.get() or True)
     try:
         with np.errstate(all="ignore", invalid="call", call=flag):
             for n in order:
-                ts = tuple(map(tangents.get, n.parents))
-                if not [t for t in ts if t is not None]:
-                    continue
-                for p in n.parents:
+                parents = n.parents
+                if len(parents) == 1:
+                    (p,) = parents
+                    t = get(p)
+                    if t is None:
+                        continue
+                    ts: tuple[Any, ...] = (t,)
                     if last[p] is n:
-                        tangents.pop(p, None)
+                        del tangents[p]
+                else:
+                    ts = tuple([get(p) for p in parents])
+                    if not [t for t in ts if t is not None]:
+                        continue
+                    for p in parents:
+                        if last[p] is n:
+                            tangents.pop(p, None)
                 case = n.case
                 saved = case.lift(n.saved, n, wrap) if lifted else n.saved
                 flag.raised = flag.initial
