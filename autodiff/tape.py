@@ -254,9 +254,7 @@ def walk_forward(
     """
     order = sorted(reachable(roots, floor, top, lifted or prune), key=attrgetter("number"))
     tangents = dict(tangents)
-    last = {p: n for n in order for p in n.parents}  # the last node that needs a tangent
-    last.update(dict.fromkeys(roots))
-    get = tangents.get
+    get, last = tangents.get, {p: n for n in order for p in n.parents} | dict.fromkeys(roots)  # the last use
     flag = _InvalidFlag(tangents.values())
     levels = LEVELS.set(Active(number()))  # no tangent is summed over examples
     token = RECORDING.set(CHECKS.get() or True)
@@ -264,21 +262,12 @@ def walk_forward(
         with np.errstate(all="ignore", invalid="call", call=flag):
             for n in order:
                 parents = n.parents
-                if len(parents) == 1:
-                    (p,) = parents
-                    t = get(p)
-                    if t is None:
-                        continue
-                    ts: tuple[Any, ...] = (t,)
+                ts = (get(parents[0]),) if len(parents) == 1 else tuple([get(p) for p in parents])
+                if ts[0] is None and all(t is None for t in ts):
+                    continue
+                for p in parents:
                     if last[p] is n:
-                        del tangents[p]
-                else:
-                    ts = tuple([get(p) for p in parents])
-                    if not [t for t in ts if t is not None]:
-                        continue
-                    for p in parents:
-                        if last[p] is n:
-                            tangents.pop(p, None)
+                        tangents.pop(p, None)
                 case = n.case
                 saved = case.lift(n.saved, n, wrap) if lifted else n.saved
                 flag.raised = flag.initial

@@ -8,7 +8,6 @@ before, by `rearrange`). So its transposes are contractions again: for "ab,bc->a
 """
 
 import math
-import string
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from ..rule import bilinear, composite, linear, nondiff
 
 __all__ = ["LETTERS", "as_array", "contract", "diagonal_mask", "rearrange", "split"]
 
-LETTERS = string.ascii_uppercase + string.ascii_lowercase  # sorted; NumPy numbers them in this order
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # sorted; NumPy numbers them in this order
 LARGE = 1 << 15  # multiplications; from here on NumPy's search for a faster way than a plain loop pays
 
 
