@@ -263,7 +263,7 @@ def walk_forward(
             for n in order:
                 parents = n.parents
                 ts = (get(parents[0]),) if len(parents) == 1 else tuple([get(p) for p in parents])
-                if ts[0] is None and all(t is None for t in ts):
+                if not ts or (ts[0] is None and all(t is None for t in ts)):
                     continue
                 for p in parents:
                     if last[p] is n:
