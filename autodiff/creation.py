@@ -253,10 +253,8 @@ def _for_values(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
 
 
 # Functions of which NumPy asks the first argument only, or not all others, whether it has something to say.
-OVERLOOKING = frozenset(
-    "all amax amin any max mean min nan_to_num nanmax nanmean nanmin nanprod nanstd nansum nanvar pad prod std sum "
-    "take var".split()
-)
+OVERLOOKS = "all amax amin any max mean min nan_to_num nanmax nanmean nanmin nanprod nanstd nansum nanvar pad prod std"
+OVERLOOKING = frozenset((*OVERLOOKS.split(), "sum", "take", "var"))
 
 JOINS = "choose column_stack concatenate dstack hstack multi_dot piecewise select stack vstack"
 JOINING = frozenset(JOINS.split())

@@ -89,7 +89,7 @@ OVERLOOKED: dict[str, Callable[[Any], Any]] = {
     "any, where": lambda x: np.any(M > 4, where=x > M),
     "nansum, initial": lambda x: np.nansum(HOLES, initial=x),
     "nanmean, where": lambda x: np.nanmean(HOLES, where=x < HOLES),
-    "nanmean, where, axis": lambda x: np.nanmean(HOLES, axis=1, where=HOLES >= x - 1),
+    "nanmean, where, axis": lambda x: np.nanmean(HOLES, axis=1, where=x - 1 <= HOLES),
     "nanvar, where": lambda x: np.nanvar(HOLES, where=x < HOLES),
     "nanstd, where": lambda x: np.nanstd(HOLES, where=x < HOLES),
     "nanmax, where": lambda x: np.nanmax(HOLES, where=x < HOLES, initial=-1),
