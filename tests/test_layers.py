@@ -60,17 +60,22 @@ ENGINE = ["value", "tape", "rule", "dispatch", "operators"]
 TABLES = [name for name in ORDER if name.startswith("rules.")]
 LAZY = [
     "batching",
+    "buffers",
+    "checking",
     "compiler",
     "draw",
     "jacobians",
     "mapping",
     "memory",
+    "nans",
     "nn",
     "numpy",
     "optim",
+    "record",
     "saving",
     "sparse",
     "training",
+    "transforms",
 ]  # loaded at first use
 OPTIONAL = {
     "compiler.objects": "llvmlite",
@@ -196,6 +201,17 @@ def test_import_loads_nothing_else() -> None:
     program = f"import sys, autodiff; print(*(m for m in {heavy + lazy} if m in sys.modules))"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT.parent)
     assert run.stdout.split() == []
+
+
+def test_what_is_loaded_late_is_an_attribute_like_others() -> None:
+    """Its first use puts it among the names of the package, and dir() knows it before."""
+    program = (
+        "import autodiff as ad, sys; assert {*ad.__all__} <= {*dir(ad)}; assert 'dataclasses' not in sys.modules\n"
+        "for name in ad.__all__: getattr(ad, name)\n"
+        "print({*ad.__all__} <= {*vars(ad)}, *(n for n in ad.__all__ if type(getattr(ad, n)) is type(ad)))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT.parent)
+    assert run.stdout.split() == ["True", "extend", "nn", "optim"]
 
 
 def test_lazy_parts_load_at_first_use() -> None:
