@@ -51,7 +51,9 @@ if TYPE_CHECKING:
     from .mapping import vmap
     from .memory import checkpoint, checkpoint_scan
     from .nans import debug_nans
+    from .saving import load, save
     from .sparse import jacobian_sparsity, sparse_hessian, sparse_jacobian
+    from .training import batches, evaluate, fit
     from .transforms import elementwise_grad, grad, hvp, jvp, linearize, value_and_grad, vhp, vjp
 
 __version__ = "0.1.0"
@@ -67,6 +69,7 @@ __all__ = [
     "NanError",
     "OperandError",
     "Value",
+    "batches",
     "check_grads",
     "checkpoint",
     "checkpoint_scan",
@@ -74,7 +77,9 @@ __all__ = [
     "debug_nans",
     "draw_graph",
     "elementwise_grad",
+    "evaluate",
     "extend",
+    "fit",
     "gelu",
     "grad",
     "hessian",
@@ -87,6 +92,7 @@ __all__ = [
     "jvp",
     "leaky_relu",
     "linearize",
+    "load",
     "log_softmax",
     "logsumexp",
     "nn",
@@ -94,6 +100,7 @@ __all__ = [
     "numeric",
     "optim",
     "relu",
+    "save",
     "sigmoid",
     "silu",
     "softmax",
@@ -119,7 +126,9 @@ LATE = {
     **dict.fromkeys(["elementwise_grad", "grad", "hvp", "jvp"], "transforms"),
     **dict.fromkeys(["hessian", "jacfwd", "jacobian", "jacrev"], "jacobians"),
     "jit": "compiler.api",
+    **dict.fromkeys(["load", "save"], "saving"),
     **dict.fromkeys(["jacobian_sparsity", "sparse_hessian", "sparse_jacobian"], "sparse"),
+    **dict.fromkeys(["batches", "evaluate", "fit"], "training"),
     **dict.fromkeys(["linearize", "value_and_grad", "vhp", "vjp"], "transforms"),
     "vmap": "mapping",
     "watch": "buffers",
