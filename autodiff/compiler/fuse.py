@@ -6,6 +6,7 @@ wait for itself: each knows, as bits, the groups of its level before and after i
 
 import itertools
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from .graph import REDUCTIONS, WRITES, Graph, Node
 from .groups import FULL, LATER, ROW, TAIL, Facts, Group, Read, row_length, space_of
@@ -16,7 +17,7 @@ from .spaces import cuts, refine
 __all__ = ["fuse"]
 
 WORTH, NEAR = 256, 8  # elements of an array that is worth to be read once for several groups; how many groups to try
-MOST, MORE = (128, 40), (320, 64)  # members and arrays: LLVM's time grows faster than these, and registers are few
+MOST, MORE = (128, 40), (320, 64)  # work and arrays: LLVM's time grows faster than these, and registers are few
 MANY = 4096  # elements, from which on it is worth while to wait for LLVM
 
 
@@ -60,8 +61,8 @@ class _Fusion:
             elif g.size == group.size and self._fit(node, reads, g)[0] == level:
                 both = refine(loops, g.cuts)
                 alike = group.inner == g.inner or group.inner is None or g.inner is None
-                members, arrays = len(group.members) + len(g.members), len(group.arrays | g.arrays) + len(reads)
-                few = not _is_full(group.size, members, arrays)
+                work, arrays = group.work + g.work, len(group.arrays | g.arrays) + len(reads)
+                few = not _is_full(group.size, work, arrays)
                 apart = not group.touches(g, facts.root)
                 if both and alike and few and apart and not self._cycle([group, g], near):
                     loops = both
@@ -86,7 +87,7 @@ class _Fusion:
         """As what a node can join a group, and the loops that it then has."""
         if g.overlaps(node, reads, self.facts):
             return None, g.cuts
-        if _is_full(g.size, len(g.members), len(g.arrays) + len(reads)):
+        if _is_full(g.size, g.work, len(g.arrays) + len(reads)) or _begins_again(node, g):
             return None, g.cuts
         rows = g.one_row(reads) if node.size == g.size else {}
         before = {number: g.levels[number] for number in rows}
@@ -121,6 +122,7 @@ class _Fusion:
         group.before = (group.before | other.before) & ~group.mask
         group.after = (group.after | other.after) & ~group.mask
         group.members.extend(other.members)
+        group.work += other.work
         group.levels.update(other.levels)
         group.arrays |= other.arrays
         group.puts |= other.puts
@@ -149,9 +151,19 @@ class _Fusion:
                 g.before |= earlier
 
 
-def _is_full(size: int, members: int, arrays: int) -> bool:
+def _is_full(size: int, work: int, arrays: int) -> bool:
     most = MORE if size >= MANY else MOST
-    return members >= most[0] or arrays > most[1]
+    return work >= most[0] or arrays > most[1]
+
+
+def _begins_again(node: Node, g: Group) -> bool:
+    """Whether a long group had better end ahead of a node like its first: the rounds of a loop then are equal kernels."""
+    most = (MORE if g.size >= MANY else MOST)[0]
+    return 4 * g.work >= 3 * most and _form(node) == _form(g.members[0])
+
+
+def _form(node: Node) -> tuple[Any, ...]:
+    return node.op, node.shape, node.dtype, [(x.op, x.shape) for x in node.inputs]
 
 
 def fuse(
