@@ -113,8 +113,8 @@ class Group:
     """Values of one nest. `inner` is the length of its rows, None while nothing needs rows."""
 
     __slots__ = (
-        "after", "arrays", "before", "cuts", "flat", "inner", "levels", "mask", "members", "puts", "size", "stored",
-        "work",
+        "after", "arrays", "before", "bit", "cuts", "flat", "inner", "levels", "mask", "members", "puts", "size",
+        "stored", "work",
     )  # fmt: skip
 
     def __init__(self, space: Sequence[int]) -> None:
@@ -125,7 +125,8 @@ class Group:
         self.levels: dict[int, str] = {}
         self.arrays: set[int] = set()  # what it reads from memory
         self.puts: dict[int, list[Node]] = {}  # what it writes into, by the root of that
-        self.mask = self.before = self.after = 0  # bits of groups of this level
+        self.bit = 0  # its own among the groups of this level
+        self.mask = self.before = self.after = 0  # bits of all that are in it, and that come before and after it
         self.stored: set[int] = set()
         self.work = 0  # what it takes to compile it: one for each member, and more for folds, which are loops
 
