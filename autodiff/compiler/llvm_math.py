@@ -98,7 +98,8 @@ def prelude(used: Iterable[Use], convention: str = "") -> str:
             kept.append(f"ptr @{symbol}.x{count}")
             variants.append(f"_ZGV_LLVM_N{count}{'v' * FORMULAS[name][0]}_{symbol}.apart({symbol}.x{count})")
         if counts - {INLINE}:
-            define(f"{symbol}.apart", name, kind, f'noinline "vector-function-abi-variant"="{",".join(variants)}"')
+            named = f' "vector-function-abi-variant"="{",".join(variants)}"' if variants else ""
+            define(f"{symbol}.apart", name, kind, f"noinline{named}")
     if kept:
         needed["@llvm.compiler.used"] = (
             f'@llvm.compiler.used = appending global [{len(kept)} x ptr] [{", ".join(kept)}], section "llvm.metadata"'
