@@ -12,7 +12,7 @@ from compiler_driver import Driver, Libm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodiff.compiler import fuse, llvm_math
+from autodiff.compiler import fuse, llvm_math, objects
 from autodiff.compiler.graph import Graph, Node, c_strides
 from autodiff.compiler.interpret import Hole, Interpreted, Mismatch, strided
 from autodiff.compiler.lower import lower
@@ -543,6 +543,21 @@ def test_what_a_kernel_calls_often_is_not_written_out(shape: Any) -> None:
     assert all(lanes for _, _, lanes in launch.kernel.uses)
     module = llvm_math.prelude(launch.kernel.uses) + launch.kernel.text
     assert len(module) < 40_000
+
+
+@pytest.mark.parametrize("n", [2, 9, 100])
+def test_calls_with_a_constant_are_vectorised(n: int, capfd: Any) -> None:
+    """LLVM makes a constant argument part of a function that it may change, and warns of loops that stay scalar."""
+    w = Write(f4)
+    x = w.input(n)
+    a = x
+    for _ in range(6):
+        a = w.power(w.add(a, x), w.lift(3.0))
+    (launch,) = lower(w.returns(a), llvm_math).steps
+    assert isinstance(launch, Launch)
+    machine = objects.CODES.machine
+    machine.emit(llvm_math.prelude(launch.kernel.uses, machine.convention) + launch.kernel.text)
+    assert capfd.readouterr().err == ""
 
 
 # sums

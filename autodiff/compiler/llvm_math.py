@@ -80,7 +80,7 @@ def prelude(used: Iterable[Use], convention: str = "") -> str:
         lanes.setdefault((name, kind), set()).add(count)
     needed: dict[str, str] = {}
     functions: list[str] = []
-    kept: list[str] = []  # which only LLVM's vectoriser calls
+    kept: list[str] = []  # what only LLVM's vectoriser calls, and what it would not find without one of its arguments
 
     def define(symbol: str, name: str, kind: str, attributes: str, count: int = 1) -> None:
         arity, formula = FORMULAS[name]
@@ -97,6 +97,8 @@ def prelude(used: Iterable[Use], convention: str = "") -> str:
             define(f"{symbol}.x{count}", name, kind, 'noinline "prefer-vector-width"="512"', count)
             kept.append(f"ptr @{symbol}.x{count}")
             variants.append(f"_ZGV_LLVM_N{count}{'v' * FORMULAS[name][0]}_{symbol}.apart({symbol}.x{count})")
+        if variants:
+            kept.append(f"ptr @{symbol}.apart")
         if counts - {INLINE}:
             named = f' "vector-function-abi-variant"="{",".join(variants)}"' if variants else ""
             define(f"{symbol}.apart", name, kind, f"noinline{named}")
