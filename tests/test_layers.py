@@ -40,7 +40,7 @@ LAYERS = [
     "compiler.compositions compiler.contractions compiler.rearrangements compiler.recorder",
     "compiler.spaces compiler.products compiler.parts compiler.sums compiler.gathers compiler.simplify compiler.groups",
     "compiler.levels compiler.schedule compiler.fuse compiler.nests compiler.tiles compiler.memory compiler.bounds",
-    "compiler.llvm_ops compiler.llvm_text compiler.lower",
+    "compiler.llvm_ops compiler.llvm_hints compiler.llvm_text compiler.lower",
     "compiler.llvm_values compiler.llvm_exp compiler.llvm_power compiler.llvm_trig compiler.llvm_math",
     "compiler.disk compiler.objects compiler.blas compiler.driver_text compiler.entry_text compiler.driver",
     "compiler.state compiler.python_steps compiler.native compiler.timing",

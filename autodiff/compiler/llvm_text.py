@@ -8,22 +8,21 @@ than NumPy's pairwise sums.
 """
 
 import math
+import re
 from hashlib import blake2b
 from typing import Any, Protocol
 
 from . import bounds, llvm_ops
 from .graph import SCANS
+from .llvm_hints import PLAIN, Hint, hint, often
 from .llvm_ops import MEMORY, REGISTER
-from .loops import Fold, Nest, Op, Phase, cost, quiet
+from .loops import Fold, Nest, Op, Phase
 from .plan import Kernel
 
 __all__ = ["Functions", "kernel"]
 
 BLOCK = 4096
 INDEXED = frozenset(("load", "store", "gather", "scatter", "scatter_add", *SCANS))
-UNROLLED = 8  # elements of a row that are unrolled
-MOST_WORK = 160  # additions in such a row
-MASKED = 31  # elements of a row that may end in masks
 
 
 class Functions(Protocol):
@@ -31,7 +30,7 @@ class Functions(Protocol):
 
     NATIVE: frozenset[str]
 
-    def call(self, name: str, kind: str, args: list[str]) -> str: ...
+    def call(self, name: str, kind: str, args: list[str], apart: bool = False) -> str: ...
 
 
 class _Writer:
@@ -44,12 +43,13 @@ class _Writer:
         self.names: dict[int, str] = {}  # of values
         self.kinds: dict[int, str] = {}
         self.constants: dict[str, Any] = {}
-        self.uses: set[tuple[str, str]] = set()
+        self.uses: set[tuple[str, str, int]] = set()
+        self.apart = frozenset() if checked else often(nest, functions.NATIVE)  # checked loops are not vectorised
+        self.lanes = 1  # of the loop that is written
         self.at = [f"%a{i}" for i in range(len(nest.pointers))]  # where each array is, in the loops that are open
         self.totals: dict[int, str] = {}  # accumulators of single numbers, and what they came to
         self.totals_read: dict[int, str] = {}
-        self.width = 0  # of vectors in loops with masks
-        self.hints: set[str] = set()
+        self.hints: set[Hint] = set()
 
     def write(self, line: str) -> None:
         self.lines.append("  " + line)
@@ -86,10 +86,10 @@ class _Writer:
         for p, at in outside.items():
             self.at[p] = at
 
-    def advance(self, name: str, size: int | str, hint: str = "") -> None:
+    def advance(self, name: str, size: int | str, hint: Hint = PLAIN) -> None:
         self.write(f"%{name}.n = add nuw nsw i64 %{name}.i, 1")
         self.write(f"%{name}.c = icmp eq i64 %{name}.n, {size}")
-        self.write(f"br i1 %{name}.c, label %{name}.out, label %{name}{hint}")
+        self.write(f"br i1 %{name}.c, label %{name}.out, label %{name}{hint.use}")
         self.label(f"{name}.out")
 
     def address(self, p: int, d: int, index: str) -> str:
@@ -181,8 +181,9 @@ class _Writer:
             value = self.emit(llvm_ops.cast(names[0], source, kind))
             return self.emit(f"freeze {type} {value}") if source[0] == "f" and kind[0] == "i" else value
         if name in self.functions.NATIVE:
-            self.uses.add((name, source))
-            return self.emit(self.functions.call(name, source, names))
+            apart = (name, source) in self.apart
+            self.uses.add((name, source, self.lanes if apart else 0))
+            return self.emit(self.functions.call(name, source, names, apart))
         return self.emit(llvm_ops.operation(name, names, source, self.constants, self.emit, self.flags))
 
     # phases
@@ -290,7 +291,13 @@ class _Writer:
         for i, f in enumerate(inside):
             start = llvm_ops.identity(f.kind, f.dtype)
             self.write(f"%{name}.f{i} = phi {REGISTER[f.dtype]} [ {start}, %{before} ], [ %{name}.g{i}, %{name} ]")
+        told = PLAIN
+        if not self.checked:
+            told = hint(self.nest, phase, self.functions.NATIVE, self.apart, self.masks, not (blocked or along))
+        self.hints.add(told)
+        self.lanes = told.lanes
         self.operations(phase.body, d, f"%{name}.i")
+        self.lanes = 1
         for f in along:
             place = self.within(f.pointer, self.address(f.pointer, d, f"%{name}.i"))
             self.accumulate(f.kind, f.dtype, self.names[f.value], place)
@@ -304,7 +311,7 @@ class _Writer:
                 self.write(f"%{name}.y{i} = or i1 %{name}.x{i}, {missing}")
             else:
                 self.write(f"%{name}.g{i} = {llvm_ops.fold(f.kind, last, value, f.dtype, 'reassoc ')}")
-        self.advance(name, size, self.hint(phase, n, bool(along)))
+        self.advance(name, size, told)
         for i, f in enumerate(inside):
             value = f"%{name}.g{i}"
             if i in extremes:
@@ -317,28 +324,6 @@ class _Writer:
             self.close(block)
             for p, at in outside.items():
                 self.at[p] = at
-
-    def hint(self, phase: Phase, n: int, along: bool) -> str:
-        """How a short row is best computed: as one piece, many rows at once, or with masks at its end.
-
-        Masked parts of vectors are zeros, which may set the flag of an invalid operation that nobody asked for.
-        """
-        work = n * sum([cost(op.name, self.functions.NATIVE) for op in phase.body])
-        if n <= UNROLLED and work <= MOST_WORK and self.nest.rows and self.nest.rows[-1] >= 32:
-            self.hints.add("UNROLL")
-            return ", !llvm.loop !UNROLL"
-        if n > MASKED or along or self.checked or any(op.name in SCANS for op in phase.body):
-            return ""
-        size = max([int(op.dtype[-1:].replace("?", "1")) for op in phase.body], default=8)
-        width, kind = 64 // size, "MASK"
-        loud = n % width and not quiet(self.nest, phase)
-        if loud or not self.masks:
-            width, kind = min(width, 1 << (n.bit_length() - 1)), "VECTOR"
-            if width * size < 16:  # LLVM would take masks
-                kind = "SCALAR"
-        self.width = max(width, self.width)
-        self.hints.add(kind)
-        return f", !llvm.loop !{kind}"
 
     # the whole
 
@@ -378,20 +363,6 @@ class _Writer:
         return ["entry:", *self.lines, "  ret void"]
 
 
-def _options(hint: str, width: int) -> str:
-    """Metadata of a loop."""
-    if hint == "UNROLL":
-        flags = ['"llvm.loop.unroll.full"']
-    elif hint == "SCALAR":
-        flags = ['"llvm.loop.vectorize.enable", i1 false']
-    else:
-        flags = ['"llvm.loop.unroll.disable"', '"llvm.loop.vectorize.enable", i1 true']
-        flags.append(f'"llvm.loop.vectorize.width", i32 {width}')
-        if hint == "MASK":
-            flags.append('"llvm.loop.vectorize.predicate.enable", i1 true')
-    return f"!{hint} = distinct !{{!{hint}, {', '.join(f'!{{!{flag}}}' for flag in flags)}}}\n"
-
-
 def kernel(nest: Nest, functions: Functions, exact: bool = False, masks: bool = True, checked: bool = False) -> Kernel:
     """The kernel of a nest. Its symbol is a hash of its text, so that equal kernels are one.
 
@@ -403,11 +374,12 @@ def kernel(nest: Nest, functions: Functions, exact: bool = False, masks: bool = 
     params = ", ".join(f"ptr noalias %a{i}" for i in range(count))
     params += bounds.parameters(count) if checked else ""
     text = f'({params}) "prefer-vector-width"="512" {{\n{body}\n}}\n'
-    symbol = "k" + blake2b(f"{text}{writer.width}".encode(), digest_size=10).hexdigest()
+    symbol = "k" + blake2b(text.encode(), digest_size=10).hexdigest()
     text, helpers = llvm_ops.helpers(text.replace("@checked(", f"@{symbol}.checked("), symbol)
-    text += "".join(_options(hint, writer.width) for hint in sorted(writer.hints))
-    for k, hint in enumerate(sorted(writer.hints)):  # metadata has numbers, which have to differ between kernels
-        text = text.replace(f"!{hint}", f"!{int(symbol[1:9], 16) ^ k}")
+    hints = sorted(writer.hints - {PLAIN})
+    text += "".join([told.metadata for told in hints])
+    for k, told in enumerate(hints):  # metadata has numbers, which have to differ between kernels
+        text = re.sub(rf"!{told.name}\b", f"!{int(symbol[1:9], 16) ^ k}", text)
     entry = [f"define void @{symbol}(ptr %table, ptr %slots) {{", *(bounds.lead(count) if checked else ())]
     for i in range(count):
         entry += [

@@ -31,11 +31,12 @@ class Array(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """A native function: its symbol, LLVM IR that defines it, and the (function, kind) pairs it calls of llvm_math."""
+    """A native function: its symbol, LLVM IR that defines it, and the functions of llvm_math that it calls: name, kind
+    and in how many lanes at once."""
 
     symbol: str
     text: str
-    uses: frozenset[tuple[str, str]]
+    uses: frozenset[tuple[str, str, int]]
     checked: bool = False  # it compares addresses with its buffers: their bytes are in the slots as well, see `bounds`
 
 

@@ -12,7 +12,7 @@ from .gathers import affine, extremum, gathered, scattered
 from .graph import REDUCTIONS, SCANS, WRITES, Graph, Node, c_strides
 from .interpret import evaluate, strided
 from .loops import DTYPES
-from .parts import disjoint, owned
+from .parts import disjoint, owned, span
 from .products import layouts, native_product, stacked
 from .spaces import align, resolve
 from .sums import hoisted, summed
@@ -65,6 +65,8 @@ class _Simplifier:
         self.graph = Graph()
         self.iotas: dict[int, Node] = {}
         self.uses = uses  # how many nodes read each of the old nodes
+        # of a `put`: what was there before a row of them wrote, and the first and the last element that they wrote
+        self.written: dict[int, tuple[Node, int, int]] = {}
 
     def node(self, node: Node, inputs: tuple[Node, ...]) -> Node:
         """The node of the new graph for one of the old."""
@@ -188,6 +190,10 @@ class _Simplifier:
         offset, strides = node.params
         while x.op == "put" and node.size:
             place = (offset, strides, node.shape)
+            (before, begin, end), (first, last) = self.written[x.number], span(place)
+            if last < begin or end < first:
+                x = before
+                continue
             if x.params == place:
                 return self.spread(x.inputs[1], node.shape)
             if not disjoint(x.params, place, x.shape):
@@ -221,7 +227,11 @@ class _Simplifier:
             return self.spread(value, shape)
         while x.op == "put" and x.params == node.params:
             x = x.inputs[0]
-        return self.graph.add("put", (x, value), node.params, node.shape, node.dtype)
+        found = self.graph.add("put", (x, value), node.params, node.shape, node.dtype)
+        first, last = span(node.params)
+        before, begin, end = self.written.get(x.number, (x, first, last))
+        self.written[found.number] = before, min(first, begin), max(last, end)
+        return found
 
     def add_to_part(self, a: Node, b: Node, node: Node) -> Node:
         """a + b, where b is zero outside a part: only the part is added to. (A -0.0 of a may stay one elsewhere.)"""
