@@ -1,22 +1,17 @@
-"""A loop nest as LLVM IR, in the form that LLVM vectorises: innermost loops of one block, from 0 to a constant.
-
-    define void @k0123(ptr %table, ptr %slots)     finds the arrays and calls
-    define internal void @k0123.nest(ptr noalias ...)
+"""A loop nest as LLVM IR, in the form that LLVM vectorises: innermost loops of one block, most of constant length.
 
 Floating-point sums along a row are taken in any order in blocks of 4096, and the blocks are summed in float64: no worse
 than NumPy's pairwise sums.
 """
 
 import math
-from hashlib import blake2b
 from typing import Any, Protocol
 
 from . import llvm_ops
 from .llvm_ops import MEMORY, REGISTER
 from .loops import Fold, Nest, Op, Phase, cost, quiet
-from .plan import Kernel
 
-__all__ = ["Functions", "kernel"]
+__all__ = ["Functions", "Writer"]
 
 BLOCK = 4096
 INDEXED = frozenset(("load", "store", "gather", "scatter", "scatter_add"))
@@ -33,9 +28,10 @@ class Functions(Protocol):
     def call(self, name: str, kind: str, args: list[str]) -> str: ...
 
 
-class _Writer:
+class Writer:
     def __init__(self, nest: Nest, functions: Functions, exact: bool, masks: bool) -> None:
         self.nest, self.functions, self.masks = nest, functions, masks
+        self.split = nest.split
         self.flags = "" if exact else "contract "
         self.lines: list[str] = []
         self.count = 0
@@ -49,6 +45,7 @@ class _Writer:
         self.totals_read: dict[int, str] = {}
         self.width = 0  # of vectors in loops with masks
         self.hints: set[str] = set()
+        self.lengths = (*nest.rows, *nest.columns)
 
     def write(self, line: str) -> None:
         self.lines.append("  " + line)
@@ -63,6 +60,10 @@ class _Writer:
         self.block = name
 
     # loops
+
+    def length(self, d: int) -> int | str:
+        """How long loop d is."""
+        return self.lengths[d]
 
     def open(self, size: int | str, d: int, pointers: set[int]) -> tuple[str, int | str, dict[int, str]]:
         """Begins loop d of the nest; the arrays move along in it."""
@@ -220,7 +221,7 @@ class _Writer:
                     slots[f.result] = self.slot(f.kind, f.dtype)
                     self.clear(slots[f.result], f.kind, f.dtype)
         first = len(self.nest.rows)
-        loops = [self.open(n, first + d, used) for d, n in enumerate(columns[:-1])]
+        loops = [self.open(self.length(first + d), first + d, used) for d in range(len(columns) - 1)]
         if columns:
             self.innermost(phase, first + len(columns) - 1, columns[-1], used, blocked, slots)
         else:
@@ -245,14 +246,17 @@ class _Writer:
             self.kinds[f.result] = f.dtype
 
     def innermost(self, phase: Phase, d: int, n: int, used: set[int], blocked: bool, slots: dict[int, str]) -> None:
-        size: int | str = n
+        size = whole = self.length(d)
         if blocked:
-            block = self.open(-(-n // BLOCK), d, set())
+            count: int | str = -(-n // BLOCK)
+            if isinstance(whole, str):
+                count = self.emit(f"udiv i64 {self.emit(f'add nuw nsw i64 {whole}, {BLOCK - 1}')}, {BLOCK}")
+            block = self.open(count, d, set())
             begin = self.emit(f"mul nuw nsw i64 %{block[0]}.i, {BLOCK}")
             outside = {p: self.at[p] for p in used}
             for p in sorted(used):
                 self.at[p] = self.address(p, d, begin)
-            size = self.emit(f"sub nsw i64 {n}, {begin}")
+            size = self.emit(f"sub nsw i64 {whole}, {begin}")
             size = self.emit(f"call i64 @llvm.smin.i64(i64 {size}, i64 {BLOCK})")
         self.count += 1
         name, before = f"l{self.count}", self.block
@@ -336,65 +340,35 @@ class _Writer:
         self.write(f"%{name}.i = phi i64 [ 0, %{before} ], [ %{name}.n, %{name} ]")
         address = self.emit(f"getelementptr {MEMORY[kind]}, ptr {self.at[p]}, i64 %{name}.i")
         self.write(f"store {MEMORY[kind]} {llvm_ops.identity(fold, kind)}, ptr {address}")
-        self.advance(name, n)
+        self.advance(name, self.filled(p, n))
 
-    def body(self) -> list[str]:
+    def filled(self, p: int, n: int) -> int | str:
+        """How much of an accumulator is filled."""
+        return n
+
+    def walk(self) -> None:
+        """All loops."""
         nest = self.nest
-        accumulators = [p for p, pointer in enumerate(nest.pointers) if pointer.filled]
-        for p in accumulators:
-            self.fill(p)
-        self.operations(nest.start)
         moving = {p for p, pointer in enumerate(nest.pointers) if p not in self.totals}
-        loops = [self.open(n, d, moving) for d, n in enumerate(nest.rows)]
+        loops = [self.open(self.length(d), d, moving) for d in range(len(nest.rows))]
         for phase in nest.phases:
             self.phase(phase)
         for loop in reversed(loops):
             self.close(loop)
+
+    def finish(self) -> None:
+        """What comes after all loops."""
         for p, slot in self.totals.items():
-            fold, kind = nest.pointers[p].filled[1], nest.pointers[p].dtype
+            fold, kind = self.nest.pointers[p].filled[1], self.nest.pointers[p].dtype
             self.totals_read[p] = self.read(slot, fold, kind)
             self.store(kind, self.totals_read[p], self.at[p])
-        self.operations(nest.tail)
+        self.operations(self.nest.tail)
+
+    def body(self) -> list[str]:
+        for p, pointer in enumerate(self.nest.pointers):
+            if pointer.filled:
+                self.fill(p)
+        self.operations(self.nest.start)
+        self.walk()
+        self.finish()
         return ["entry:", *self.lines, "  ret void"]
-
-
-def _options(hint: str, width: int) -> str:
-    """Metadata of a loop."""
-    if hint == "UNROLL":
-        flags = ['"llvm.loop.unroll.full"']
-    elif hint == "SCALAR":
-        flags = ['"llvm.loop.vectorize.enable", i1 false']
-    else:
-        flags = ['"llvm.loop.unroll.disable"', '"llvm.loop.vectorize.enable", i1 true']
-        flags.append(f'"llvm.loop.vectorize.width", i32 {width}')
-        if hint == "MASK":
-            flags.append('"llvm.loop.vectorize.predicate.enable", i1 true')
-    return f"!{hint} = distinct !{{!{hint}, {', '.join(f'!{{!{flag}}}' for flag in flags)}}}\n"
-
-
-def kernel(nest: Nest, functions: Functions, exact: bool = False, masks: bool = True) -> Kernel:
-    """The kernel of a nest. Its symbol is a hash of its text, so that equal kernels are one."""
-    writer = _Writer(nest, functions, exact, masks)
-    body = "\n".join(writer.body())
-    count = len(nest.pointers)
-    params = ", ".join(f"ptr noalias %a{i}" for i in range(count))
-    text = f'({params}) "prefer-vector-width"="512" {{\n{body}\n}}\n'
-    symbol = "k" + blake2b(f"{text}{writer.width}".encode(), digest_size=10).hexdigest()
-    text += "".join(_options(hint, writer.width) for hint in sorted(writer.hints))
-    for k, hint in enumerate(sorted(writer.hints)):  # metadata has numbers, which have to differ between kernels
-        text = text.replace(f"!{hint}", f"!{int(symbol[1:9], 16) ^ k}")
-    entry = [f"define void @{symbol}(ptr %table, ptr %slots) {{"]
-    for i in range(count):
-        entry += [
-            f"  %b{i} = getelementptr i64, ptr %slots, i64 {2 * i}",
-            f"  %c{i} = load i64, ptr %b{i}",
-            f"  %d{i} = getelementptr ptr, ptr %table, i64 %c{i}",
-            f"  %e{i} = load ptr, ptr %d{i}",
-            f"  %f{i} = getelementptr i64, ptr %slots, i64 {2 * i + 1}",
-            f"  %g{i} = load i64, ptr %f{i}",
-            f"  %h{i} = getelementptr i8, ptr %e{i}, i64 %g{i}",
-        ]
-    args = ", ".join(f"ptr %h{i}" for i in range(count))
-    entry += [f"  call void @{symbol}.nest({args})", "  ret void", "}"]
-    text = f"define internal void @{symbol}.nest{text}" + "\n".join(entry) + "\n"
-    return Kernel(symbol, text, frozenset(writer.uses))

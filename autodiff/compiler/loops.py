@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["COSTS", "DTYPES", "Fold", "Nest", "Op", "Phase", "Pointer", "cost", "quiet", "reason"]
+__all__ = ["COSTS", "DTYPES", "Fold", "Nest", "Op", "Phase", "Pointer", "Split", "cost", "quiet", "reason"]
 
 DTYPES = {np.dtype(name): name for name in ("?", "i4", "i8", "f4", "f8")}
 
@@ -61,6 +61,15 @@ class Phase(NamedTuple):
     folds: tuple[Fold, ...]
 
 
+class Split(NamedTuple):
+    """How a nest is computed in parts: each has a share of the outermost loop, and of some arrays one of its own."""
+
+    parts: int
+    unit: int  # shares are multiples of so many steps of the loop
+    own: tuple[tuple[int, int], ...]  # scratch rows, each with the bytes from one part's to the next one's
+    partials: tuple[tuple[int, int, int], ...]  # what folds accumulate in, what each part does instead, and its bytes
+
+
 class Nest(NamedTuple):
     """Equal nests are one kernel: a nest says nothing of where its arrays begin."""
 
@@ -70,6 +79,7 @@ class Nest(NamedTuple):
     start: tuple[Op, ...]
     phases: tuple[Phase, ...]
     tail: tuple[Op, ...] = ()  # after all loops
+    split: Split | None = None
 
 
 _COMPARE = "equal not_equal greater greater_equal less less_equal logical_and logical_or logical_xor logical_not"

@@ -6,14 +6,16 @@ from typing import Any
 from .fuse import fuse
 from .graph import WRITES, Graph, Node, c_strides
 from .groups import Group
-from .llvm_text import Functions, kernel
+from .llvm_kernels import kernel
+from .llvm_text import Functions
 from .loops import DTYPES, Nest, reason
 from .memory import arrange
-from .nests import nest
+from .nests import Operand, nest
 from .plan import Array, Buffer, Call, Check, Gemm, Kernel, Launch, Plan, Step
 from .products import Layout, layouts, native_product, transposed
 from .simplify import simplified
 from .spaces import resolve
+from .splits import divided
 from .sums import runs, stacks
 
 __all__ = ["lower"]
@@ -97,6 +99,8 @@ class _Lowering:
 
     def group(self, group: Group) -> None:
         code, operands = nest(group, self.reads, self.functions.NATIVE)
+        if not self.overlaps(code, operands):
+            code, operands = divided(code, operands, self.functions.NATIVE)
         pairs = []
         for operand in operands:
             if operand.node is None:
@@ -106,6 +110,22 @@ class _Lowering:
                 buffer, start = self.place(operand.node)
                 pairs.append((buffer, (start + operand.offset) * operand.node.dtype.itemsize))
         self.launch(code, pairs, tuple(group.members))
+
+    def overlaps(self, code: Nest, operands: Sequence[Operand]) -> bool:
+        """Whether the nest writes to memory that it also reads or writes elsewhere, as a put does."""
+        spans: dict[int, list[tuple[int, int, bool]]] = {}
+        for pointer, operand in zip(code.pointers, operands):
+            if operand.node is not None:
+                buffer, start = self.place(operand.node)
+                size, at = SIZES[pointer.dtype], (start + operand.offset) * operand.node.dtype.itemsize
+                low, high = at + pointer.extent[0] * size, at + (pointer.extent[1] + 1) * size
+                spans.setdefault(buffer, []).append((low, high, pointer.written))
+        return any(
+            (a[2] or b[2]) and a[0] < b[1] and b[0] < a[1]
+            for found in spans.values()
+            for i, a in enumerate(found)
+            for b in found[:i]
+        )
 
     def launch(self, code: Nest, operands: Sequence[tuple[int, int]], nodes: tuple[Node, ...]) -> None:
         for pointer, (buffer, offset) in zip(code.pointers, operands, strict=True):

@@ -141,7 +141,8 @@ class _Codes:
                 else:
                     found[kernel.symbol] = code
             if missing:
-                code = self.compiled(_text(missing.values()), missing)
+                symbols = [symbol for kernel in missing.values() for symbol in kernel.symbols]
+                code = self.compiled(_text(missing.values()), symbols)
                 for kernel in missing.values():
                     found[kernel.symbol] = self.kernels[kernel.symbol, kernel.text] = code
             return found

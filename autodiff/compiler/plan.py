@@ -2,7 +2,8 @@
 
 A kernel is a native function `void kernel(ptr table, ptr slots)`: `table` holds the address of each buffer, `slots`
 pairs of int64, which buffer and how many bytes into it, one pair for each of the kernel's operands. So the same kernel
-serves many steps, and a program is a table of (kernel, slots) which one native loop walks.
+serves many steps, and a program is a table of (kernel, slots) which one native loop walks. A kernel in several parts
+is two more functions, `kernel.part(table, slots, part)` and, for after all of them, `kernel.end(table, slots)`.
 """
 
 from typing import Any, NamedTuple
@@ -36,6 +37,12 @@ class Kernel(NamedTuple):
     symbol: str
     text: str
     uses: frozenset[tuple[str, str]]
+    parts: int = 1
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Of all its functions."""
+        return (self.symbol, f"{self.symbol}.part", f"{self.symbol}.end") if self.parts > 1 else (self.symbol,)
 
 
 class Launch(NamedTuple):
