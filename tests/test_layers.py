@@ -39,7 +39,7 @@ LAYERS = [
     "compiler.spaces compiler.products compiler.parts compiler.sums compiler.gathers compiler.simplify compiler.groups",
     "compiler.levels compiler.schedule compiler.fuse compiler.nests compiler.splits compiler.memory compiler.llvm_ops",
     "compiler.llvm_text compiler.llvm_kernels compiler.lower",
-    "compiler.llvm_values compiler.llvm_exp compiler.llvm_power compiler.llvm_trig compiler.llvm_math",
+    "compiler.llvm_values compiler.llvm_exp compiler.llvm_erf compiler.llvm_power compiler.llvm_trig compiler.llvm_math",
     "compiler.disk compiler.objects compiler.blas compiler.driver_text compiler.entry_text compiler.driver",
     "compiler.parallel_text compiler.parallel compiler.state compiler.python_steps compiler.native",
     "compiler.code compiler.slots compiler.captures compiler.places compiler.signature compiler.entry compiler.program",

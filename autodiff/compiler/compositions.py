@@ -1,4 +1,4 @@
-"""NumPy's functions that are made of others: what the recorder notes in their place, so that it can be fused.
+"""Functions that are made of others: what the recorder notes in their place, so that it can be fused.
 
 As in primitives, each takes the recorder and the function's own arguments, and returns NotImplemented for what it does
 not cover. They compute what NumPy computes, up to rounding.
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from ..rules.special import erfc
 from .primitives import FLOATS, primitive
 
 __all__: list[str] = []  # they are in the registry
@@ -106,3 +107,10 @@ def _count_nonzero(recorder: Any, a: Any, axis: Any = None, *, keepdims: bool = 
     if a.dtype.kind not in "bif":
         return NotImplemented
     return recorder.record(np.sum, (a != 0,), {"axis": axis, "keepdims": keepdims, "dtype": int})
+
+
+@primitive(erfc)
+def _erfc(recorder: Any, x: Any) -> Any:
+    if not _is_real(x) or not hasattr(x, "buffer"):
+        return NotImplemented
+    return recorder.add("erfc", [recorder.node(x, x.dtype)], (), erfc(x.data))
