@@ -23,7 +23,9 @@ from .llvm_values import (
     exact_sum,
     fma,
     from_bits,
+    ldexp,
     magnitude,
+    nearest,
     polynomial,
     quick_sum,
     quotient,
@@ -125,8 +127,10 @@ def power_of_two(n: Value, offset: Operand = 0.0) -> Value:
 
 
 def scaled(value: Value, n: Value) -> Value:
-    """value * 2**n, by two powers, the outer one fixed: neither overflows before the result does."""
+    """value * 2**n, if need be by two powers, the outer one fixed: neither overflows before the result does."""
     form = n.form
+    if value.body.scales:
+        return ldexp(value, n)
     step = 64.0 if form is DOUBLE else 32.0
     up = n > 0.0
     inner = power_of_two(n, where(up, -step, step, n.type))
@@ -136,7 +140,7 @@ def scaled(value: Value, n: Value) -> Value:
 def reduced(x: Value) -> tuple[Value, Value, Value]:
     """A whole n and two words r with x = n ln(2) + r, |r| <= ln(2)/2."""
     high, low = LN_2[x.type]
-    n = rint(x * LOG2_E)
+    n = nearest(x, LOG2_E)
     exact = fma(n, -high, x)
     r = fma(n, -low, exact)
     return n, r, fma(n, -low, exact - r)

@@ -64,13 +64,16 @@ def call(name: str, kind: str, args: Sequence[str]) -> str:
     return f"call {type} @ad.{name}.{kind}({', '.join(f'{type} {arg}' for arg in args)})"
 
 
-def prelude(used: Iterable[tuple[str, str]]) -> str:
-    """The functions used, given as (name, kind), and what they need declared: each once, in alphabetical order."""
+def prelude(used: Iterable[tuple[str, str]], scales: bool = False) -> str:
+    """The functions used, given as (name, kind), and what they need declared: each once, in alphabetical order.
+
+    `scales`: whether the machine has an instruction for x * 2**n, as AVX-512 has, and LLVM takes it.
+    """
     needed: dict[str, str] = {}
     functions: list[str] = []
     for name, kind in sorted(set(used)):
         arity, formula = FORMULAS[name]
-        body = Body(kind, arity)
+        body = Body(kind, arity, scales)
         functions.append(body.define(f"ad.{name}.{kind}", formula(*body.arguments)))
         needed |= body.globals
     return "\n".join([*(needed[symbol] for symbol in sorted(needed)), "", *functions])

@@ -35,9 +35,11 @@ __all__ = [
     "exact_sum",
     "fma",
     "from_bits",
+    "ldexp",
     "literal",
     "magnitude",
     "narrow",
+    "nearest",
     "polynomial",
     "quick_sum",
     "quotient",
@@ -192,9 +194,10 @@ Operand: TypeAlias = Value | float
 class Body:
     """The instructions of one function in the making, and what it needs declared."""
 
-    def __init__(self, kind: str, arity: int) -> None:
-        self.form = FORMATS[kind]
+    def __init__(self, kind: str, arity: int, scales: bool = False) -> None:
+        self.form, self.scales = FORMATS[kind], scales  # whether the machine has an instruction for value * 2**n
         self.lines: list[str] = []
+        self.sums: dict[str, Value] = {}  # of whole numbers, by name, and Format.magic
         self.globals: dict[str, str] = {}
         self.arguments = [Value(self, f"%a{i}", self.form.type) for i in range(arity)]
 
@@ -279,6 +282,27 @@ def bits(x: Value) -> Value:
 def from_bits(x: Value) -> Value:
     type = {form.integer: form.type for form in FORMATS.values()}[x.type]
     return x.body.emit(type, f"bitcast {x.type} {x.text} to {type}")
+
+
+def nearest(x: Value, factor: float) -> Value:
+    """The whole number next to x * factor, in the range of exponents."""
+    magic = x.form.magic
+    total = fma(x, factor, magic)
+    n = total - magic
+    x.body.sums[n.text] = total
+    return n
+
+
+def ldexp(x: Value, n: Value) -> Value:
+    """x * 2**n for a whole n; nan if x is."""
+    form = x.form
+    magic = int.from_bytes(struct.pack("<d" if form is DOUBLE else "<f", form.magic), "little")
+    total = x.body.sums.get(n.text) or n + form.magic
+    whole = x.body.emit(form.integer, f"sub {form.integer} {bits(total).text}, {magic}")
+    count = whole.truncated if form is DOUBLE else whole
+    name = f"@llvm.ldexp.{form.suffix}.i32"
+    x.body.globals[name] = f"declare {x.type} {name}({x.type}, i32)"
+    return x.body.emit(x.type, f"call {x.type} {name}({x.type} {x.text}, i32 {count.text})")
 
 
 def widen(x: Value) -> Value:

@@ -46,6 +46,7 @@ class _Machine:
             features = llvm.get_host_cpu_features().flatten()
         if "+avx512vl" in features:
             features += ",-prefer-256-bit"  # 1.2 to 2 times as fast as 256 bits here
+        self.scales = "+avx512vl" in features and llvm.llvm_version_info >= (22,)  # tried with no earlier LLVM
         target = llvm.Target.from_default_triple()
         self.target = target.create_target_machine(cpu=cpu, features=features, opt=2, reloc="pic", codemodel="small")
         self.triple = str(self.target.triple)
@@ -67,7 +68,7 @@ class _Machine:
         return self.target.emit_object(module)
 
 
-def _text(kernels: Iterable[Kernel]) -> str:
+def _text(kernels: Iterable[Kernel], scales: bool) -> str:
     """The text of a module. What several kernels declare is declared once."""
     kernels = sorted(kernels, key=lambda kernel: kernel.symbol)
     texts = [kernel.text for kernel in kernels]
@@ -75,7 +76,7 @@ def _text(kernels: Iterable[Kernel]) -> str:
     if uses:
         from .llvm_math import prelude
 
-        texts.insert(0, prelude(uses))
+        texts.insert(0, prelude(uses, scales))
     declared: dict[str, None] = {}
     lines = []
     for line in "\n".join(texts).split("\n"):
@@ -142,7 +143,7 @@ class _Codes:
                     found[kernel.symbol] = code
             if missing:
                 symbols = [symbol for kernel in missing.values() for symbol in kernel.symbols]
-                code = self.compiled(_text(missing.values()), symbols)
+                code = self.compiled(_text(missing.values(), self.machine.scales), symbols)
                 for kernel in missing.values():
                     found[kernel.symbol] = self.kernels[kernel.symbol, kernel.text] = code
             return found

@@ -15,6 +15,7 @@ __all__ = ["divided", "duration"]
 PART = 20_000.0  # ns that a part takes at least, by the estimate below
 MOST = 32  # parts
 UNIT = 1  # elements; parts of a nest without rows are multiples of it
+SHARE = 0.25  # of the work that putting parts together may be
 LINE = 64  # bytes that two parts do not share
 PER_COST, PER_BYTE = 0.004, 0.02  # ns: of an addition, for each byte of its result; of memory read or written
 SIZES = {kind: dtype.itemsize for dtype, kind in DTYPES.items()}
@@ -63,7 +64,7 @@ def _is_free(nest: Nest, operands: Sequence[Operand]) -> bool:
 
 
 def divided(
-    nest: Nest, operands: Sequence[Operand], functions: frozenset[str], parts: int = 0
+    nest: Nest, operands: Sequence[Operand], functions: frozenset[str]
 ) -> tuple[Nest, list[Operand]]:
     """The nest in parts, if it is worth it, with more operands: memory for what each part does on its own."""
     sizes = (*nest.rows, *nest.columns)
@@ -89,7 +90,7 @@ def divided(
             pointers.append(Pointer(kind, (0,) * len(sizes), True, (0, n - 1)))
             found.append(Operand(None, 0, count * nbytes))
             together += count * nbytes * PER_BYTE
-    if together > expected / 4:
+    if together > expected * SHARE:
         return nest, [*operands]
     split = Split(count, unit, tuple(own), tuple(partials))
     return nest._replace(pointers=tuple(pointers), split=split), found
