@@ -1,4 +1,4 @@
-"""Kernels in parts, and the helper threads that take them: the same bits with any number of threads, and no way to hang."""
+"""Kernels in parts and the threads that take them: the same bits with any number of threads, and no way to hang."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ import hypothesis
 import numpy as np
 import programs
 import pytest
-from test_compiler_native import Builder, numbers
+from test_compiler_native import Builder
 from test_jit_programs import moved
 from test_programs import Program as Random
 from test_programs import many
@@ -37,7 +37,6 @@ def every_nest_in_parts() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):
         patch.setenv("AUTODIFF_JIT_THREADS", "2")
         patch.setattr(splits, "PART", 1e-6)
-        patch.setattr(splits, "UNIT", 1)
         patch.setattr(splits, "SHARE", np.inf)
         patch.setattr(state, "WORTH", 1)
         yield
@@ -173,8 +172,8 @@ def test_random_programs_in_parts(program: Random) -> None:
 
 
 def test_small_kernels_are_whole(monkeypatch: Any) -> None:
-    for name in ("PART", "UNIT", "SHARE"):
-        monkeypatch.setattr(splits, name, {"PART": 20_000.0, "UNIT": 64, "SHARE": 0.25}[name])
+    monkeypatch.setattr(splits, "PART", 20_000.0)
+    monkeypatch.setattr(splits, "SHARE", 0.25)
     small, large = ad.jit(lambda x: np.exp(x) + 1), ad.jit(lambda x: np.exp(x) + 1)
     small(np.ones(10_000))
     large(np.ones(1_000_000))
@@ -342,6 +341,43 @@ for _ in range(20):
     assert os.waitpid(pid, 0)[1] == 0
 stop.append(1)
 for t in threads: t.join()
+""")
+
+
+@forks
+@threaded
+def test_no_helper_lives_through_a_fork(monkeypatch: Any) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    script("""
+def count():
+    return len(os.listdir("/proc/self/task"))
+assert count() == 2
+pid = os.fork()
+assert right()
+if not pid:
+    os._exit(0 if count() == 2 else 1)
+assert count() == 2
+assert os.waitpid(pid, 0)[1] == 0
+from autodiff.compiler.parallel import POOLS
+POOLS.made.stop()
+assert count() == 1 and right() and count() == 1
+POOLS.made.resume()
+assert right() and count() == 2
+""")
+
+
+@forks
+def test_a_fork_at_exit() -> None:
+    script("""
+import atexit
+from autodiff.compiler.parallel import POOLS
+def last():
+    POOLS.made.end()
+    pid = os.fork()
+    if not pid:
+        os._exit(0 if right() else 1)
+    os._exit(0 if right() and os.waitpid(pid, 0)[1] == 0 else 1)
+atexit.register(last)
 """)
 
 

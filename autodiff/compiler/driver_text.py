@@ -14,7 +14,21 @@ is the check that failed, or 0; the one before that the value it found.
 
 import numpy as np
 
-__all__ = ["API", "CHECKS", "CLEARED", "LEAD", "STATE", "Flags", "api", "check", "field", "gemm", "state", "steps", "word"]
+__all__ = [
+    "API",
+    "CHECKS",
+    "CLEARED",
+    "LEAD",
+    "STATE",
+    "Flags",
+    "api",
+    "check",
+    "field",
+    "gemm",
+    "state",
+    "steps",
+    "word",
+]
 
 LEAD = 3  # words of a block before the bases of the inputs: in use, base 0, base 1
 
@@ -108,7 +122,11 @@ class Flags:
 
     def read(self, name: str) -> str:
         """The environment as an i64."""
-        return f"{self._stored(name)}  {name} = zext i32 {name}.all to i64\n" if self.known else f"  {name} = add i64 0, 0\n"
+        return (
+            f"{self._stored(name)}  {name} = zext i32 {name}.all to i64\n"
+            if self.known
+            else f"  {name} = add i64 0, 0\n"
+        )
 
     def raised(self, name: str) -> str:
         """The flags as an i64."""

@@ -34,6 +34,7 @@ from .llvm_values import (
 )
 
 __all__ = [  # noqa: RUF022 - by plain string order: log10 before log2
+    "EXP",
     "INF",
     "LN_2",
     "LOG2_E",

@@ -27,13 +27,8 @@ class _Part(Writer):
 
     def share(self, part: str) -> str:
         """The row at which a part begins."""
-        n, (parts, unit, *_) = self.lengths[0], self.split
-        units = -(-n // unit)
-        at = self.emit(f"udiv i64 {self.emit(f'mul nuw nsw i64 {part}, {units}')}, {parts}")
-        if unit > 1:
-            at = self.emit(f"mul nuw nsw i64 {at}, {unit}")
-            at = self.emit(f"call i64 @llvm.umin.i64(i64 {at}, i64 {n})")
-        return at
+        before = self.emit(f"mul nuw nsw i64 {part}, {self.lengths[0]}")
+        return self.emit(f"udiv i64 {before}, {self.split.parts}")
 
     def length(self, d: int) -> int | str:
         return self.rest if d == 0 else self.lengths[d]

@@ -8,9 +8,9 @@
     define internal float @ad.exp2.f4(float %a0) alwaysinline nounwind willreturn memory(read) {
     ...
 
-The formulas are in `llvm_exp`, `llvm_erf`, `llvm_power` and `llvm_trig`. Each is straight-line: both sides of a case are computed
-and one is selected, and special values (nan, infinities, signed zeros) come out as NumPy's. None calls a library. The
-`NATIVE` ones are within 2 units in the last place of the true value, in both kinds, for every argument.
+The formulas are in `llvm_exp`, `llvm_erf`, `llvm_power` and `llvm_trig`. Each is straight-line: both sides of a case
+are computed and one is selected, and special values (nan, infinities, signed zeros) come out as NumPy's. None calls a
+library. The `NATIVE` ones are within 2 units in the last place of the true value, in both kinds, for every argument.
 
 The target must have fused multiply-add and rounding instructions (x86: FMA and AVX2; every ARM64): without them LLVM
 calls libm for `llvm.fma` and `llvm.rint`, one number at a time.

@@ -65,7 +65,6 @@ class Split(NamedTuple):
     """How a nest is computed in parts: each has a share of the outermost loop, and of some arrays one of its own."""
 
     parts: int
-    unit: int  # shares are multiples of so many steps of the loop
     own: tuple[tuple[int, int], ...]  # scratch rows, each with the bytes from one part's to the next one's
     partials: tuple[tuple[int, int, int], ...]  # what folds accumulate in, what each part does instead, and its bytes
 

@@ -49,7 +49,9 @@ class _Pool:
 
     def __init__(self, helpers: int) -> None:
         library = ctypes.CDLL(None)
-        addresses = {name: ctypes.cast(library[function], ctypes.c_void_p).value for name, function in FUNCTIONS.items()}
+        addresses = {
+            name: ctypes.cast(library[function], ctypes.c_void_p).value for name, function in FUNCTIONS.items()
+        }
         self.inits = [library["pthread_mutex_init"], library["pthread_cond_init"]]
         raw = np.zeros(WORDS + 8, np.int64)
         start = -raw.ctypes.data % 64 // 8
@@ -59,20 +61,39 @@ class _Pool:
         for name, value in (addresses | values).items():
             self.words[POOL[name]] = value
         self.words[POOL["signals"] : POOL["old_signals"]] = -1
-        self.code = CODES.compiled(parallel(CODES.machine.triple), ["split", "stop"])
+        self.code = CODES.compiled(parallel(CODES.machine.triple), ["split", "stop", "resume"])
+        self.native = {name: ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.code[name]) for name in ("stop", "resume")}
+        self.ended = self.stopped = False
         self.reset()
-        os.register_at_fork(after_in_child=self.reset)
-        atexit.register(self.stop)
+        # for good: daemon threads may be in a program while the interpreter takes everything down
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(raw))
+        os.register_at_fork(before=self.stop, after_in_parent=self.resume, after_in_child=self.reset)
+        atexit.register(self.end)
 
     def reset(self) -> None:
         """As at first: no helper is there."""
         self.words[: POOL["helpers"]] = 0
+        self.words[POOL["taken"]] = self.ended
+        self.stopped = False
         for name, init in zip(("mutex", "condition"), self.inits, strict=True):
             init(ctypes.c_void_p(self.address + 8 * POOL[name]), None)
 
     def stop(self) -> None:
-        """Ends the helpers, before their code goes. Programs that still run, in other threads, run alone."""
-        ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.code["stop"])(self.address)
+        """Ends the helpers, before a fork: a process of several threads had better not. Until `resume`, programs that
+        run in other threads run alone."""
+        if not self.ended:
+            self.native["stop"](self.address)
+            self.stopped = True
+
+    def resume(self) -> None:
+        if self.stopped:
+            self.stopped = False
+            self.native["resume"](self.address)
+
+    def end(self) -> None:
+        """Ends the helpers for good, before the interpreter ends."""
+        self.stop()
+        self.ended, self.stopped = True, False
 
 
 class _Pools:

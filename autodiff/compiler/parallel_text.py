@@ -18,6 +18,8 @@ SPIN = 150_000  # ns that a helper looks for the next job before it parks
 PAUSES = 32  # between two looks at the clock
 PATIENCE = 2000  # pauses after which who waits for a helper lets other threads run
 
+CONSTANT = ("helpers", "clock", "set")
+CALLED = ("create", "join", "mask", "lock", "unlock", "wait", "broadcast", "yield", "time")
 # Words of the pool. Those that different threads write are on different cache lines.
 POOL = {
     "taken": 0,
@@ -26,20 +28,15 @@ POOL = {
     **{name: 24 + i for i, name in enumerate(("open", "part", "table", "slots", "parts", "control", "stay"))},
     "flags": 32,
     **{name: 40 + i for i, name in enumerate(("parked", "quit", "started", "number"))},
-    **{
-        name: 48 + i
-        for i, name in enumerate(
-            ("helpers", "create", "join", "mask", "lock", "unlock", "wait", "broadcast", "yield", "time", "clock", "set")
-        )
-    },
+    **{name: 48 + i for i, name in enumerate((*CONSTANT, *CALLED))},
     "mutex": 64,
     "condition": 80,
     "signals": 96,
     "old_signals": 112,
     "threads": 128,
 }
-WORDS = 192
-MOST = WORDS - POOL["threads"]  # helpers
+MOST = 31  # helpers: more than a kernel has parts for would look for work in vain
+WORDS = POOL["threads"] + MOST + 1
 # slots: the kernel's functions for a part and for the end, how many parts, the pool, whether to wake helpers that are
 # parked, whether they stay awake for another job; then the kernel's own
 JOB = 6
@@ -67,7 +64,7 @@ def _pause(triple: str) -> tuple[str, str]:
 
 
 def parallel(triple: str) -> str:
-    """`split`, a step of programs; `stop`, which ends the helpers."""
+    """`split`, a step of programs; `stop`, which ends the helpers, and `resume`."""
     pause, declared = _pause(triple)
     flags = Flags(triple)
     return f"""{declared}{flags.declared}
@@ -218,7 +215,7 @@ end:
   ret void
 }}
 
-; ends the helpers, for good: the pool stays taken
+; ends the helpers; the pool stays taken until `resume`
 define void @stop(ptr %pool) nounwind {{
   %taken = {_at("taken")}
 {_load("yield", "ptr")}{_load("join", "ptr")}
@@ -253,8 +250,17 @@ end:
   ret void
 }}
 
+; after `stop`: the next job starts helpers again
+define void @resume(ptr %pool) nounwind {{
+{_store("started", "0")}{_store("quit", "0")}
+  %taken = {_at("taken")}
+  store atomic i64 0, ptr %taken release, align 8
+  ret void
+}}
+
 define void @split(ptr %table, ptr %slots) nounwind {{
-{flags.memory}{word("%part", "%slots", 0)}{word("%end", "%slots", 1)}{word("%parts", "%slots", 2, "i64")}{word("%pool", "%slots", 3)}
+{flags.memory}{word("%part", "%slots", 0)}{word("%end", "%slots", 1)}
+{word("%parts", "%slots", 2, "i64")}{word("%pool", "%slots", 3)}
 {word("%wakes", "%slots", 4, "i64")}{word("%stays", "%slots", 5, "i64")}
   %own = getelementptr i64, ptr %slots, i64 {JOB}
   %taken = {_at("taken")}

@@ -14,7 +14,6 @@ __all__ = ["divided", "duration"]
 
 PART = 20_000.0  # ns that a part takes at least, by the estimate below
 MOST = 32  # parts
-UNIT = 1  # elements; parts of a nest without rows are multiples of it
 SHARE = 0.25  # of the work that putting parts together may be
 LINE = 64  # bytes that two parts do not share
 PER_COST, PER_BYTE = 0.004, 0.02  # ns: of an addition, for each byte of its result; of memory read or written
@@ -63,14 +62,11 @@ def _is_free(nest: Nest, operands: Sequence[Operand]) -> bool:
     return True
 
 
-def divided(
-    nest: Nest, operands: Sequence[Operand], functions: frozenset[str]
-) -> tuple[Nest, list[Operand]]:
+def divided(nest: Nest, operands: Sequence[Operand], functions: frozenset[str]) -> tuple[Nest, list[Operand]]:
     """The nest in parts, if it is worth it, with more operands: memory for what each part does on its own."""
     sizes = (*nest.rows, *nest.columns)
-    unit = 1 if nest.rows else UNIT
     expected = duration(nest, functions)
-    count = int(min(expected / PART, MOST, -(-sizes[0] // unit)) if sizes else 1)
+    count = int(min(expected / PART, MOST, sizes[0]) if sizes else 1)
     if count < 2 or not _is_free(nest, operands):
         return nest, [*operands]
     pointers, found = [*nest.pointers], [*operands]
@@ -92,5 +88,5 @@ def divided(
             together += count * nbytes * PER_BYTE
     if together > expected * SHARE:
         return nest, [*operands]
-    split = Split(count, unit, tuple(own), tuple(partials))
+    split = Split(count, tuple(own), tuple(partials))
     return nest._replace(pointers=tuple(pointers), split=split), found
