@@ -353,7 +353,7 @@ def count():
     return len(os.listdir("/proc/self/task"))
 assert count() == 2
 pid = os.fork()
-assert right()
+assert count() == 1 and right()
 if not pid:
     os._exit(0 if count() == 2 else 1)
 assert count() == 2

@@ -50,7 +50,7 @@ class _Pool:
     def __init__(self, helpers: int) -> None:
         library = ctypes.CDLL(None)
         addresses = {
-            name: ctypes.cast(library[function], ctypes.c_void_p).value for name, function in FUNCTIONS.items()
+            name: ctypes.cast(library[function], ctypes.c_void_p).value or 0 for name, function in FUNCTIONS.items()
         }
         self.inits = [library["pthread_mutex_init"], library["pthread_cond_init"]]
         raw = np.zeros(WORDS + 8, np.int64)
