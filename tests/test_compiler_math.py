@@ -88,6 +88,8 @@ def compiled(name, kind, lanes=INLINE):
 def numpy_function(name):
     if name == "erf":
         return np.vectorize(math.erf, otypes=[np.float64])
+    if name == "erfc":
+        return np.vectorize(math.erfc, otypes=[np.float64])
     if name == "sigmoid":
         return lambda x: np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
     return getattr(np, name)
@@ -105,6 +107,7 @@ EXACT = {
     "cos": lambda x: mp.cos(x),
     "cosh": lambda x: mp.cosh(x),
     "erf": lambda x: mp.erf(x),
+    "erfc": lambda x: mp.erfc(min(max(x, -40), 40)),
     "exp": lambda x: mp.exp(x),
     "exp2": lambda x: mp.mpf(2) ** x,
     "expm1": lambda x: mp.expm1(x),
@@ -137,6 +140,7 @@ BREAKS = {
     "sinh": [LN_2 / 2, 1.5 * LN_2, 710.4758],
     "sigmoid": [1, 37, 709, 745],
     "erf": [1, 5.95],
+    "erfc": [3, 4, 9.19, 10.05, 26.5, 27.2],
     "arcsin": [0.5, 1],
     "arctan": [1],
     "arcsinh": [0.75, 1, 2.0**60],
@@ -220,6 +224,8 @@ def test_single_is_within_two_ulps_over_all_bit_patterns(name):
         arguments = rng.permutation(x), rng.permutation(x)
     elif name == "erf":
         arguments = (np.ascontiguousarray(x[np.abs(x) < 6][::4]),)
+    elif name == "erfc":
+        arguments = (np.ascontiguousarray(x[np.abs(x) < 11][::4]),)
     result = compiled(name, "f4")(*arguments)
     with np.errstate(all="ignore"):
         exact = numpy_function(name)(*(x.astype(np.float64) for x in arguments))

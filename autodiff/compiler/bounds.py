@@ -19,19 +19,25 @@ class BoundsError(Exception):
     """A kernel has an address outside a buffer: a bug of the compiler, which AUTODIFF_JIT_DEBUG=1 has found."""
 
 
-def parameters(count: int) -> str:
-    """What the function of a nest takes besides its arrays."""
+def parameters(count: int, checked: bool) -> str:
+    """What the function of a nest takes besides its arrays, if it is checked."""
+    if not checked:
+        return ""
     buffers = "".join(f", ptr %begin{i}, i64 %bytes{i}" for i in range(count))
     return f", ptr %table, ptr %spare, i64 %launch{buffers}"
 
 
-def arguments(count: int) -> str:
+def arguments(count: int, checked: bool) -> str:
+    if not checked:
+        return ""
     buffers = "".join(f", ptr %e{i}, i64 %bytes{i}" for i in range(count))
     return f", ptr %table, ptr %spare, i64 %launch{buffers}"
 
 
-def lead(count: int) -> list[str]:
+def lead(count: int, checked: bool) -> list[str]:
     """Lines that read these from the slots, behind the operands: the number of the launch, then the buffers' bytes."""
+    if not checked:
+        return []
     lines = ["  %spare = alloca i64", "  store i64 0, ptr %spare"]
     for i, name in enumerate(["launch", *[f"bytes{i}" for i in range(count)]]):
         lines += [

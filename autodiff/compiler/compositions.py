@@ -1,4 +1,4 @@
-"""NumPy's functions that are made of others: what the recorder notes in their place, so that it can be fused.
+"""Functions that are made of others: what the recorder notes in their place, so that it can be fused.
 
 As in primitives, each takes the recorder and the function's own arguments, and returns NotImplemented for what it does
 not cover. They compute what NumPy computes, up to rounding.
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from ..rules.special import erfc
 from .primitives import FLOATS, primitive
 
 __all__: list[str] = []  # they are in the registry
@@ -204,3 +205,10 @@ def _extremum_of_numbers(function: Any, fold: Any, larger: Any, least: float) ->
 
 _extremum_of_numbers(np.nanmax, np.max, np.fmax, -np.inf)
 _extremum_of_numbers(np.nanmin, np.min, np.fmin, np.inf)
+
+
+@primitive(erfc)
+def _erfc(recorder: Any, x: Any) -> Any:
+    if not _is_real(x) or not hasattr(x, "buffer"):
+        return NotImplemented
+    return recorder.add("erfc", [recorder.node(x, x.dtype)], (), erfc(x.data))

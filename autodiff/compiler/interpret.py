@@ -7,6 +7,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..arrays import add_at
+from ..rules.special import erfc
 from .graph import REDUCTIONS, SCANS, Graph, Node
 
 __all__ = ["Hole", "Interpreted", "Mismatch", "evaluate", "filled", "strided"]
@@ -117,6 +118,8 @@ def evaluate(node: Node, arrays: Sequence[Any]) -> Any:
         return _REDUCE[op](arrays[0], axis=params[0], **({"dtype": node.dtype} if op in ("sum", "prod") else {}))
     if op in ("argmax", "argmin"):
         return getattr(np, op)(arrays[0], axis=params[0])
+    if op == "erfc":
+        return erfc(arrays[0])
     ufunc = getattr(np, op)
     loop = ufunc.resolve_dtypes((*[a.dtype for a in arrays], node.dtype))
     return ufunc(*arrays, signature=loop)

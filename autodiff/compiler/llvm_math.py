@@ -8,9 +8,9 @@
     define internal float @ad.exp2.f4(float %a0) alwaysinline nounwind willreturn memory(none) {
     ...
 
-The formulas are in `llvm_exp`, `llvm_power` and `llvm_trig`. Each is straight-line: both sides of a case are computed
-and one is selected, and special values (nan, infinities, signed zeros) come out as NumPy's. None calls a library. The
-`NATIVE` ones are within 2 units in the last place of the true value, in both kinds, for every argument.
+The formulas are in `llvm_exp`, `llvm_erf`, `llvm_power` and `llvm_trig`. Each is straight-line: both sides of a case
+are computed and one is selected, and special values (nan, infinities, signed zeros) come out as NumPy's. None calls a
+library. The `NATIVE` ones are within 2 units in the last place of the true value, in both kinds, for every argument.
 
 A kernel that calls a function often would be long, and LLVM slow. There the calls stay calls, to a function `apart`; in
 a loop that LLVM vectorises they become calls of one of several lanes, which is named in an attribute of the first.
@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from . import llvm_exp, llvm_power, llvm_trig
+from . import llvm_erf, llvm_exp, llvm_power, llvm_trig
 from .llvm_values import FORMATS, Body, Value
 
 __all__ = ["FORMULAS", "ILL_CONDITIONED", "INLINE", "NATIVE", "Use", "call", "prelude"]
@@ -41,7 +41,8 @@ FORMULAS: dict[str, tuple[int, Callable[..., Value]]] = {
     "log1p": (1, llvm_exp.log1p),
     "logaddexp": (2, llvm_exp.logaddexp),
     "sigmoid": (1, llvm_exp.sigmoid),
-    "erf": (1, llvm_exp.erf),
+    "erf": (1, llvm_erf.erf),
+    "erfc": (1, llvm_erf.erfc),
     "sinh": (1, llvm_exp.sinh),
     "cosh": (1, llvm_exp.cosh),
     "tanh": (1, llvm_exp.tanh),
@@ -70,10 +71,11 @@ def call(name: str, kind: str, args: Sequence[str], apart: bool = False) -> str:
     return f"call {type} @ad.{name}.{kind}{ending}({', '.join(f'{type} {arg}' for arg in args)})"
 
 
-def prelude(used: Iterable[Use], convention: str = "") -> str:
+def prelude(used: Iterable[Use], convention: str = "", scales: bool = False) -> str:
     """The functions used, and what they need declared: each once, in alphabetical order.
 
-    `convention`: how functions of several lanes are called.
+    `convention`: how functions of several lanes are called. `scales`: whether the machine has an instruction for
+    x * 2**n, as AVX-512 has, and LLVM takes it.
     """
     lanes: dict[tuple[str, str], set[int]] = {}
     for name, kind, count in used:
@@ -84,7 +86,7 @@ def prelude(used: Iterable[Use], convention: str = "") -> str:
 
     def define(symbol: str, name: str, kind: str, attributes: str, count: int = 1) -> None:
         arity, formula = FORMULAS[name]
-        body = Body(kind, arity, count)
+        body = Body(kind, arity, count, scales)
         functions.append(body.define(symbol, formula(*body.arguments), attributes, convention if count > 1 else ""))
         needed.update(body.globals)
 

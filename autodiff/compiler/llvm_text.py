@@ -1,15 +1,10 @@
-"""A loop nest as LLVM IR, in the form that LLVM vectorises: innermost loops of one block, from 0 to a constant.
-
-    define void @k0123(ptr %table, ptr %slots)     finds the arrays and calls
-    define internal void @k0123.nest(ptr noalias ...)
+"""A loop nest as LLVM IR, in the form that LLVM vectorises: innermost loops of one block, most of constant length.
 
 Floating-point sums along a row are taken in any order in blocks of 4096, and the blocks are summed in float64: no worse
 than NumPy's pairwise sums.
 """
 
 import math
-import re
-from hashlib import blake2b
 from typing import Any, Protocol
 
 from . import bounds, llvm_ops
@@ -17,9 +12,8 @@ from .graph import SCANS
 from .llvm_hints import PLAIN, Hint, hint, often
 from .llvm_ops import MEMORY, REGISTER
 from .loops import Fold, Nest, Op, Phase
-from .plan import Kernel
 
-__all__ = ["Functions", "kernel"]
+__all__ = ["Functions", "Writer"]
 
 BLOCK = 4096
 INDEXED = frozenset(("load", "store", "gather", "scatter", "scatter_add", *SCANS))
@@ -33,9 +27,10 @@ class Functions(Protocol):
     def call(self, name: str, kind: str, args: list[str], apart: bool = False) -> str: ...
 
 
-class _Writer:
+class Writer:
     def __init__(self, nest: Nest, functions: Functions, exact: bool, masks: bool, checked: bool) -> None:
         self.nest, self.functions, self.masks, self.checked = nest, functions, masks, checked
+        self.split = nest.split
         self.flags = "" if exact else "contract "
         self.lines: list[str] = []
         self.count = 0
@@ -50,6 +45,8 @@ class _Writer:
         self.totals: dict[int, str] = {}  # accumulators of single numbers, and what they came to
         self.totals_read: dict[int, str] = {}
         self.hints: set[Hint] = set()
+        self.lengths = (*nest.rows, *nest.columns)
+        self.homes: dict[int, int] = {}  # arrays that are a part of another one's buffer
 
     def write(self, line: str) -> None:
         self.lines.append("  " + line)
@@ -64,6 +61,10 @@ class _Writer:
         self.block = name
 
     # loops
+
+    def length(self, d: int) -> int | str:
+        """How long loop d is."""
+        return self.lengths[d]
 
     def open(self, size: int | str, d: int, pointers: set[int]) -> tuple[str, int | str, dict[int, str]]:
         """Begins loop d of the nest; the arrays move along in it."""
@@ -120,11 +121,12 @@ class _Writer:
     def spot(self, p: int, d: int | None, index: str) -> str:
         return self.at[p] if d is None else self.address(p, d, index)
 
-    def within(self, p: int, address: str) -> str:
+    def within(self, p: int, address: str, kind: str = "") -> str:
         """An address in array p, compared with where that is if kernels are checked."""
         if not self.checked:
             return address
-        return bounds.check(address, p, llvm_ops.BYTES[self.nest.pointers[p].dtype], self.emit)
+        size = llvm_ops.BYTES[kind or self.nest.pointers[p].dtype]
+        return bounds.check(address, self.homes.get(p, p), size, self.emit)
 
     def further(self, at: str, kind: str, steps: Any, *indices: int) -> str:
         named = [(self.names[i], self.kinds[i]) for i in indices]
@@ -240,7 +242,7 @@ class _Writer:
                     slots[f.result] = self.slot(f.kind, f.dtype)
                     self.clear(slots[f.result], f.kind, f.dtype)
         first = len(self.nest.rows)
-        loops = [self.open(n, first + d, used) for d, n in enumerate(columns[:-1])]
+        loops = [self.open(self.length(first + d), first + d, used) for d in range(len(columns) - 1)]
         if columns:
             self.innermost(phase, first + len(columns) - 1, columns[-1], used, blocked, slots)
         else:
@@ -265,14 +267,17 @@ class _Writer:
             self.kinds[f.result] = f.dtype
 
     def innermost(self, phase: Phase, d: int, n: int, used: set[int], blocked: bool, slots: dict[int, str]) -> None:
-        size: int | str = n
+        size = whole = self.length(d)
         if blocked:
-            block = self.open(-(-n // BLOCK), d, set())
+            count: int | str = -(-n // BLOCK)
+            if isinstance(whole, str):
+                count = self.emit(f"udiv i64 {self.emit(f'add nuw nsw i64 {whole}, {BLOCK - 1}')}, {BLOCK}")
+            block = self.open(count, d, set())
             begin = self.emit(f"mul nuw nsw i64 %{block[0]}.i, {BLOCK}")
             outside = {p: self.at[p] for p in used}
             for p in sorted(used):
                 self.at[p] = self.address(p, d, begin)
-            size = self.emit(f"sub nsw i64 {n}, {begin}")
+            size = self.emit(f"sub nsw i64 {whole}, {begin}")
             size = self.emit(f"call i64 @llvm.smin.i64(i64 {size}, i64 {BLOCK})")
         self.count += 1
         name, before = f"l{self.count}", self.block
@@ -293,7 +298,9 @@ class _Writer:
             self.write(f"%{name}.f{i} = phi {REGISTER[f.dtype]} [ {start}, %{before} ], [ %{name}.g{i}, %{name} ]")
         told = PLAIN
         if not self.checked:
-            told = hint(self.nest, phase, self.functions.NATIVE, self.apart, self.masks, not (blocked or along))
+            told = hint(
+                self.nest, phase, self.functions.NATIVE, self.apart, self.masks, isinstance(size, int) and not along
+            )
         self.hints.add(told)
         self.lanes = told.lanes
         self.operations(phase.body, d, f"%{name}.i")
@@ -341,58 +348,35 @@ class _Writer:
         self.write(f"%{name}.i = phi i64 [ 0, %{before} ], [ %{name}.n, %{name} ]")
         address = self.emit(f"getelementptr {MEMORY[kind]}, ptr {self.at[p]}, i64 %{name}.i")
         self.write(f"store {MEMORY[kind]} {llvm_ops.identity(fold, kind)}, ptr {self.within(p, address)}")
-        self.advance(name, n)
+        self.advance(name, self.filled(p, n))
 
-    def body(self) -> list[str]:
+    def filled(self, p: int, n: int) -> int | str:
+        """How much of an accumulator is filled."""
+        return n
+
+    def walk(self) -> None:
+        """All loops."""
         nest = self.nest
-        accumulators = [p for p, pointer in enumerate(nest.pointers) if pointer.filled]
-        for p in accumulators:
-            self.fill(p)
-        self.operations(nest.start)
         moving = {p for p, pointer in enumerate(nest.pointers) if p not in self.totals}
-        loops = [self.open(n, d, moving) for d, n in enumerate(nest.rows)]
+        loops = [self.open(self.length(d), d, moving) for d in range(len(nest.rows))]
         for phase in nest.phases:
             self.phase(phase)
         for loop in reversed(loops):
             self.close(loop)
+
+    def finish(self) -> None:
+        """What comes after all loops."""
         for p, slot in self.totals.items():
-            fold, kind = nest.pointers[p].filled[1], nest.pointers[p].dtype
+            fold, kind = self.nest.pointers[p].filled[1], self.nest.pointers[p].dtype
             self.totals_read[p] = self.read(slot, fold, kind)
             self.store(kind, self.totals_read[p], self.within(p, self.at[p]))
-        self.operations(nest.tail)
+        self.operations(self.nest.tail)
+
+    def body(self) -> list[str]:
+        for p, pointer in enumerate(self.nest.pointers):
+            if pointer.filled:
+                self.fill(p)
+        self.operations(self.nest.start)
+        self.walk()
+        self.finish()
         return ["entry:", *self.lines, "  ret void"]
-
-
-def kernel(nest: Nest, functions: Functions, exact: bool = False, masks: bool = True, checked: bool = False) -> Kernel:
-    """The kernel of a nest. Its symbol is a hash of its text, so that equal kernels are one.
-
-    `checked`: every address is compared with the buffer that it is in, see `bounds`.
-    """
-    writer = _Writer(nest, functions, exact, masks, checked)
-    body = "\n".join(writer.body())
-    count = len(nest.pointers)
-    params = ", ".join(f"ptr noalias %a{i}" for i in range(count))
-    params += bounds.parameters(count) if checked else ""
-    text = f'({params}) "prefer-vector-width"="512" {{\n{body}\n}}\n'
-    symbol = "k" + blake2b(text.encode(), digest_size=10).hexdigest()
-    text, helpers = llvm_ops.helpers(text.replace("@checked(", f"@{symbol}.checked("), symbol)
-    hints = sorted(writer.hints - {PLAIN})
-    text += "".join([told.metadata for told in hints])
-    for k, told in enumerate(hints):  # metadata has numbers, which have to differ between kernels
-        text = re.sub(rf"!{told.name}\b", f"!{int(symbol[1:9], 16) ^ k}", text)
-    entry = [f"define void @{symbol}(ptr %table, ptr %slots) {{", *(bounds.lead(count) if checked else ())]
-    for i in range(count):
-        entry += [
-            f"  %b{i} = getelementptr i64, ptr %slots, i64 {2 * i}",
-            f"  %c{i} = load i64, ptr %b{i}",
-            f"  %d{i} = getelementptr ptr, ptr %table, i64 %c{i}",
-            f"  %e{i} = load ptr, ptr %d{i}",
-            f"  %f{i} = getelementptr i64, ptr %slots, i64 {2 * i + 1}",
-            f"  %g{i} = load i64, ptr %f{i}",
-            f"  %h{i} = getelementptr i8, ptr %e{i}, i64 %g{i}",
-        ]
-    args = ", ".join(f"ptr %h{i}" for i in range(count)) + (bounds.arguments(count) if checked else "")
-    entry += [f"  call void @{symbol}.nest({args})", "  ret void", "}"]
-    text = f"define internal void @{symbol}.nest{text}" + "\n".join(entry) + "\n"
-    text += helpers + (bounds.definition(symbol) if checked else "")
-    return Kernel(symbol, text, frozenset(writer.uses), checked)

@@ -35,9 +35,11 @@ __all__ = [
     "exact_sum",
     "fma",
     "from_bits",
+    "ldexp",
     "literal",
     "magnitude",
     "narrow",
+    "nearest",
     "polynomial",
     "quick_sum",
     "quotient",
@@ -198,9 +200,11 @@ class Body:
     """The instructions of one function in the making, and what it needs declared. `lanes`: it computes so many at once,
     each like a function of one."""
 
-    def __init__(self, kind: str, arity: int, lanes: int = 1) -> None:
+    def __init__(self, kind: str, arity: int, lanes: int = 1, scales: bool = False) -> None:
         self.form, self.lanes = FORMATS[kind], lanes
+        self.scales = scales  # whether the machine has an instruction for value * 2**n
         self.lines: list[str] = []
+        self.sums: dict[str, Value] = {}  # of whole numbers, by name, and Format.magic
         self.globals: dict[str, str] = {}
         self.arguments = [Value(self, f"%a{i}", self.form.type) for i in range(arity)]
 
@@ -309,6 +313,28 @@ def bits(x: Value) -> Value:
 def from_bits(x: Value) -> Value:
     type = {form.integer: form.type for form in FORMATS.values()}[x.type]
     return x.body.emit(type, f"bitcast {x.wide} {x.text} to {x.body.wide(type)}")
+
+
+def nearest(x: Value, factor: float) -> Value:
+    """The whole number next to x * factor, in the range of exponents."""
+    magic = x.form.magic
+    total = fma(x, factor, magic)
+    n = total - magic
+    x.body.sums[n.text] = total
+    return n
+
+
+def ldexp(x: Value, n: Value) -> Value:
+    """x * 2**n for a whole n; nan if x is."""
+    form = x.form
+    magic = int.from_bytes(struct.pack("<d" if form is DOUBLE else "<f", form.magic), "little")
+    total = bits(x.body.sums.get(n.text) or n + form.magic)
+    whole = x.body.emit(form.integer, f"sub {total.wide} {total.text}, {total.operand(magic)}")
+    count = whole.truncated if form is DOUBLE else whole
+    lanes = "" if x.body.lanes == 1 else f"v{x.body.lanes}"
+    name = f"@llvm.ldexp.{lanes}{form.suffix}.{lanes}i32"
+    x.body.globals[name] = f"declare {x.wide} {name}({x.wide}, {count.wide})"
+    return x.body.emit(x.type, f"call {x.wide} {name}({x.wide} {x.text}, {count.wide} {count.text})")
 
 
 def widen(x: Value) -> Value:

@@ -17,7 +17,21 @@ import numpy as np
 
 from .graph import SCANS
 
-__all__ = ["COSTS", "DTYPES", "Fold", "Nest", "Op", "Phase", "Pointer", "carried", "cost", "moved", "quiet", "reason"]
+__all__ = [
+    "COSTS",
+    "DTYPES",
+    "Fold",
+    "Nest",
+    "Op",
+    "Phase",
+    "Pointer",
+    "Split",
+    "carried",
+    "cost",
+    "moved",
+    "quiet",
+    "reason",
+]
 
 DTYPES = {np.dtype(name): name for name in ("?", "i4", "i8", "f4", "f8")}
 
@@ -64,6 +78,14 @@ class Phase(NamedTuple):
     folds: tuple[Fold, ...]
 
 
+class Split(NamedTuple):
+    """How a nest is computed in parts: each has a share of the outermost loop, and of some arrays one of its own."""
+
+    parts: int
+    own: tuple[tuple[int, int], ...]  # scratch rows, each with the bytes from one part's to the next one's
+    partials: tuple[tuple[int, int, int], ...]  # what folds accumulate in, what each part does instead, and its bytes
+
+
 class Nest(NamedTuple):
     """Equal nests are one kernel: a nest says nothing of where its arrays begin."""
 
@@ -73,6 +95,7 @@ class Nest(NamedTuple):
     start: tuple[Op, ...]
     phases: tuple[Phase, ...]
     tail: tuple[Op, ...] = ()  # after all loops
+    split: Split | None = None
 
 
 def carried(nest: Nest) -> bool:

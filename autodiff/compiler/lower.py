@@ -7,14 +7,16 @@ from .calls import getitem_of, written
 from .fuse import fuse
 from .graph import WRITES, Graph, Node, c_strides
 from .groups import Group
-from .llvm_text import Functions, kernel
+from .llvm_kernels import kernel
+from .llvm_text import Functions
 from .loops import DTYPES, Nest, moved, reason
 from .memory import arrange
-from .nests import nest
+from .nests import Operand, nest
 from .plan import Array, Buffer, Call, Check, Gemm, Kernel, Launch, Plan, Step
 from .products import Layout, layouts, native_product, transposed
 from .simplify import simplified
 from .spaces import resolve
+from .splits import divided
 from .sums import runs, stacks
 from .tiles import tiles
 
@@ -99,18 +101,36 @@ class _Lowering:
 
     def group(self, group: Group) -> None:
         code, operands = nest(group, self.reads, self.functions.NATIVE)
-        pairs = []
-        for operand in operands:
-            if operand.node is None:
-                self.buffers.append(Buffer("temporary", 0, operand.nbytes))
-                pairs.append((self.use(len(self.buffers) - 1), 0))
-            else:
-                buffer, start = self.place(operand.node)
-                pairs.append((buffer, (start + operand.offset) * operand.node.dtype.itemsize))
+        whole = self.overlaps(code, operands)
         for part, begins in tiles(code):
-            sizes = [SIZES[pointer.dtype] for pointer in part.pointers]
-            places = [(b, at + n * size) for (b, at), n, size in zip(pairs, begins, sizes, strict=True)]
-            self.launch(part, places, tuple(group.members))
+            found = [o._replace(offset=o.offset + begin) for o, begin in zip(operands, begins, strict=True)]
+            if not whole:
+                part, found = divided(part, found, self.functions.NATIVE)
+            self.launch(part, [self.operand(o) for o in found], tuple(group.members))
+
+    def operand(self, operand: Operand) -> tuple[int, int]:
+        """The buffer, and where in it an array begins."""
+        if operand.node is None:
+            self.buffers.append(Buffer("temporary", 0, operand.nbytes))
+            return self.use(len(self.buffers) - 1), 0
+        buffer, start = self.place(operand.node)
+        return buffer, (start + operand.offset) * operand.node.dtype.itemsize
+
+    def overlaps(self, code: Nest, operands: Sequence[Operand]) -> bool:
+        """Whether the nest writes to memory that it also reads or writes elsewhere, as a put does."""
+        spans: dict[int, list[tuple[int, int, bool]]] = {}
+        for pointer, operand in zip(code.pointers, operands):
+            if operand.node is not None:
+                buffer, start = self.place(operand.node)
+                size, at = SIZES[pointer.dtype], (start + operand.offset) * operand.node.dtype.itemsize
+                low, high = at + pointer.extent[0] * size, at + (pointer.extent[1] + 1) * size
+                spans.setdefault(buffer, []).append((low, high, pointer.written))
+        return any(
+            (a[2] or b[2]) and a[0] < b[1] and b[0] < a[1]
+            for found in spans.values()
+            for i, a in enumerate(found)
+            for b in found[:i]
+        )
 
     def launch(self, code: Nest, operands: Sequence[tuple[int, int]], nodes: tuple[Node, ...]) -> None:
         for pointer, (buffer, offset) in zip(code.pointers, operands, strict=True):

@@ -46,6 +46,7 @@ class _Machine:
             features = llvm.get_host_cpu_features().flatten()
         if "+avx512vl" in features:
             features += ",-prefer-256-bit"  # 1.2 to 2 times as fast as 256 bits here
+        self.scales = "+avx512vl" in features and llvm.llvm_version_info >= (22,)  # tried with no earlier LLVM
         target = llvm.Target.from_default_triple()
         self.target = target.create_target_machine(cpu=cpu, features=features, opt=2, reloc="pic", codemodel="small")
         self.triple = str(self.target.triple)
@@ -69,7 +70,7 @@ class _Machine:
         return self.target.emit_object(module)
 
 
-def _text(kernels: Iterable[Kernel], convention: str) -> str:
+def _text(kernels: Iterable[Kernel], convention: str, scales: bool) -> str:
     """The text of a module. What several kernels declare is declared once."""
     kernels = sorted(kernels, key=lambda kernel: kernel.symbol)
     texts = [kernel.text for kernel in kernels]
@@ -77,7 +78,7 @@ def _text(kernels: Iterable[Kernel], convention: str) -> str:
     if uses:
         from .llvm_math import prelude
 
-        texts.insert(0, prelude(uses, convention))
+        texts.insert(0, prelude(uses, convention, scales))
     declared: dict[str, None] = {}
     lines = []
     for line in "\n".join(texts).split("\n"):
@@ -143,7 +144,9 @@ class _Codes:
                 else:
                     found[kernel.symbol] = code
             if missing:
-                code = self.compiled(_text(missing.values(), self.machine.convention), missing)
+                symbols = [symbol for kernel in missing.values() for symbol in kernel.symbols]
+                text = _text(missing.values(), self.machine.convention, self.machine.scales)
+                code = self.compiled(text, symbols)
                 for kernel in missing.values():
                     found[kernel.symbol] = self.kernels[kernel.symbol, kernel.text] = code
             return found

@@ -2,7 +2,8 @@
 
 A kernel is a native function `void kernel(ptr table, ptr slots)`: `table` holds the address of each buffer, `slots`
 pairs of int64, which buffer and how many bytes into it, one pair for each of the kernel's operands. So the same kernel
-serves many steps, and a program is a table of (kernel, slots) which one native loop walks.
+serves many steps, and a program is a table of (kernel, slots) which one native loop walks. A kernel in several parts
+is two more functions, `kernel.part(table, slots, part)` and, for after all of them, `kernel.end(table, slots)`.
 """
 
 from typing import Any, NamedTuple
@@ -38,6 +39,12 @@ class Kernel(NamedTuple):
     text: str
     uses: frozenset[tuple[str, str, int]]
     checked: bool = False  # it compares addresses with its buffers: their bytes are in the slots as well, see `bounds`
+    parts: int = 1
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Of all its functions."""
+        return (self.symbol, f"{self.symbol}.part", f"{self.symbol}.end") if self.parts > 1 else (self.symbol,)
 
 
 class Launch(NamedTuple):

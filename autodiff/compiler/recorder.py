@@ -205,6 +205,10 @@ class Recorder(Writing):
             return self.getitem(self.lifted(args[0]), args[1])
         if function is scatter_add:
             return self.scatter_add(*args)
+        if function in PRIMITIVES:
+            result = PRIMITIVES[function](self, *args, **kwargs)
+            if result is not NotImplemented:
+                return result
         if function.__name__ in CALLED:
             return self.call(inspect.unwrap(function), args, kwargs)
         return inspect.unwrap(function)(*[self.lifted(a) for a in args], **kwargs)
