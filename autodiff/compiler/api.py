@@ -23,13 +23,11 @@ from ..transform import name_of, transform
 from ..tree import tree_map
 from ..value import Value
 from ..views import make_place
-from . import llvm_math
 from .captures import Captures, TooManyError
 from .entries import RECORDINGS, CacheInfo, Entry, Kept
 from .entry import Out, flattener, odd_one
-from .explain import described
+from .explain import overview, timed
 from .interpret import Mismatch
-from .lower import lower
 from .places import Fixed, Places, UnstableError, scrub
 from .program import InvalidError, Program, filled
 from .recorded import Recorded
@@ -177,16 +175,17 @@ class _Jitted:
         self.integers = count[0] > INTEGERS
         return loose if self.integers else given
 
-    def explain(self) -> str:
-        """What its programs do: what is fused, what goes to BLAS, what stays in NumPy and why, and bytes moved."""
-        lines = []
-        for entry in self.entries.values():
-            if entry.eager:
-                lines.append(f"runs without a program: it {entry.eager}")
-            for i, program in enumerate(entry.programs):
-                lines.append(f"program {i + 1}: {len(program.graph.live())} operations, for {_signature(program)}")
-                lines.append(described(lower(program.graph, llvm_math)))
-        return "\n".join(lines) or "it has not been called yet"
+    def explain(self, *args: Any, **kwargs: Any) -> str:
+        """What its programs do: what is fused, what goes to BLAS, what stays in NumPy and why, and bytes moved.
+
+        With the arguments of a call: what the program for these does, and how long each step takes. It runs for half a
+        second at most, or three times; nothing that f captures changes.
+        """
+        if not args and not kwargs:
+            return overview(self.entries.values())
+        given = signature(args, kwargs, bool(self.integers))
+        entry = self.entries.get(given.key) if given else None
+        return timed(name_of(self.f), entry, given.leaves if given else [])
 
     def cache_info(self) -> CacheInfo:
         """Counts of calls that ran a program, of recordings, of signatures, and of programs."""
@@ -371,10 +370,6 @@ class _Jitted:
             raise OperandError(f"{text}, which cannot be compiled; leave out strict=True to run it as it is")
         entry.eager = reason
         warnings.warn(f"{text}; it runs without the compiler for these arguments", JitWarning, stacklevel=_depth())
-
-
-def _signature(program: Program) -> str:
-    return ", ".join(f"{n.dtype}{list(n.shape)}" for n in program.graph.inputs) or "no arguments"
 
 
 def _is_ours(error: Exception) -> bool:
