@@ -37,7 +37,7 @@ class Map(NamedTuple):
 
 def load() -> Map:
     """The landscape, rows from north to south."""
-    with cbook.get_sample_data("jacksboro_fault_dem.npz") as data:
+    with np.load(cbook.get_sample_data("jacksboro_fault_dem.npz", asfileobj=False)) as data:
         heights = data["elevation"][::STRIDE, ::STRIDE].astype(float)
         step, latitude = float(data["dy"]) * STRIDE, float(data["ymin"])
     km = 111.2 * step  # of a step to the north
@@ -104,7 +104,7 @@ def draw(true: Map, places: np.ndarray, mean: np.ndarray, deviation: np.ndarray,
     truth = axes[1, 0].imshow(true.heights, **heights)
     axes[1, 0].set_title("True, m")
     uncertain = axes[1, 1].imshow(deviation, extent=extent, cmap="Purples", vmin=0)
-    axes[1, 1].set_title("Standard deviation of the prediction, m")
+    axes[1, 1].set_title("Standard deviation, m")
     for ax, image in zip(axes.flat, (measured, predicted, truth, uncertain), strict=True):
         picture.colorbar(image, ax=ax, shrink=0.8)
     for ax in axes[1]:

@@ -117,7 +117,9 @@ def main() -> None:
     with ad.no_grad():
         right = float(np.mean((network(*x.T).data > 0) == (labels > 0)))
     print(f"{len(network.parameters())} weights; {right:.0%} of the points on their side, loss {losses[-1]:.4f}")
-    print(f"an epoch takes {np.median(plain):.3f} s, and {np.median(compiled):.3f} s compiled (the first {compiled[0]:.1f} s)")
+    print(
+        f"an epoch takes {np.median(plain):.3f} s; compiled {np.median(compiled):.3f} s, the first {compiled[0]:.1f} s"
+    )
     print(f"largest difference of the losses: {np.abs(np.subtract(losses, again)).max():.1e}")
     draw(network, x, labels, losses, chosen.out)
     if not losses[-1] < 0.7 * losses[0]:

@@ -84,7 +84,8 @@ def draw(
     left.grid(axis="y")
     largest = np.argsort(np.abs(w))[-12:]
     rows = np.arange(len(largest))
-    right.errorbar(w[largest], rows, xerr=errors[largest], fmt="o", color=BLUE, elinewidth=1.5, label="Newton, ± standard error")
+    label = "Newton, ± standard error"
+    right.errorbar(w[largest], rows, xerr=errors[largest], fmt="o", color=BLUE, elinewidth=1.5, label=label)
     right.plot(theirs[largest], rows, "x", color=ORANGE, markersize=9, markeredgewidth=2, label="scikit-learn")
     right.axvline(0, color=GREY, linewidth=1)
     right.set_yticks(rows, [names[i] for i in largest])

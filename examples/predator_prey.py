@@ -32,7 +32,7 @@ LYNXES += [8.0, 12.3, 19.5, 45.7, 51.1, 29.7, 15.8, 9.7, 10.1, 8.6]
 
 REFITS = 500
 STEPS = 4  # of the simulation in a year; with 10 the rates change by less than 1e-5
-NAMES = ["hares born", "hares caught", "lynxes dying", "lynxes fed"]
+NAMES = ["birth of hares", "catch by 1,000 lynxes", "death of lynxes", "growth on 1,000 hares"]
 GUESS = np.log([0.5, 0.02, 1.0, 0.02, 30.0, 4.0])  # rates for each year, and the animals of the first year
 
 
@@ -46,26 +46,24 @@ def rates(animals: Any, birth: Any, catch: Any, death: Any, growth: Any) -> Any:
 
 
 def simulate(logs: Any, years: int) -> Any:
-    """Hares and lynxes at the beginning of each year, by the method of Runge and Kutta."""
+    """Hares and lynxes from the first year to the last one, by the method of Runge and Kutta."""
     constants = np.exp(logs[:4])
     h = 1 / STEPS
-    path = np.empty((years, 2))
+    path = np.empty(((years - 1) * STEPS + 1, 2))
     path[0] = np.exp(logs[4:])
-    for year in range(1, years):
-        y = path[year - 1]
-        for _ in range(STEPS):
-            a = rates(y, *constants)
-            b = rates(y + h / 2 * a, *constants)
-            c = rates(y + h / 2 * b, *constants)
-            d = rates(y + h * c, *constants)
-            y = y + h / 6 * (a + 2 * b + 2 * c + d)
-        path[year] = y
+    for i in range(1, len(path)):
+        y = path[i - 1]
+        a = rates(y, *constants)
+        b = rates(y + h / 2 * a, *constants)
+        c = rates(y + h / 2 * b, *constants)
+        d = rates(y + h * c, *constants)
+        path[i] = y + h / 6 * (a + 2 * b + 2 * c + d)
     return path
 
 
 def residuals(logs: Any, data: np.ndarray) -> Any:
-    """How the logs of the pelts differ from those of the animals: errors are a part of the number."""
-    return np.log(simulate(logs, len(data)) / data).ravel()
+    """How the logs of the animals differ from those of the pelts: an error is a part of the number."""
+    return np.log(simulate(logs, len(data))[::STEPS] / data).ravel()
 
 
 def fit(data: np.ndarray, start: np.ndarray, f: Callable[..., Any], jacobian: Callable[..., Any]) -> Any:
@@ -78,9 +76,9 @@ def refit(
 ) -> tuple[np.ndarray, list[float]]:
     """Fits to series that the model and the noise might as well have given, and their seconds."""
     f, jacobian = ad.jit(residuals), ad.jit(ad.jacobian(residuals))
-    expected = simulate(best, len(data))
+    expected = simulate(best, len(data))[::STEPS]
     found, seconds = [], []
-    for _ in tqdm(range(count), desc="fitting again", unit="fit"):
+    for _ in tqdm(range(count), desc="refits", unit="fit"):
         start = time.perf_counter()
         again = fit(expected * np.exp(noise * rng.standard_normal(data.shape)), best, f, jacobian)
         seconds.append(time.perf_counter() - start)
@@ -91,20 +89,20 @@ def refit(
 
 def draw(data: np.ndarray, best: np.ndarray, found: np.ndarray, path: str) -> None:
     """The pelts, the simulation before and after, and where 95 % of the simulations of the other fits lie."""
-    years = np.arange(1900, 1900 + len(data))
-    fine = len(data)
-    before, after = simulate(GUESS, fine), simulate(best, fine)
-    low, high = np.quantile([simulate(logs, fine) for logs in found], [0.025, 0.975], axis=0)
+    years = 1900 + np.arange(len(data))
+    times = 1900 + np.arange((len(data) - 1) * STEPS + 1) / STEPS
+    before, after = simulate(GUESS, len(data)), simulate(best, len(data))
+    low, high = np.quantile([simulate(logs, len(data)) for logs in found], [0.025, 0.975], axis=0)
     picture = figure(9, 5.5)
-    for ax, i, name, colour in zip(picture.subplots(2, 1, sharex=True), (0, 1), ("Hares", "Lynxes"), (BLUE, RED)):
-        ax.fill_between(years, low[:, i], high[:, i], color=colour, alpha=0.2, linewidth=0, label="95 % of other fits")
-        ax.plot(years, before[:, i], color=GREY, linestyle="dashed", linewidth=1.5, label="before the fit")
-        ax.plot(years, after[:, i], color=colour, label="after")
+    axes = picture.subplots(2, 1, sharex=True)
+    for ax, i, name, colour in zip(axes, (0, 1), ("Hares", "Lynxes"), (BLUE, RED), strict=True):
+        ax.fill_between(times, low[:, i], high[:, i], color=colour, alpha=0.2, linewidth=0, label="95 % of the refits")
+        ax.plot(times, before[:, i], color=GREY, linestyle="dashed", linewidth=1.5, label="before the fit")
+        ax.plot(times, after[:, i], color=colour, label="after")
         ax.plot(years, data[:, i], "o", color=colour, markeredgecolor="white", label="pelts")
-        ax.set(title=f"{name}, thousands", ylim=(0, None))
+        ax.set(title=f"{name}, thousands", ylim=(0, None), xticks=years[::2])
         ax.grid(axis="y")
-        ax.legend(ncols=4, loc="upper right")
-    ax.set_xticks(years[::2])
+        ax.legend(ncols=4, loc="lower right", bbox_to_anchor=(1, 0.98))
     write(picture, path)
 
 
@@ -123,10 +121,9 @@ def main() -> None:
 
     print(f"fitted in {first.nfev} steps; the pelts differ from the simulation by {noise:.0%}")
     for name, rate, spread in zip(NAMES, np.exp(first.x), np.quantile(np.exp(found), [0.025, 0.975], axis=0).T):
-        print(f"{name:13} {rate:.3f} a year, 95 % within {spread[0]:.3f} to {spread[1]:.3f}")
-    print(
-        f"a fit takes {plain:.1f} s; compiled {1000 * np.median(seconds):.1f} ms, after {seconds[0]:.1f} s for the first"
-    )
+        print(f"{name:21} {rate:.3f} a year, 95 % within {spread[0]:.3f} to {spread[1]:.3f}")
+    compiled = 1000 * float(np.median(seconds))
+    print(f"a fit takes {plain:.1f} s; compiled {compiled:.1f} ms, the first {seconds[0]:.1f} s")
     draw(data, first.x, found, chosen.out)
     if not first.success or first.cost > 0.5 * float((residuals(GUESS, data) ** 2).sum() / 2):
         raise SystemExit("it has not learned: the fit should be better than the guess")

@@ -35,6 +35,8 @@ STYLE = {
 def needs(extra: str = "examples") -> Iterator[None]:
     """Around the imports of an example: a missing package is named, and the extra that brings it."""
     try:
+        import matplotlib  # noqa: F401  # for the picture at the end
+
         yield
     except ModuleNotFoundError as error:
         raise SystemExit(
@@ -44,7 +46,7 @@ def needs(extra: str = "examples") -> Iterator[None]:
 
 
 def options(doc: str | None, name: str, **more: Any) -> argparse.Namespace:
-    """The command line: --out, --seed, --smoke, and `more`, whole numbers of at least 1 by name, with their defaults."""
+    """The command line: --out, --seed, --smoke, and `more`, whole numbers from 1 on with their defaults."""
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     for option, default in more.items():
         parser.add_argument(f"--{option}", type=int, default=default, help=f"default {default}")
