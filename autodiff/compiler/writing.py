@@ -11,7 +11,7 @@ from ..box import Box
 from .calls import AT, At, getitem_of, written
 from .graph import Node, c_strides
 from .indexing import gathered, scattered
-from .operands import known_slice, place_of, plain
+from .operands import known_slice, opened, place_of, plain
 from .recorded import Recorded
 
 __all__ = ["Writing", "noting"]
@@ -59,6 +59,7 @@ class Writing:
     @noting
     def getitem(self, x: Recorded, key: Any) -> Any:
         """`x[key]`."""
+        key = opened(key)
         if self.closed:
             return x.data[plain(key)]
         key = self._places(x, key)
@@ -75,6 +76,7 @@ class Writing:
     @noting
     def setitem(self, x: Recorded, key: Any, value: Any) -> None:
         """`x[key] = value`: the buffer of x has another node from now on."""
+        key = opened(key)
         if self.closed:
             x.data[plain(key)] = plain(value)
             return
