@@ -3,7 +3,7 @@
 PYTHON      ?= python3 python3.14 python3.13 python3.12 python3.11 python   # the first one that is new enough
 PYTEST_ARGS ?=            # make test PYTEST_ARGS="-n auto -k matmul"
 DEMO_ARGS   ?=            # make demo DEMO_ARGS=--smoke
-EXAMPLES    ?= $(filter-out digits style,$(basename $(notdir $(wildcard examples/*.py))))
+EXAMPLES    ?= $(filter-out digits style texts,$(basename $(notdir $(wildcard examples/*.py))))
 EXAMPLES_ARGS ?=          # make examples EXAMPLES="cnn vae" EXAMPLES_ARGS=--smoke
 BENCH_ARGS  ?=
 VENV        := .venv
