@@ -5,13 +5,11 @@ With what data/torch_nn.npz has of it, and where PyTorch is installed also with 
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 import pytest
 
-import autodiff as ad
 from autodiff import Value, nn
 from tests.torch_cases import CASES, DATA, Arrays, flat, reference, unpack
 

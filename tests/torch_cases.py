@@ -361,9 +361,9 @@ def reference(name: str, dtype: Any, seed: int = 0) -> Arrays:
         named = [*theirs.named_parameters()]
         buffers = [(key, b) for key, b in theirs.named_buffers() if b.ndim]
         with torch.no_grad():
-            for key, p in named:
+            for _, p in named:
                 p.copy_(torch.from_numpy(of(dtype, 0.7 * rng.standard_normal(tuple(p.shape)))))
-            for key, b in buffers:
+            for _, b in buffers:
                 b.copy_(torch.from_numpy(of(dtype, rng.random(tuple(b.shape)) + 0.5)))
         found |= {f"p.{key}": p.detach().numpy().copy() for key, p in named}
         found |= {f"before.{key}": b.numpy().copy() for key, b in buffers}

@@ -1,7 +1,7 @@
 """Optimizers and schedules that PyTorch has too, each as it is made here and there, on one small problem.
 
-`reference` runs one in PyTorch; `python tests/torch_optimizers.py` stores what it gives in data/torch_optim.npz, so that
-tests/test_optim_torch.py can compare without PyTorch.
+`reference` runs one in PyTorch; `python tests/torch_optimizers.py` stores what it gives in data/torch_optim.npz, so
+that tests/test_optim_torch.py can compare without PyTorch.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from autodiff import optim  # noqa: E402
-from tests.torch_cases import DATA, Arrays, pack  # noqa: E402
+from autodiff import optim
+from tests.torch_cases import DATA, Arrays, pack
 
 STEPS = 20
 KEPT = (1, 2, 10, 20)  # after so many steps the parameters are compared

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from ..batched import Batched
 from ..errors import OperandError
 from ..rules.activations import log_softmax, nll, softplus
 from ..value import Value
+from .inputs import are_within
 
 __all__ = ["bce_with_logits", "cross_entropy", "huber", "kl_div", "mse"]
 
@@ -53,7 +55,9 @@ def cross_entropy(logits: Any, labels: Any, label_smoothing: float = 0.0, ignore
     if ignore_index is not None:
         kept = labels != ignore_index
         labels = np.where(kept, labels, 0)
-    if labels.min() < 0 or labels.max() >= classes:
+    if not are_within(labels, classes):
+        if isinstance(labels, Batched):
+            raise ValueError(f"cross_entropy: a label is out of range; with {classes} classes 0..{classes - 1} fit")
         row = int(np.argmax((labels < 0) | (labels >= classes)))
         raise ValueError(f"cross_entropy: labels[{row}] is {labels[row]}; with {classes} classes 0..{classes - 1} fit")
     if kept is None and not label_smoothing:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..modes import stop_gradient
 from ..value import Value
+from .inputs import real_operand
 from .module import Module
 
 __all__ = ["BatchNorm", "GroupNorm", "LayerNorm", "RMSNorm"]
@@ -60,7 +61,8 @@ class BatchNorm(Module):
 
     def forward(self, x: Any) -> Any:
         """The normalised batch."""
-        shape = np.shape(x)
+        x = real_operand(self, x)
+        shape = x.shape
         if len(shape) < 2 or shape[1] != self.num_features:
             raise ValueError(f"{self!r}: input has shape {shape}; it has to be (N, {self.num_features}, ...)")
         axes, wide = (0, *range(2, len(shape))), (-1,) + (1,) * (len(shape) - 2)
@@ -113,6 +115,7 @@ class LayerNorm(Module):
 
     def forward(self, x: Any) -> Any:
         """The normalised input."""
+        x = real_operand(self, x)
         axes = _last(self, x, self.normalized_shape)
         return _affine(_normalised(x, axes, self.eps), self.weight, self.bias)
 
@@ -134,11 +137,12 @@ class RMSNorm(Module):
     def __init__(
         self, normalized_shape: int | Sequence[int], eps: float | None = None, *, dtype: Any = np.float64
     ) -> None:
-        self.normalized_shape, self.eps = _shape("RMSNorm", normalized_shape), eps
+        self.normalized_shape, self.eps = _shape("RMSNorm", normalized_shape), None if eps is None else float(eps)
         self.weight = Value(np.ones(self.normalized_shape, dtype))
 
     def forward(self, x: Any) -> Any:
         """The normalised input."""
+        x = real_operand(self, x)
         axes = _last(self, x, self.normalized_shape)
         eps = float(np.finfo(self.weight.dtype).eps) if self.eps is None else self.eps
         return x / np.sqrt((x * x).mean(axis=axes, keepdims=True) + eps) * self.weight
@@ -168,7 +172,8 @@ class GroupNorm(Module):
 
     def forward(self, x: Any) -> Any:
         """The normalised input."""
-        shape = np.shape(x)
+        x = real_operand(self, x)
+        shape = x.shape
         if len(shape) < 2 or shape[1] != self.num_channels:
             raise ValueError(f"{self!r}: input has shape {shape}; it has to be (N, {self.num_channels}, ...)")
         size = 1
@@ -195,8 +200,8 @@ def _shape(layer: str, given: int | Sequence[int]) -> tuple[int, ...]:
 
 def _last(layer: Module, x: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The last axes, counted from the end."""
-    if np.shape(x)[-len(shape) :] != shape:
-        raise ValueError(f"{layer!r}: input has shape {np.shape(x)}; its last axes have to be {shape}")
+    if x.shape[-len(shape) :] != shape:
+        raise ValueError(f"{layer!r}: input has shape {x.shape}; its last axes have to be {shape}")
     return tuple(range(-len(shape), 0))
 
 

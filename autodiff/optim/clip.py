@@ -63,7 +63,7 @@ def clip_grad_value(params: Iterable[Value], max_value: float) -> None:
 
 
 def _with_gradients(function: str, params: Any) -> list[Value]:
-    given = [*params] if isinstance(params, Iterable) and not isinstance(params, Value) else [None]
+    given: list[Any] = [*params] if isinstance(params, Iterable) and not isinstance(params, Value) else [None]
     if not all(isinstance(p, Value) for p in given):
         raise OperandError(f"{function}: params has to be a list of Values, such as model.parameters()")
     return [p for p in given if p.grad is not None]
