@@ -342,6 +342,14 @@ def of(dtype: Any, x: Any) -> Any:
     return x.astype(dtype) if x.dtype.kind == "f" else x
 
 
+def pytorch() -> Any:
+    """Without threads of its own, which wait for each other longer than these small layers take."""
+    import torch
+
+    torch.set_num_threads(1)
+    return torch
+
+
 def flat(outputs: Any) -> list[Any]:
     return [y for part in outputs for y in flat(part)] if isinstance(outputs, tuple) else [outputs]
 
@@ -349,8 +357,7 @@ def flat(outputs: Any) -> list[Any]:
 def reference(name: str, dtype: Any, seed: int = 0) -> Arrays:
     """In PyTorch: inputs `x.i`, parameters `p.name` and state `before.name`, outputs `y.i` times weights `w.i`, the
     gradients `gx.i` and `gp.name` of their sum, and the state `after.name`."""
-    import torch
-
+    torch = pytorch()
     case = CASES[name]
     rng = np.random.default_rng([zlib.crc32(name.encode()), seed])
     theirs = case.theirs(torch)

@@ -17,7 +17,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from autodiff import optim
-from tests.torch_cases import DATA, Arrays, pack
+from tests.torch_cases import DATA, Arrays, pack, pytorch
 
 STEPS = 20
 KEPT = (1, 2, 10, 20)  # after so many steps the parameters are compared
@@ -137,8 +137,7 @@ def loss_of(x: Any, y: Any, w0: Any, w1: Any, b0: Any, b1: Any, tanh: Any) -> An
 
 def reference(name: str, dtype: Any, seed: int = 0) -> Arrays:
     """In PyTorch: the losses and norms of gradients at all steps, and parameters after some."""
-    import torch
-
+    torch = pytorch()
     case = CASES[name]
     x, y, *start = [torch.from_numpy(a.copy()) for a in problem(dtype, seed).values()]
     params = [p.requires_grad_() for p in start]
