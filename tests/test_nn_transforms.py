@@ -308,6 +308,24 @@ def test_wrong_options_are_refused(make: Any, message: str) -> None:
         make()
 
 
+@pytest.mark.parametrize("jitted", [False, True], ids=["eager", "jit"])
+def test_running_averages_under_vmap_are_of_all_examples(jitted: bool, rng: Any) -> None:
+    layer, x = nn.BatchNorm(3), rng.standard_normal((2, 4, 5, 3)) + 1
+
+    def outputs(x: Any) -> Any:
+        with ad.no_grad():
+            return ad.vmap(ad.vmap(layer))(x)
+
+    f = ad.jit(outputs, strict=True) if jitted else outputs
+    mean, var = np.zeros(3), np.ones(3)
+    for _ in range(3):
+        f(x)
+        mean = 0.9 * mean + 0.1 * x.mean(axis=2).mean(axis=(0, 1))
+        var = 0.9 * var + 0.1 * x.var(axis=2, ddof=1).mean(axis=(0, 1))
+        assert type(layer.running_mean.data) is np.ndarray
+        close([layer.running_mean.data, layer.running_var.data], [mean, var])
+
+
 # -- labels, numbers and masks as arguments of transforms
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..batched import Batched
 from ..modes import stop_gradient
 from ..value import Value
 from .inputs import real_operand
@@ -31,7 +32,7 @@ class BatchNorm(Module):
 
     Takes (N, channels) or (N, channels, *size). In training, mean and variance are those of the batch, and running
     averages of them move by `momentum` (the variance without bias, as in PyTorch); after `eval()` these averages are
-    used. A transform that takes the model as an argument works on a copy: return it as auxiliary data to keep its
+    used. Under `vmap` they move by the mean over its examples. A transform that takes the model as an argument works on a copy: return it as auxiliary data to keep its
     averages, or call the model of a closure.
 
     >>> layer = BatchNorm(2)
@@ -85,6 +86,8 @@ class BatchNorm(Module):
     def _move(self, average: Value, new: Any, factor: float) -> None:
         new = stop_gradient(new)
         array = (new.data if isinstance(new, Value) else new).reshape(-1)
+        while isinstance(array, Batched):  # the averages are those of all examples
+            array = array.whole.mean(axis=tuple(range(len(array.levels))))
         moved = average.data + self.momentum * (factor * array - average.data)
         average.data = moved.astype(average.dtype)
 
