@@ -78,6 +78,16 @@ CASES["Adam, groups with other betas"] = Case(
     lambda ws, bs: optim.Adam([{"params": ws, "betas": (0.5, 0.6), "eps": 0.1}, {"params": bs}], lr=0.1),
     lambda t, ws, bs: t.Adam([{"params": ws, "betas": (0.5, 0.6), "eps": 0.1}, {"params": bs}], lr=0.1),
 )
+CASES["RMSprop, groups with schedules"] = Case(
+    lambda ws, bs: optim.RMSprop(
+        [{"params": ws}, {"params": bs, "lr": optim.exponential(0.05, 0.8), "momentum": 0.5}],
+        lr=optim.linear(0.02, 10, end=0.01),
+    ),
+    lambda t, ws, bs: (
+        o := t.RMSprop([{"params": ws, "lr": 0.02}, {"params": bs, "lr": 0.05, "momentum": 0.5}]),
+        t.lr_scheduler.LambdaLR(o, [lambda step: 1 - 0.05 * min(step, 10), lambda step: 0.8**step]),
+    ),
+)
 for clip in 0.01, 0.3, 100.0, float("inf"):
     CASES[f"SGD, norm at most {clip}"] = Case(
         lambda ws, bs: optim.SGD([*ws, *bs], lr=0.5), lambda t, ws, bs: t.SGD([*ws, *bs], lr=0.5), clip=clip
