@@ -312,6 +312,12 @@ def test_training_and_evaluation_reach_layers_everywhere() -> None:
     assert added.training and not outer.eval().layers[0].extra[0].training
 
 
+@pytest.mark.parametrize("wrong", [None, "no", np.ones(3), 0], ids=str)
+def test_a_mode_is_a_truth_value(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"Linear\.train: training is a .*; pass True or False"):
+        nn.Linear(1, 1).train(wrong)
+
+
 @both
 def test_a_mode_that_changes_is_seen(jitted: bool) -> None:
     model, x = nn.Sequential(nn.Linear(3, 3, rng=0), nn.BatchNorm(3)), np.random.default_rng(0).random((4, 3))

@@ -156,3 +156,17 @@ def test_matrices_that_are_not_square_tell_where_a_file_is_from(tmp_path: Path) 
 def test_arrays_of_pytorch_are_told_from_tensors() -> None:
     with pytest.raises(ValueError, match=r"weight has shape \(2, 3\) instead of \(3, 2\); .* pass its tensors"):
         nn.Linear(3, 2, bias=False).load_state_dict({"weight": np.ones((2, 3))})
+
+
+def test_only_the_matrices_of_a_layer_are_turned() -> None:
+    torch = pytest.importorskip("torch")
+
+    class Scaled(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(2, 2, bias=False)
+            self.weight_scale = Value(np.ones((2, 2)))
+
+    model, square = Scaled(), np.arange(4.0).reshape(2, 2)
+    model.load_state_dict({"weight": torch.tensor(square).bfloat16(), "weight_scale": torch.tensor(square)})
+    np.testing.assert_array_equal(model.weight.data, square.T)
+    np.testing.assert_array_equal(model.weight_scale.data, square)

@@ -282,6 +282,10 @@ def test_states_of_other_shapes_are_refused(rng: Any) -> None:
         nn.RNN(3, 2)(x, "state")
 
 
+def attend(query: tuple[int, ...], key: tuple[int, ...], mask: tuple[int, ...] | None = None) -> Any:
+    return nn.attention(*map(np.ones, (query, key, key)), mask=None if mask is None else np.ones(mask, bool))
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
@@ -301,6 +305,17 @@ def test_states_of_other_shapes_are_refused(rng: Any) -> None:
         (lambda: nn.MultiHeadAttention(4, 2, 1.5), r"MultiHeadAttention: dropout is 1.5; it has to be in \[0, 1\)"),
         (lambda: nn.Embedding(3, 2)([0, 3]), r"Embedding\(3, 2\): a number is out of range; 0..2 fit"),
         (lambda: nn.Embedding(3, 2)([-1]), "out of range"),
+        (lambda: nn.Conv2d(1, 1, 2, padding=((1, 2), 3)), r"Conv2d: padding=.* 2 pairs \(before, after\)"),
+        (lambda: nn.Conv2d(1, 1, 2, padding=((1, 2), (3,))), r"Conv2d: padding=.* 2 pairs \(before, after\)"),
+        (lambda: nn.Conv2d(1, 1, 2, padding=((1, 2), (0, -1))), r"Conv2d: padding=.* 2 pairs \(before, after\)"),
+        (lambda: nn.LayerNorm(2, eps=-1), "LayerNorm: eps is -1"),
+        (lambda: nn.RMSNorm(2, eps=np.nan), "RMSNorm: eps is nan"),
+        (lambda: nn.BatchNorm(2, eps=-1), "BatchNorm: eps is -1"),
+        (lambda: nn.GroupNorm(1, 2, eps=-1), "GroupNorm: eps is -1"),
+        (lambda: attend((2, 5, 4), (3, 5, 4)), r"attention: query \(2, .* the axes before the last two have to be"),
+        (lambda: attend((2, 5, 4), (2, 0, 4)), "attention: key has shape .* nothing to look at"),
+        (lambda: attend((2, 5, 4), (2, 5, 4), (2, 7)), r"attention: mask has shape \(2, 7\); it has to be \(2, 5, 5\)"),
+        (lambda: attend((5, 4), (5, 4), (3, 5, 5)), r"attention: mask has shape \(3, 5, 5\); it has to be \(5, 5\)"),
     ],
 )
 def test_wrong_options_are_refused(make: Any, message: str) -> None:
@@ -324,6 +339,14 @@ def test_running_averages_under_vmap_are_of_all_examples(jitted: bool, rng: Any)
         var = 0.9 * var + 0.1 * x.var(axis=2, ddof=1).mean(axis=(0, 1))
         assert type(layer.running_mean.data) is np.ndarray
         close([layer.running_mean.data, layer.running_var.data], [mean, var])
+
+
+def test_sizes_may_be_arrays(rng: Any) -> None:
+    x, sizes = rng.standard_normal((1, 1, 6, 7)), np.array([2, 3])
+    a = nn.Conv2d(1, 1, sizes, stride=sizes, padding=sizes - 1, dilation=sizes - 1, rng=0)
+    b = nn.Conv2d(1, 1, (2, 3), stride=(2, 3), padding=(1, 2), dilation=(1, 2), rng=0)
+    close([a(x).data], [b(x).data])
+    close([nn.AvgPool(sizes, padding=np.array([[0, 1], [1, 0]]))(x)], [nn.AvgPool((2, 3), padding=((0, 1), (1, 0)))(x)])
 
 
 # -- labels, numbers and masks as arguments of transforms

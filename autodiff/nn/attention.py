@@ -46,11 +46,22 @@ def attention(
             f"attention: query {query.shape}, key {key.shape} and value {value.shape}; the first two need the same "
             "last axis, the last two the same length"
         )
+    if not key.shape[-2]:
+        raise ValueError(f"attention: key has shape {key.shape}; there is nothing to look at in a sequence of length 0")
+    batch = _broadcast(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+    if batch is None:
+        raise ValueError(
+            f"attention: query {query.shape}, key {key.shape} and value {value.shape}; the axes before the last two "
+            "have to be the same, or 1"
+        )
     scores = (query * query.shape[-1] ** -0.5) @ np.swapaxes(key, -1, -2)
     if mask is not None:
         mask = operand("attention", mask, "mask")
         if mask.dtype != bool:
             raise TypeError(f"attention: mask has dtype {mask.dtype}; make it boolean, as in mask != 0")
+        places = (*batch, query.shape[-2], key.shape[-2])
+        if _broadcast(mask.shape, places) != places:
+            raise ValueError(f"attention: mask has shape {mask.shape}; it has to be {places}, or 1 in some axes")
     if causal:
         earlier = np.tri(query.shape[-2], key.shape[-2], dtype=bool)
         mask = earlier if mask is None else np.logical_and(mask, earlier)
@@ -60,6 +71,13 @@ def attention(
     if p:
         weights = dropout(weights, p, np.random.default_rng(rng))
     return weights @ value
+
+
+def _broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        return None
 
 
 class MultiHeadAttention(Module):

@@ -20,7 +20,7 @@ from .module import Module
 
 __all__ = ["AvgPool", "Conv1d", "Conv2d", "MaxPool", "avg_pool", "conv", "max_pool"]
 
-Sizes = int | Sequence[int]
+Sizes = int | Sequence[int] | np.ndarray[Any, Any]
 Padding = Sizes | str | Sequence[Sequence[int]]
 
 
@@ -112,6 +112,7 @@ def avg_pool(x: Any, kernel: Sizes, stride: Sizes | None = None, padding: Paddin
 
 
 def _window(function: str, x: Any, kernel: Sizes, stride: Sizes | None, padding: Padding, dilation: Sizes) -> Geometry:
+    kernel = kernel.tolist() if isinstance(kernel, np.ndarray) else kernel
     axes = len(kernel) if isinstance(kernel, Sequence) else max(x.ndim - 2, 1)
     if x.ndim < axes or x.dtype.kind not in "fc":
         raise ValueError(f"{function}: images of shape {x.shape} and {x.dtype}; floats with {axes} axes are needed")
@@ -144,7 +145,8 @@ def _geometry(
 
 def _padding(function: str, padding: Padding, geometry: Geometry) -> tuple[tuple[int, int], ...]:
     axes = len(geometry.size)
-    if padding == "same":
+    padding = padding.tolist() if isinstance(padding, np.ndarray) else padding
+    if isinstance(padding, str) and padding == "same":
         wanted = [-(-n // s) for n, s in zip(geometry.size, geometry.stride, strict=True)]
         parts = zip(wanted, geometry.stride, geometry.reach, geometry.size, strict=True)
         missing = [max((w - 1) * s + r - n, 0) for w, s, r, n in parts]
@@ -152,15 +154,16 @@ def _padding(function: str, padding: Padding, geometry: Geometry) -> tuple[tuple
     if isinstance(padding, str) and padding != "valid":
         raise ValueError(f'{function}: padding={padding!r}; it is a number, "same" or "valid"')
     if isinstance(padding, Sequence) and not isinstance(padding, str) and any(np.ndim(p) for p in padding):
-        pairs = tuple([(operator.index(before), operator.index(after)) for before, after in padding])  # type: ignore[misc]
-        if len(pairs) != axes or min(min(pair) for pair in pairs) < 0:
+        pairs = [(*pair,) if isinstance(pair, Sequence) else () for pair in padding]
+        if len(pairs) != axes or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
             raise ValueError(f"{function}: padding={padding!r}; it has to be {axes} pairs (before, after)")
-        return pairs
+        return tuple([(operator.index(before), operator.index(after)) for before, after in pairs])
     numbers = (0,) * axes if padding == "valid" else _sizes(function, "padding", padding, axes, 0)  # type: ignore[arg-type]
     return tuple([(n, n) for n in numbers])
 
 
 def _sizes(function: str, argument: str, given: Sizes, axes: int, least: int = 1) -> tuple[int, ...]:
+    given = given.tolist() if isinstance(given, np.ndarray) else given
     numbers = given if isinstance(given, Sequence) else (given,) * axes
     found = tuple([operator.index(n) for n in numbers])
     if len(found) != axes or min(found) < least:

@@ -19,7 +19,8 @@ def cross_entropy(logits: Any, labels: Any, label_smoothing: float = 0.0, ignore
 
     `logits` has shape (..., C). `labels` are integers in 0..C-1 of shape (...), or (..., C) probabilities, which may be
     tracked too. With `label_smoothing` labels are mixed with so much of the uniform distribution (Szegedy et al.,
-    arXiv:1512.00567). Rows whose label is `ignore_index` are left out; the loss is 0 if all are. The result has the dtype of the logits.
+    arXiv:1512.00567). Rows whose label is `ignore_index` are left out; the loss is 0 if all are. The result has the
+    dtype of the logits.
 
     >>> float(cross_entropy(np.array([[0.0, 1e4], [0.0, 0.0]]), [1, 0]))
     0.34657359027997264

@@ -17,6 +17,7 @@ returns is a copy too, with the gradients, plain arrays, in the places of the pa
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from reprlib import recursive_repr
 from typing import Any, Self
 
@@ -102,9 +103,13 @@ class Module:
         >>> from autodiff.nn import Linear
         >>> Linear(3, 2).train(False).training
         False
+
+        Raises TypeError for what is no truth value.
         """
+        if not isinstance(training, (bool, np.bool_)):
+            raise TypeError(f"{type(self).__name__}.train: training is a {type(training).__name__}; pass True or False")
         for module in self.modules():
-            module.training = training
+            module.training = bool(training)
         return self
 
     def eval(self) -> Self:
@@ -147,7 +152,7 @@ class Module:
         Raises ValueError naming every entry that is missing, unexpected or of the wrong shape or kind.
         """
         if any(type(x).__module__.partition(".")[0] == "torch" for x in state.values()):
-            state = self._from_torch({name: x.detach().cpu().numpy() for name, x in state.items()})
+            state = self._from_torch({name: _array_of(x) for name, x in state.items()})
         leaves = self._named_leaves()
         names = {name for name, _ in leaves}
         wrong = [f"{name} is missing" for name, _ in leaves if name not in state]
@@ -171,7 +176,9 @@ class Module:
         for v, array in arrays:
             v.data = array
 
-    _transposed: tuple[str, ...] = ()  # attributes that PyTorch's layer of the same name keeps the other way round
+    _transposed: tuple[
+        str, ...
+    ] = ()  # patterns of attributes that PyTorch's layer of the same name keeps the other way round
 
     def _from_torch(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """A state of PyTorch's for the same layers: some matrices transposed, and counters that it has left out."""
@@ -199,7 +206,7 @@ class Module:
             for name, part, _ in _walk(self)
             if isinstance(part, Module)
             for attribute, thing in vars(part).items()
-            if isinstance(thing, Value) and attribute.startswith(part._transposed or "\0")
+            if isinstance(thing, Value) and any(fnmatchcase(attribute, pattern) for pattern in part._transposed)
         ]
 
     def _named_leaves(self) -> list[tuple[str, Value]]:
@@ -221,6 +228,14 @@ class Module:
     @recursive_repr()
     def __repr__(self) -> str:
         return _tree(type(self).__name__, self._children())
+
+
+def _array_of(x: Any) -> Any:
+    """A tensor of PyTorch's as an array, bfloat16 as float32; anything else as it is."""
+    if not hasattr(x, "detach"):
+        return x
+    x = x.detach().cpu()
+    return (x.float() if str(x.dtype) == "torch.bfloat16" else x).numpy()
 
 
 def _parts(thing: Any) -> Iterator[tuple[Any, Any]]:

@@ -32,8 +32,8 @@ class BatchNorm(Module):
 
     Takes (N, channels) or (N, channels, *size). In training, mean and variance are those of the batch, and running
     averages of them move by `momentum` (the variance without bias, as in PyTorch); after `eval()` these averages are
-    used. Under `vmap` they move by the mean over its examples. A transform that takes the model as an argument works on a copy: return it as auxiliary data to keep its
-    averages, or call the model of a closure.
+    used. Under `vmap` they move by the mean over its examples. A transform that takes the model as an argument works on
+    a copy: return it as auxiliary data to keep its averages, or call the model of a closure.
 
     >>> layer = BatchNorm(2)
     >>> layer(np.array([[1.0, 5.0], [3.0, 5.0]])).round(2).data
@@ -54,7 +54,11 @@ class BatchNorm(Module):
         *,
         dtype: Any = np.float64,
     ) -> None:
-        self.num_features, self.eps, self.momentum = _count("BatchNorm", num_features), float(eps), float(momentum)
+        self.num_features, self.eps, self.momentum = (
+            _count("BatchNorm", num_features),
+            _eps("BatchNorm", eps),
+            float(momentum),
+        )
         self.weight = Value(np.ones(num_features, dtype)) if affine else None
         self.bias = Value(np.zeros(num_features, dtype)) if affine else None
         self.running_mean = Value(np.zeros(num_features, dtype), requires_grad=False)
@@ -112,7 +116,7 @@ class LayerNorm(Module):
         *,
         dtype: Any = np.float64,
     ) -> None:
-        self.normalized_shape, self.eps = _shape("LayerNorm", normalized_shape), float(eps)
+        self.normalized_shape, self.eps = _shape("LayerNorm", normalized_shape), _eps("LayerNorm", eps)
         self.weight = Value(np.ones(self.normalized_shape, dtype))
         self.bias = Value(np.zeros(self.normalized_shape, dtype)) if bias else None
 
@@ -140,7 +144,8 @@ class RMSNorm(Module):
     def __init__(
         self, normalized_shape: int | Sequence[int], eps: float | None = None, *, dtype: Any = np.float64
     ) -> None:
-        self.normalized_shape, self.eps = _shape("RMSNorm", normalized_shape), None if eps is None else float(eps)
+        self.normalized_shape = _shape("RMSNorm", normalized_shape)
+        self.eps = None if eps is None else _eps("RMSNorm", eps)
         self.weight = Value(np.ones(self.normalized_shape, dtype))
 
     def forward(self, x: Any) -> Any:
@@ -169,7 +174,7 @@ class GroupNorm(Module):
         self.num_groups, self.num_channels = _count("GroupNorm", num_groups), _count("GroupNorm", num_channels)
         if self.num_channels % self.num_groups:
             raise ValueError(f"GroupNorm: {num_groups} groups do not divide {num_channels} channels")
-        self.eps = float(eps)
+        self.eps = _eps("GroupNorm", eps)
         self.weight = Value(np.ones(num_channels, dtype)) if affine else None
         self.bias = Value(np.zeros(num_channels, dtype)) if affine else None
 
@@ -195,6 +200,12 @@ def _count(layer: str, n: Any) -> int:
     if count < 1:
         raise ValueError(f"{layer}: sizes have to be at least 1, got {n}")
     return count
+
+
+def _eps(layer: str, eps: Any) -> float:
+    if not eps >= 0:
+        raise ValueError(f"{layer}: eps is {eps}; it has to be at least 0")
+    return float(eps)
 
 
 def _shape(layer: str, given: int | Sequence[int]) -> tuple[int, ...]:

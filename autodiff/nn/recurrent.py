@@ -25,7 +25,7 @@ class _Recurrent(Module):
 
     gates = 1
     states = 1
-    _transposed = ("weight_",)
+    _transposed = ("weight_*",)
 
     def __init__(
         self,
