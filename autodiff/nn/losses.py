@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from ..batched import Batched
 from ..errors import OperandError
 from ..rules.activations import log_softmax, nll, softplus
 from ..value import Value
+from .inputs import are_within
 
 __all__ = ["bce_with_logits", "cross_entropy", "huber", "kl_div", "mse"]
 
@@ -17,7 +19,8 @@ def cross_entropy(logits: Any, labels: Any, label_smoothing: float = 0.0, ignore
 
     `logits` has shape (..., C). `labels` are integers in 0..C-1 of shape (...), or (..., C) probabilities, which may be
     tracked too. With `label_smoothing` labels are mixed with so much of the uniform distribution (Szegedy et al.,
-    arXiv:1512.00567). Rows whose label is `ignore_index` are left out. The result has the dtype of the logits.
+    arXiv:1512.00567). Rows whose label is `ignore_index` are left out; the loss is 0 if all are. The result has the
+    dtype of the logits.
 
     >>> float(cross_entropy(np.array([[0.0, 1e4], [0.0, 0.0]]), [1, 0]))
     0.34657359027997264
@@ -53,7 +56,9 @@ def cross_entropy(logits: Any, labels: Any, label_smoothing: float = 0.0, ignore
     if ignore_index is not None:
         kept = labels != ignore_index
         labels = np.where(kept, labels, 0)
-    if labels.min() < 0 or labels.max() >= classes:
+    if not are_within(labels, classes):
+        if isinstance(labels, Batched):
+            raise ValueError(f"cross_entropy: a label is out of range; with {classes} classes 0..{classes - 1} fit")
         row = int(np.argmax((labels < 0) | (labels >= classes)))
         raise ValueError(f"cross_entropy: labels[{row}] is {labels[row]}; with {classes} classes 0..{classes - 1} fit")
     if kept is None and not label_smoothing:
