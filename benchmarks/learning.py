@@ -6,10 +6,8 @@ step without it.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -190,22 +188,17 @@ def their_step(task: Task, torch: Any, model: Any) -> Callable[[], float]:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return float(loss.detach())
 
     return step
 
 
 def take_weights(model: nn.Module, theirs: dict[str, Any]) -> None:
-    """Put the weights of PyTorch's first model into ours and its others, into ours through a file."""
-    from safetensors.torch import save_file
-
+    """Put the weights of PyTorch's first model into ours and its others."""
     state = next(iter(theirs.values())).state_dict()
     for other in theirs.values():
         other.load_state_dict(state)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "weights.safetensors")
-        save_file({name.removeprefix("layer."): p for name, p in state.items()}, path)
-        ad.load(path, model=model)
+    model.load_state_dict({name.removeprefix("layer."): tensor for name, tensor in state.items()})
 
 
 def training(task: Task, settings: Settings) -> Row:
