@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..codegen import compile_function
+from ..tape import LEAF
 from ..value import Value
 from .signature import STATIC
 
@@ -24,17 +25,21 @@ CONTAINERS = (tuple, list, dict)
 class Out:
     """The place of an output in a result: as an array, a scalar of NumPy's, or a number of Python's.
 
-    `boxed`: it is a Value there, without a graph.
+    `boxed`: it is a Value there, without a graph; `tracked`: a Value with one, which is among the outputs by then.
     """
 
-    __slots__ = ("boxed", "index", "number", "scalar")
+    __slots__ = ("boxed", "index", "number", "scalar", "tracked")
 
-    def __init__(self, index: int, scalar: bool, number: bool = False, boxed: bool = False) -> None:
-        self.index, self.scalar, self.number, self.boxed = index, scalar, number, boxed
+    def __init__(
+        self, index: int, scalar: bool, number: bool = False, boxed: bool = False, tracked: bool = False
+    ) -> None:
+        self.index, self.scalar, self.number, self.boxed, self.tracked = index, scalar, number, boxed, tracked
 
     def of(self, outputs: list[Any]) -> Any:
         """What is in this place."""
         y = outputs[self.index]
+        if self.tracked:
+            return y
         if self.boxed:
             return Value._wrap(y[()] if self.scalar else y)
         return y.item() if self.number else y[()] if self.scalar else y
@@ -58,8 +63,12 @@ class _Unknown(Exception):
     """There is something that no code is made for."""
 
 
-def flattener(args: tuple[Any, ...], kwargs: dict[str, Any], integers: bool = False) -> Callable[..., Any] | None:
+def flattener(
+    args: tuple[Any, ...], kwargs: dict[str, Any], integers: bool = False, linked: bool = False
+) -> Callable[..., Any] | None:
     """A function of (args, kwargs): the arrays and floats in them, in order, or None if they are built differently.
+
+    `linked`: there may be Values among them, and it gives a pair: the arrays, and the nodes of those that are tracked.
 
     >>> flat = flattener(({"w": np.ones(2), "n": 3}, 0.5), {})
     >>> flat(({"w": np.zeros(1), "n": 3}, 1.5), {}), flat(({"w": np.zeros(1), "n": 4}, 1.5), {})
@@ -68,6 +77,7 @@ def flattener(args: tuple[Any, ...], kwargs: dict[str, Any], integers: bool = Fa
     lines: list[str] = []
     names: dict[str, Any] = {"asarray": np.asarray, "ndarray": np.ndarray}
     leaves: list[str] = []
+    nodes: list[str] = []
 
     def visit(x: Any, name: str) -> None:
         kind = type(x)
@@ -76,6 +86,17 @@ def flattener(args: tuple[Any, ...], kwargs: dict[str, Any], integers: bool = Fa
         elif kind is float or (kind is int and integers):
             lines.append(f"    if type({name}) is not {kind.__name__}: return None")
             leaves.append(f"asarray({name})")
+        elif linked and kind is Value:
+            names["Value"] = Value
+            lines.append(f"    if type({name}) is not Value: return None")
+            lines.append(f"    node_{name} = {name}._node")
+            if x._node is None:
+                lines.append(f"    if node_{name} is not None: return None")
+            else:
+                leaf = "!=" if x._node.number == LEAF else "=="
+                lines.append(f"    if node_{name} is None or node_{name}.number {leaf} {LEAF}: return None")
+                nodes.append(f"node_{name}")
+            leaves.append(f"{name}._array" if type(x._array) is np.ndarray else f"asarray({name}._array)")
         elif kind in CONTAINERS:
             if name != "args":
                 lines.append(f"    if type({name}) is not {kind.__name__}: return None")
@@ -102,7 +123,10 @@ def flattener(args: tuple[Any, ...], kwargs: dict[str, Any], integers: bool = Fa
         visit(kwargs, "kwargs")
     except _Unknown:
         return None
-    source = "\n".join(["def flat(args, kwargs):", *lines, f"    return ({''.join(f'{x}, ' for x in leaves)})", ""])
+    result = f"({''.join(f'{x}, ' for x in leaves)})"
+    if linked:
+        result = f"{result}, ({''.join(f'{x}, ' for x in nodes)})"
+    source = "\n".join(["def flat(args, kwargs):", *lines, f"    return {result}", ""])
     return compile_function("flat", source, names)
 
 
@@ -113,6 +137,8 @@ def filler(template: Any) -> Callable[..., Any] | None:
     def text(x: Any) -> str:
         kind = type(x)
         if kind is Out:
+            if x.tracked:
+                return f"o[{x.index}]"
             if x.boxed:
                 return f"wrap(o[{x.index}]{'[()]' if x.scalar else ''})"
             return f"o[{x.index}]{'.item()' if x.number else '[()]' if x.scalar else ''}"

@@ -20,9 +20,10 @@ from .lower import lower
 from .native import Program as Native
 from .places import Draw, Places
 from .recorder import Recorder
+from .signature import Signature
 from .slots import spot
 
-__all__ = ["InvalidError", "Program", "filled", "mark"]
+__all__ = ["InvalidError", "Program", "filled", "mark", "runner_of"]
 
 LARGE = 1 << 25  # bytes of an array that are looked at as a whole
 
@@ -34,13 +35,15 @@ class InvalidError(Exception):
 class Program:
     """What was recorded in one run: a graph, when it holds, how to make the result, and what to write back."""
 
+    spoiled = False  # whether it turned out to need masks
+
     def __init__(self, recorder: Recorder, captures: Captures, places: Places, result: Any) -> None:
         self.captures, self.places, self.volatile = captures, places, places.numbers()
         self.result = result
         self.fill = filler(result) or functools.partial(filled, result)
         self.graph = recorder.close()
         self.text = self.graph.fingerprint()
-        self.flagged = recorder.flagged
+        self.flagged = recorder.flagged and not recorder.masked
         self.sources = recorder.sources
         self.draws = {id(d.generator): d.generator.bit_generator for d in self.sources if type(d) is Draw}
         replaced = {spot(p.container, p.key) for p in places.places if type(p).__name__ == "_Place"}
@@ -62,15 +65,17 @@ class Program:
     def compile(self) -> Any:
         """What runs it, made at the first time."""
         with self.lock:
-            self.runner = self.runner or _runner_of(self.graph)
+            self.runner = self.runner or runner_of(self.graph)
         return self.runner
 
-    def run(self, leaves: list[Any]) -> Any:
+    def run(self, given: Signature) -> Any:
         """The result for other numbers. Raises Mismatch, and InvalidError; then nothing has happened."""
         runner = self.runner or self.compile()
         states = [(bits, bits.state) for bits in self.draws.values()]
         try:
-            arrays = [a if type(a) is np.ndarray and a.flags.c_contiguous else np.asarray(a, order="C") for a in leaves]
+            arrays = [
+                a if type(a) is np.ndarray and a.flags.c_contiguous else np.asarray(a, order="C") for a in given.leaves
+            ]
             for source in self.sources:
                 x = source.get()
                 arrays.append(np.asarray(x._array if isinstance(x, Box) else x, order="C"))
@@ -85,12 +90,25 @@ class Program:
             if isinstance(error, (InvalidError, Mismatch)) or not isinstance(error, Exception):
                 raise
             raise Mismatch(None, error) from error  # the function itself may raise it, or catch it
+        return self.fill(self.finished(given, arrays, outputs))
+
+    def finished(self, given: Signature, arrays: list[Any], outputs: list[Any]) -> list[Any]:
+        """The outputs of a run, when what belongs to it has been written back."""
         if self.writes:
             self.places.write(outputs)
-        return self.fill(outputs)
+        return outputs
 
-    def quickly(self, arrays: tuple[Any, ...]) -> Any:
+    def quickly(self, arrays: Any) -> Any:
         """The outputs for arrays that may not be of the right kinds; None if they are not, or there is more to it."""
+        found = self.at_once(arrays)
+        if found is None:
+            return None
+        if self.writes:
+            self.places.write(found[1])
+        return found[1]
+
+    def at_once(self, arrays: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Any]] | None:
+        """All inputs and the outputs, by one native call."""
         runner = self.runner
         whole = runner.whole if type(runner) is Native and not self.draws else None
         if whole is None or not self.holds():
@@ -101,11 +119,7 @@ class Program:
         outputs = whole(*arrays)
         if type(outputs) is tuple and len(outputs) == 1 and not self.flagged:
             outputs = outputs[0]  # an operation was invalid, which nobody asks for
-        if type(outputs) is not list:
-            return None
-        if self.writes:
-            self.places.write(outputs)
-        return outputs
+        return (arrays, outputs) if type(outputs) is list else None
 
     def globals_changed(self) -> bool:
         """Whether numbers or arrays among the globals have changed, so that they had better be inputs."""
@@ -117,7 +131,7 @@ class Program:
         )
 
 
-def _runner_of(graph: Graph) -> Any:
+def runner_of(graph: Graph) -> Any:
     """What runs a graph: native code where llvmlite is installed, else NumPy."""
     if os.environ.get("AUTODIFF_JIT") == "numpy" or importlib.util.find_spec("llvmlite") is None:
         return Interpreted(graph)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..box import Box, Inner
+from ..tape import LEAF
 from ..tree import tree_map
 from .code import is_known
 
@@ -31,9 +32,13 @@ class Signature:
         self.watched: list[Any] = []  # those of them that the key is for only as long as they live
         self.inline = self.tracked = False
 
-    def smooth(self) -> list[bool]:
-        """Which leaves are tracked."""
-        return [isinstance(x, Box) and x._node is not None for x in self.originals]
+    def kinds(self) -> tuple[int, ...]:
+        """What each leaf is: 2 for a variable, 1 for another tracked Value, 0 for an untracked one, -1 for a number."""
+        return tuple(map(_kind_of, self.originals))
+
+    def link(self) -> Any:
+        """The key where its tracked leaves are linked to the result."""
+        return True, self.key, self.kinds()
 
     def rebuilt(self, args: Any, kwargs: Any, new: Callable[[Any], Any]) -> tuple[Any, Any]:
         """The arguments with others in the places of the leaves."""
@@ -61,6 +66,12 @@ def signature(args: tuple[Any, ...], kwargs: dict[str, Any], integers: bool = Fa
 def is_leaf(x: Any, integers: bool = False) -> bool:
     """Whether it is a number that may differ from call to call."""
     return isinstance(x, (np.ndarray, np.generic, float, complex, Box)) or (integers and type(x) is int)
+
+
+def _kind_of(x: Any) -> int:
+    if not isinstance(x, Box):
+        return -1
+    return 0 if x._node is None else 2 if x._node.number == LEAF else 1
 
 
 class _Same:

@@ -1,0 +1,134 @@
+"""What is tracked in one run of a function that is recorded: what stands for it, and the walk back to it.
+
+While f is recorded, tracked arguments and captured tracked Values have nodes of their own, so that the walk back from
+the result ends there. It is recorded as well, into the same graph.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from ..tape import LEAF, Node, number, walk_back
+from ..views import node_of, origin, set_node, stale
+from .captures import Captures
+from .recorded import Recorded
+from .recorder import Recorder, Unrecordable
+from .signature import Signature
+
+__all__ = ["Links"]
+
+
+class _Stand(Node):
+    """The node of what is tracked outside, inside. Only the walk that is recorded may end here."""
+
+    __slots__ = ("recorder",)
+
+    recorder: Recorder
+    count = 0
+    is_spent = False
+
+    @property  # type: ignore[override]
+    def grad(self) -> Any:
+        if self.case is not None:
+            raise AttributeError("grad")
+        raise self.recorder.escape("reads or changes a gradient, and returns a tracked Value")
+
+    @grad.setter
+    def grad(self, new: Any) -> None:
+        raise self.recorder.escape("calls backward() or changes a gradient, and returns a tracked Value")
+
+    def pull(self, saved: Any, g: Any) -> Any:
+        raise self.recorder.escape("calls backward() on a Value that depends on tracked ones from outside")
+
+    push = lift = pull
+
+    @property
+    def rule(self) -> Any:
+        raise self.recorder.escape("walks a graph that leads to tracked Values from outside")
+
+
+def _stand(recorder: Recorder, node: Node, shared: int) -> _Stand:
+    stand = _Stand()
+    stand.recorder, stand.parents = recorder, ()
+    if node.number == LEAF:
+        stand.number, stand.saved, stand.case = LEAF, node.saved, None
+    else:
+        stand.number, stand.saved, stand.case = shared, None, stand
+    return stand
+
+
+class Links:
+    """Nodes for the tracked leaves of the arguments, and for the captured Values that are tracked."""
+
+    def __init__(self, recorder: Recorder, given: Signature, captures: Captures) -> None:
+        self.recorder, self.number = recorder, number()
+        self.leaves = [
+            _stand(recorder, x._node, self.number) if kind > 0 else None
+            for kind, x in zip(given.kinds(), given.originals, strict=True)
+        ]
+        self.roots: list[Any] = []  # of captured Values
+        self.originals: list[Any] = []
+        self.stands: list[_Stand] = []
+        for value in captures.values:
+            root = origin(value)[0]
+            if root._node is None and value._node is not None:
+                raise recorder.escape("captures a tracked view of a Value that is not tracked")
+            if root._node is not None and not any(root is known for known in self.roots):
+                self.roots.append(root)
+                self.originals.append(root._node)
+                self.stands.append(_stand(recorder, root._node, self.number))
+
+    def begin(self) -> None:
+        """Put the nodes in."""
+        for root, stand in zip(self.roots, self.stands, strict=True):
+            set_node(root, stand)
+            stale(root)
+
+    def restore(self) -> None:
+        """Put the original ones back."""
+        for root, node in zip(self.roots, self.originals, strict=True):
+            set_node(root, node)
+            stale(root)
+
+    def check(self) -> None:
+        """Raise Unrecordable if f has made something else of a captured Value."""
+        if any(node_of(root) is not stand for root, stand in zip(self.roots, self.stands, strict=True)):
+            raise self.recorder.escape("writes to a tracked Value that it captures")
+
+    def pull(self, outputs: list[Any]) -> tuple[list[Any], list[int]]:
+        """Record the walk back from tracked `outputs`, pairs of a node and an array.
+
+        Returns the cotangents, as inputs of the graph, and for each leaf, then for each captured Value, which output is
+        its gradient, -1 for none.
+        """
+        recorder = self.recorder
+        seeds, cotangents = [], []
+        for node, data in outputs:
+            g = recorder.input(np.ones_like(data.data))
+            cotangents.append(g.buffer.node)
+            seeds.append((node, g))
+        try:
+            ends = walk_back(seeds, top=self.number).cotangents
+        except Unrecordable:
+            raise
+        except Exception as error:
+            raise recorder.escape(f"has a derivative that cannot be recorded ({error})") from None
+        stands = [*self.leaves, *self.stands]
+        known = {stand for stand in stands if stand is not None}
+        if any(node not in known for node in ends):
+            raise recorder.escape("depends on a tracked Value that is not found among what it captures")
+        places = []
+        sources = [getattr(place, "value", None) for place in recorder.sources]
+        for stand, root in zip(stands, (*[None] * len(self.leaves), *self.roots), strict=True):
+            g = ends.get(stand) if stand is not None else None
+            if g is None:
+                places.append(-1)
+                continue
+            if root is not None and not any(root is value for value in sources):
+                raise recorder.escape("captures two tracked Values that have the same array")
+            if isinstance(g, (np.ndarray, np.generic, float)):
+                g = recorder.constant(np.asarray(g))
+            if not isinstance(g, Recorded):
+                raise recorder.escape(f"has a derivative that is a {type(g).__name__}")
+            places.append(recorder.result(g))
+        return cotangents, places

@@ -1,0 +1,535 @@
+"""jit of tracked Values: programs forward and backward, next to the same code without jit."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from autodiff import JitWarning, Value, nn
+from autodiff.compiler.linked import LinkedProgram
+
+Array = np.ndarray[Any, Any]
+pytestmark = [pytest.mark.filterwarnings("error::autodiff.JitWarning"), pytest.mark.usefixtures("executor")]
+
+
+@pytest.fixture(params=["native", "numpy"])
+def executor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "numpy":
+        monkeypatch.setenv("AUTODIFF_JIT", "numpy")
+
+
+def numbers(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def strict(f: Callable[..., Any]) -> Any:
+    return ad.jit(f, strict=True)
+
+
+def programs(jitted: Any) -> list[Any]:
+    return [p for entry in jitted._call.entries.values() for p in entry.programs]
+
+
+def linked(jitted: Any) -> bool:
+    """Whether it runs as programs in both directions."""
+    found = programs(jitted)
+    return bool(found) and all(type(p) is LinkedProgram and not p.rerun.made for p in found)
+
+
+def close(found: Any, expected: Any) -> None:
+    np.testing.assert_allclose(found, expected, 1e-12, 1e-12)
+
+
+W, X = numbers(4, 3), numbers(6, 4, seed=1)
+
+
+def loss(w: Any, x: Any) -> Any:
+    return (np.tanh(x @ w) ** 2).sum()
+
+
+# -- residuals
+
+
+def test_nothing_is_computed_twice() -> None:
+    """The backward program has no tanh and no product of the forward one."""
+    jitted = strict(loss)
+    for _ in range(3):
+        close(ad.grad(jitted)(W, X), ad.grad(loss)(W, X))
+    (program,) = programs(jitted)
+    forward, backward = ([n.op for n in g.live()] for g in (program.graph, program.back_graph))
+    assert forward.count("tanh") == 1 and "tanh" not in backward
+    assert forward.count("matmul") == backward.count("matmul") == 1
+    assert linked(jitted)
+
+
+def test_cheap_values_are_computed_again() -> None:
+    """Of x * 2 + 1, squared, the argument is kept, which is no copy."""
+    jitted = strict(lambda x: ((x * 2 + 1) ** 2).sum())
+    x = numbers(50)
+    close(ad.grad(jitted)(x), 4 * (2 * x + 1))
+    (program,) = programs(jitted)
+    assert len(program.graph.outputs) == 1 and len(program.back_graph.inputs) == 2
+
+
+def test_smaller_of_two_values_is_kept() -> None:
+    """The backward pass of a relu needs where it is positive."""
+    jitted = strict(lambda x: np.maximum(np.exp(x) - 2.0, 0.0).sum())
+    x = numbers(50)
+    close(ad.grad(jitted)(x), np.where(np.exp(x) > 2, np.exp(x), 0))
+    (program,) = programs(jitted)
+    assert len(program.graph.outputs) == 2  # the sum, and exp
+
+
+def test_backward_frees_residuals() -> None:
+    jitted = strict(lambda x: np.exp(np.sin(x)).sum())
+    for _ in range(3):
+        x = Value(numbers(1000))
+        y = jitted(x)
+        saved = y._node.saved
+        kept = weakref.ref(saved[1][0])
+        del saved
+        y.backward()
+        gc.collect()
+        assert kept() is None and y._node.saved is None
+        with pytest.raises(ad.GraphError, match="freed"):
+            y.backward()
+
+
+def test_retained_graph() -> None:
+    jitted = strict(loss)
+    for _ in range(3):
+        w = Value(W)
+        y = jitted(w, X)
+        y.backward(retain_graph=True)
+        y.backward()
+        close(w.grad, 2 * ad.grad(loss)(W, X))
+
+
+# -- results and cotangents
+
+
+def several(p: Any, x: Any) -> Any:
+    y = np.exp(p["a"] * x)
+    return {"y": y, "sum": (y * p["b"]).sum(), "count": (y > 1).sum(), "n": 3, "x": x, "a": p["a"]}
+
+
+@pytest.mark.parametrize("used", [("y",), ("sum",), ("y", "sum"), ("a",), ("a", "y", "sum")])
+def test_some_of_several_results(used: Any) -> None:
+    jitted = strict(several)
+    p, x = {"a": numbers(5), "b": numbers(5, seed=2)}, numbers(5, seed=3)
+
+    def total(f: Any, p: Any) -> Any:
+        results = f(p, x)
+        assert results["n"] == 3
+        return sum((results[k] ** 2).sum() for k in used)
+
+    for _ in range(3):
+        found, expected = (ad.grad(lambda p, f=f: total(f, p))(p) for f in (jitted, several))  # type: ignore[misc]
+        for k in p:
+            close(found[k], expected[k])
+    assert linked(jitted)
+
+
+def test_kinds_of_results() -> None:
+    """Tracked Values, untracked ones, arrays: as without jit."""
+
+    def f(x: Any) -> Any:
+        return x * 2, x > 0, x.data + 1, np.arange(3), (x * 2).detach(), x.sum(), np.argmax(x)
+
+    jitted = strict(f)
+    for _ in range(3):
+        x = Value(numbers(4))
+        for found, expected in zip(jitted(x), f(x), strict=True):
+            assert type(found) is type(expected)
+            assert found.dtype == expected.dtype and found.shape == expected.shape
+            if isinstance(expected, Value):
+                assert (found._node is None) is (expected._node is None)
+            close(getattr(found, "data", found), getattr(expected, "data", expected))
+
+
+def test_writing_to_results_leaves_residuals_alone() -> None:
+    def f(x: Any) -> Any:
+        y = np.exp(x)
+        return y, y.data
+
+    jitted = strict(f)
+    for _ in range(3):
+        x = Value(numbers(4))
+        y, plain = jitted(x)
+        total = y.sum()
+        plain[:] = 0
+        y[0] = 100.0
+        total.backward()
+        close(x.grad, np.exp(x.data))
+
+
+def test_writing_to_arguments_leaves_residuals_alone() -> None:
+    jitted = strict(lambda w, c: (w * w * c).sum())
+    for k, n in enumerate((5, 5, 5, 20_000, 20_000, 20_000)):
+        w, c = Value(numbers(n)), numbers(n, seed=1)
+        expected = 2 * w.data * c
+        y = jitted(w, c)
+        with ad.no_grad():
+            w[:2] = 7.0
+        c[:] = 0
+        if k > 3:
+            with pytest.raises(ad.GraphError, match="written to"):
+                y.backward()
+        else:
+            y.backward()
+            close(w.grad, expected)
+
+
+@pytest.mark.parametrize("kind", ["float32", "complex128"])
+def test_other_dtypes(kind: Any) -> None:
+    def f(x: Any, y: Any) -> Any:
+        z = np.exp(x) * y
+        return (z * np.conj(z)).real.sum()
+
+    jitted = strict(f)
+    x, y = numbers(4).astype(kind), numbers(4, seed=1).astype(kind)
+    if kind == "complex128":
+        x, y = x + 1j * numbers(4, seed=2), y - 2j
+    for make in (ad.grad, ad.elementwise_grad, lambda f: lambda x, y: ad.jvp(lambda x: f(x, y), (x,), (y,))[1]):
+        if make is ad.elementwise_grad:
+            continue
+        for _ in range(3):
+            found, expected = make(jitted)(x, y), make(f)(x, y)
+            assert found.dtype == expected.dtype
+            np.testing.assert_allclose(found, expected, 1e-5 if kind == "float32" else 1e-12)
+
+
+def test_second_order_of_complex_numbers() -> None:
+    def f(x: Any) -> Any:
+        return np.exp(x) * x
+
+    jitted, x, v = strict(f), numbers(3) + 1j * numbers(3, seed=1), numbers(3, seed=2) + 2j
+
+    def twice(f: Any) -> Any:
+        return ad.vjp(lambda x: ad.vjp(f, x)[1](v)[0], x)[1](v)[0]
+
+    for _ in range(3):
+        close(twice(jitted), twice(f))
+        close(ad.jacobian(jitted)(x), ad.jacobian(f)(x))
+
+
+def test_masks_where_a_derivative_is_invalid() -> None:
+    def f(x: Any) -> Any:
+        return np.where(x > 0, np.sqrt(x), 0.0).sum()
+
+    jitted = strict(f)
+    for values in ([1.0, 4.0], [0.0, 4.0], [0.0, 4.0], [-1.0, 1.0], [-1.0, 0.0], [4.0, 1.0]):
+        x = np.array(values)
+        with np.errstate(invalid="ignore"):
+            close(ad.grad(jitted)(x), ad.grad(f)(x))
+            close(ad.grad(jitted)(x), ad.grad(f)(x))
+    assert jitted.cache_info().recordings <= 3
+
+
+def test_guards_choose_among_programs() -> None:
+    def f(x: Any) -> Any:
+        return (x * x).sum() if x[0] > 0 else np.exp(x).sum()
+
+    jitted = strict(f)
+    for x in (X[0], -X[0], 2 * X[0], -2 * X[0]):
+        close(ad.grad(jitted)(x), ad.grad(f)(x))
+    assert jitted.cache_info().programs == 2 and linked(jitted)
+
+
+def test_mutation_inside() -> None:
+    def f(x: Any, n: int) -> Any:
+        x[0] = x[1] * 2
+        out = np.zeros(3)
+        for i in range(n):
+            out[i] = np.sin(x[i]) * x[0]
+        np.multiply(out, x[:3], out=out)
+        return out.sum() + x.prod()
+
+    jitted, x = strict(f), numbers(4)
+    for make in (ad.grad, ad.hessian):
+        for n in (2, 3):
+            for _ in range(3):
+                close(make(jitted)(x, n), make(f)(x, n))
+
+
+# -- captured Values
+
+
+def test_captured_variables_get_gradients() -> None:
+    model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 1))
+    jitted = strict(lambda x: (model(x) ** 2).mean())
+    for _ in range(4):
+        model.zero_grad()
+        (model(X) ** 2).mean().backward()
+        expected = [p.grad for p in model.parameters()]
+        model.zero_grad()
+        for count in (1, 2):  # they add up
+            jitted(X).backward()
+            for p, g in zip(model.parameters(), expected, strict=True):
+                close(p.grad, count * g)
+        for p in model.parameters():
+            p.data = p.data * 0.9
+    assert linked(jitted) and jitted.cache_info().programs == 1
+
+
+def test_training_with_a_jitted_model() -> None:
+    def trained(jit: Any) -> list[float]:
+        rng = np.random.default_rng(0)
+        model = nn.Sequential(nn.Linear(4, 8, rng=rng), nn.Tanh(), nn.Linear(8, 1, rng=rng))
+        optimizer, forward, losses = ad.optim.Adam(model.parameters(), lr=0.01), jit(model), []
+        for _ in range(8):
+            optimizer.zero_grad()
+            error = ((forward(X) - 1.0) ** 2).mean()
+            error.backward()
+            optimizer.step()
+            losses.append(float(error))
+        return losses
+
+    close(trained(strict), trained(lambda f: f))
+
+
+def test_captured_values_that_were_computed() -> None:
+    """The gradient goes through, to what they were computed from."""
+    w = Value(W)
+
+    def total(jit: Any) -> Any:
+        w.grad = None
+        twice = w * 2
+        y = jit(lambda x: loss(twice, x))(X) + (twice * 3).sum()
+        y.backward()
+        return w.grad
+
+    for _ in range(3):
+        close(total(strict), total(lambda f: f))
+
+
+def test_captured_views_follow_their_root() -> None:
+    w = Value(W)
+    row = w[1]
+    jitted = strict(lambda x: (np.sin(row) * x).sum())
+    for _ in range(3):
+        w.grad = None
+        jitted(X[0, :3]).backward()
+        expected = np.zeros_like(W)
+        expected[1] = np.cos(w.data[1]) * X[0, :3]
+        close(w.grad, expected)
+        with ad.no_grad():
+            w[1] = w[1] + 1.0
+
+
+def test_gradient_penalty() -> None:
+    """An inner gradient with respect to x, of a model whose parameters are tracked."""
+    model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 1))
+    critic = strict(lambda x: model(x).sum())
+    inner = strict(ad.grad(lambda x: model(x).sum()))
+
+    def penalties(f: Any, g: Any) -> list[Array]:
+        found = []
+        for gradient in (ad.grad(f), g):
+            model.zero_grad()
+            (gradient(X) ** 2).sum().backward()
+            found += [np.zeros(p.shape) if p.grad is None else p.grad for p in model.parameters()]
+        return found
+
+    plain = lambda x: model(x).sum()  # noqa: E731
+    for _ in range(3):
+        for found, expected in zip(penalties(critic, inner), penalties(plain, ad.grad(plain)), strict=True):
+            close(found, expected)
+    assert linked(inner)
+
+
+def test_higher_orders_of_captured_values() -> None:
+    a = Value(0.7)
+    f = lambda x: np.sin(a * x) * a  # noqa: E731
+    jitted = strict(f)
+
+    def third(f: Any) -> Any:
+        a.grad = None
+        y = f(1.3)
+        y.backward(create_graph=True)
+        first, a.grad = a.grad, None
+        first.backward(create_graph=True)
+        second, a.grad = a.grad, None
+        second.backward()
+        return first.data, second.data, a.grad
+
+    for _ in range(3):
+        close(third(jitted), third(f))
+
+
+def test_no_grad() -> None:
+    w = Value(W)
+    jitted = strict(lambda x: loss(w, x))
+    for _ in range(3):
+        w.grad = None
+        jitted(X).backward()
+        close(w.grad, ad.grad(loss)(W, X))
+        with ad.no_grad():
+            y = jitted(X)
+            assert getattr(y, "_node", None) is None
+            close(y, loss(W, X))
+            w.data = w.data
+    w.requires_grad = False
+    assert getattr(jitted(X), "_node", None) is None
+    w.requires_grad = True
+    jitted(X).backward()
+    close(w.grad, ad.grad(loss)(W, X))
+
+
+def test_backward_inside_is_not_lost() -> None:
+    """backward() inside f on what depends on tracked Values from outside runs without the compiler."""
+    w = Value(W)
+
+    def f(x: Any) -> Any:
+        (w * x).sum().backward()
+        return w * 2
+
+    with pytest.warns(JitWarning, match="gradient"):
+        ad.jit(f)(2.0)
+    close(w.grad, np.full((4, 3), 2.0))
+
+
+# -- what f reads and changes besides
+
+
+def test_captured_arrays_are_read_at_each_call() -> None:
+    """Also by the derivatives."""
+    box = {"c": np.ones(3)}
+    f = lambda x: (np.sin(x) * box["c"]).sum()  # noqa: E731
+    jitted, x = strict(f), numbers(3)
+    for make in (ad.grad, ad.hessian, lambda f: lambda x: ad.jvp(f, (x,), (x,))[1]):
+        for k in range(4):
+            box["c"] = np.full(3, float(k))
+            close(make(jitted)(x), make(f)(x))
+
+
+def test_gradient_has_the_draws_of_its_run() -> None:
+    def mask(rng: Any) -> Any:
+        return lambda x: ((rng.random(5) < 0.5) * np.sin(x)).sum() * rng.normal()
+
+    x, v = numbers(5), numbers(5, seed=1)
+    for make in (
+        ad.grad,
+        lambda f: lambda x: ad.jvp(f, (x,), (v,))[1],
+        lambda f: lambda x: ad.hvp(f)(x, v),
+        ad.hessian,
+    ):
+        rngs = np.random.default_rng(0), np.random.default_rng(0)
+        found, expected = make(strict(mask(rngs[0]))), make(mask(rngs[1]))
+        for _ in range(4):
+            close(found(x), expected(x))
+            assert rngs[0].bit_generator.state == rngs[1].bit_generator.state
+
+
+def test_state_is_changed_once() -> None:
+    """By the call, not by its derivatives."""
+
+    def counting(state: Any) -> Any:
+        def f(x: Any) -> Any:
+            state["n"] += 1
+            state["mean"] = state["mean"] * 0.5 + x.data.mean(keepdims=True)
+            return (np.sin(x) * state["n"]).sum() * state["mean"][0]
+
+        return f
+
+    x = numbers(3)
+    for make in (ad.grad, ad.hessian, lambda f: lambda x: ad.jvp(f, (x,), (x,))[1]):
+        states: Any = {"n": 0, "mean": np.zeros(1)}, {"n": 0, "mean": np.zeros(1)}
+        found, expected = make(strict(counting(states[0]))), make(counting(states[1]))
+        for _ in range(6):
+            close(found(x), expected(x))
+            assert states[0]["n"] == states[1]["n"]
+            close(states[0]["mean"], states[1]["mean"])
+
+
+def test_change_between_forward_and_a_second_derivative() -> None:
+    """The first one is still right; another one is refused, as f would be another function."""
+    scale = [1.0]
+    jitted = strict(lambda x: (np.sin(x) * scale[0]).sum())
+    for _ in range(2):
+        y = jitted(Value(numbers(3)))
+    scale[0] = 2.0
+    x = Value(numbers(3))
+    y = jitted(x)
+    scale[0] = 3.0
+    y.backward(retain_graph=True)
+    close(x.grad, 2 * np.cos(x.data))
+
+
+def test_texts_that_change_between() -> None:
+    mode = ["sin"]
+    jitted = strict(lambda x: (np.sin(x) if mode[0] == "sin" else np.cos(x)).sum())
+    x = Value(numbers(3))
+    y = jitted(x)
+    mode[0] = "cos"
+    with pytest.raises(ad.GraphError, match="has changed"):
+        y.backward(create_graph=True)
+    y.backward()
+    close(x.grad, np.cos(x.data))
+
+
+# -- each transform in each other
+
+
+V, G = np.array([1.0, -2.0, 0.5]), np.array([0.2, 0.5, -1.0])
+TRANSFORMS: dict[str, Callable[[Any], Any]] = {  # from a function of an array to a number to another one
+    "grad": lambda f: lambda x: (ad.grad(f)(x) * V).sum(),
+    "value_and_grad": lambda f: lambda x: (lambda value, g: value * (g * V).sum())(*ad.value_and_grad(f)(x)),
+    "vjp": lambda f: lambda x: (ad.vjp(f, x)[1](2.0)[0] * V).sum(),
+    "jvp": lambda f: lambda x: ad.jvp(f, (x,), (V,))[1],
+    "linearize": lambda f: lambda x: ad.linearize(f, x)[1](V),
+    "hvp": lambda f: lambda x: (ad.hvp(f)(x, V) * G).sum(),
+    "jacrev": lambda f: lambda x: (ad.jacrev(lambda x: np.stack([f(x), f(2 * x)]))(x) * V).sum(),
+    "jacfwd": lambda f: lambda x: (ad.jacfwd(f)(x) * V).sum(),
+    "hessian": lambda f: lambda x: ad.hessian(f)(x).sum(),
+    "vmap": lambda f: lambda x: ad.vmap(f)(np.stack([x, 2 * x])).sum(),
+    "checkpoint": ad.checkpoint,
+    "jit": strict,
+}
+
+
+def smooth(x: Any) -> Any:
+    y = np.tanh(x) * x + np.sin(x[::-1])
+    return (y * y).sum() + np.exp(y).mean()
+
+
+def nested(names: Any, jit: Any) -> Any:
+    f: Any = smooth
+    for name in names:
+        f = jit(f) if name == "jit" else TRANSFORMS[name](f)
+    return f
+
+
+@pytest.mark.parametrize(
+    "names", [("jit", a) for a in TRANSFORMS] + [(a, "jit") for a in TRANSFORMS if a != "jit"], ids="-".join
+)
+def test_transforms_around_and_inside(names: Any) -> None:
+    found, expected, x = nested(names, strict), nested(names, lambda f: f), numbers(3)
+    for k in (1.0, 2.0, 1.0):
+        y = found(k * x)
+        assert not isinstance(y, Value)
+        np.testing.assert_allclose(y, expected(k * x), 1e-10)
+
+
+@pytest.mark.parametrize("names", itertools.product(("grad", "jvp", "hvp", "vmap"), repeat=2), ids="-".join)
+def test_jit_at_each_place(names: Any) -> None:
+    """Of three functions of one another, and all together."""
+    x = numbers(3)
+    expected = nested(names, lambda f: f)
+    for places in itertools.product((False, True), repeat=3):
+        chain = [
+            part
+            for is_jitted, name in zip(places, (*names, None), strict=True)
+            for part in (("jit",) * is_jitted + ((name,) if name else ()))
+        ]
+        if chain.count("jit") in (2, 3):
+            found = nested(chain, strict)
+            for k in (1.0, 2.0):
+                np.testing.assert_allclose(found(k * x), expected(k * x), 1e-10)
