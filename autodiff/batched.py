@@ -28,6 +28,7 @@ __all__ = [
     "BATCHING",
     "Batched",
     "Level",
+    "Levels",
     "aligned",
     "axes_of",
     "batch",

@@ -338,7 +338,7 @@ def test_gradient_penalty() -> None:
             found += [np.zeros(p.shape) if p.grad is None else p.grad for p in model.parameters()]
         return found
 
-    plain = lambda x: model(x).sum()  # noqa: E731
+    plain = lambda x: model(x).sum()
     for _ in range(3):
         for found, expected in zip(penalties(critic, inner), penalties(plain, ad.grad(plain)), strict=True):
             close(found, expected)
@@ -347,7 +347,7 @@ def test_gradient_penalty() -> None:
 
 def test_higher_orders_of_captured_values() -> None:
     a = Value(0.7)
-    f = lambda x: np.sin(a * x) * a  # noqa: E731
+    f = lambda x: np.sin(a * x) * a
     jitted = strict(f)
 
     def third(f: Any) -> Any:
@@ -402,7 +402,7 @@ def test_backward_inside_is_not_lost() -> None:
 def test_captured_arrays_are_read_at_each_call() -> None:
     """Also by the derivatives."""
     box = {"c": np.ones(3)}
-    f = lambda x: (np.sin(x) * box["c"]).sum()  # noqa: E731
+    f = lambda x: (np.sin(x) * box["c"]).sum()
     jitted, x = strict(f), numbers(3)
     for make in (ad.grad, ad.hessian, lambda f: lambda x: ad.jvp(f, (x,), (x,))[1]):
         for k in range(4):
@@ -518,7 +518,7 @@ def test_transforms_around_and_inside(names: Any) -> None:
         np.testing.assert_allclose(y, expected(k * x), 1e-10)
 
 
-@pytest.mark.parametrize("names", itertools.product(("grad", "jvp", "hvp", "vmap"), repeat=2), ids="-".join)
+@pytest.mark.parametrize("names", [*itertools.product(("grad", "jvp", "hvp", "vmap"), repeat=2)], ids="-".join)
 def test_jit_at_each_place(names: Any) -> None:
     """Of three functions of one another, and all together."""
     x = numbers(3)
@@ -533,3 +533,116 @@ def test_jit_at_each_place(names: Any) -> None:
             found = nested(chain, strict)
             for k in (1.0, 2.0):
                 np.testing.assert_allclose(found(k * x), expected(k * x), 1e-10)
+
+
+# -- batches
+
+
+def square_loss(w: Any, x: Any) -> Any:
+    return (np.tanh(x @ w) ** 2).sum()
+
+
+BATCHED: dict[str, Callable[[Any], Any]] = {
+    "vmap": lambda f: ad.vmap(f, in_axes=(None, 0)),
+    "example gradients": lambda f: ad.vmap(ad.grad(f), in_axes=(None, 0)),
+    "gradients of many w": lambda f: lambda w, x: ad.vmap(ad.grad(f), in_axes=(0, None))(np.stack([w, 2 * w]), x),
+    "gradient of a mean": lambda f: ad.grad(lambda w, x: ad.vmap(f, in_axes=(None, 0))(w, x).mean()),
+    "two levels": lambda f: ad.vmap(
+        ad.vmap(lambda w, x: ad.grad(f, (0, 1))(w[:, None], x[None]), in_axes=(1, None)), in_axes=(None, 0)
+    ),
+    "jacobian": lambda f: ad.jacobian(lambda w, x: np.sin(f(w, x)) * w),
+    "rows": lambda f: ad.jacrev(ad.vmap(f, in_axes=(None, 0))),
+    "columns": lambda f: ad.jacfwd(ad.vmap(f, in_axes=(None, 0))),
+    "hessian": ad.hessian,
+    "hessian of a sum": lambda f: ad.hessian(lambda w, x: ad.vmap(f, in_axes=(None, 0))(w, x).sum()),
+    "hessians": lambda f: ad.vmap(ad.hessian(f), in_axes=(None, 0)),
+    "hvps": lambda f: lambda w, x: ad.vmap(lambda x: ad.hvp(f)(w, x, w))(x),
+    "jvps": lambda f: lambda w, x: ad.vmap(lambda x: ad.jvp(lambda w: f(w, x), (w,), (w,)))(x),
+    "axes": lambda f: lambda w, x: ad.vmap(lambda w, x: (f(w, x), x), in_axes=(None, 1), out_axes=(0, 1))(
+        w, np.stack([x, x, -x], 1)
+    ),
+}
+
+
+@pytest.mark.parametrize("make", BATCHED.values(), ids=[*BATCHED])
+def test_batches_run_programs(make: Any) -> None:
+    jitted = strict(square_loss)
+    for k in (1.0, 2.0, 3.0):
+        found, expected = make(jitted)(k * W, X), make(square_loss)(k * W, X)
+        for a, b in zip(*((y if isinstance(y, tuple) else (y,)) for y in (found, expected)), strict=True):
+            np.testing.assert_allclose(a, b, 1e-11, 1e-14)
+    assert jitted.cache_info().recordings == 1 and jitted.cache_info().hits >= 2
+    for program in programs(jitted):  # its derivatives too
+        for derivative in getattr(program, "rerun", None) and program.rerun.made.values() or ():
+            assert derivative.cache_info().recordings == 1 and derivative.cache_info().hits >= 2
+
+
+def test_results_of_batches() -> None:
+    """What is the same for all examples is no batch; results have their types."""
+
+    def f(x: Any, c: Any) -> Any:
+        return {"x": x * 2, "c": c + 1, "positive": x > 0, "n": 2}
+
+    jitted = strict(f)
+
+    def inside(f: Any) -> Any:
+        found = []
+
+        def example(x: Any, c: Any) -> Any:
+            results = f(x, c)
+            found.append([(type(y), type(y._array) if isinstance(y, Value) else None) for y in results.values()])
+            return {k: y for k, y in results.items() if k != "n"}
+
+        return ad.vmap(example, in_axes=(0, None))(X, np.ones(4)), found
+
+    for _ in range(3):
+        (a, kinds), (b, expected) = inside(jitted), inside(f)
+        for k in a:
+            close(a[k], b[k])
+        assert [k for k, _ in kinds[0]][::2] == [k for k, _ in expected[0]][::2] and kinds[0][0] == expected[0][0]
+
+
+def test_captured_batches() -> None:
+    """Under vmap a closure may hold a batch: then it runs as it is, also if it had a program before."""
+    w = Value(W, requires_grad=False)
+    cell = [w]
+    jitted = ad.jit(lambda x: (x @ cell[0]).sum())
+
+    def all_of(f: Any) -> Any:
+        def example(w: Any) -> Any:
+            cell[0] = w
+            return f(X)
+
+        try:
+            return ad.vmap(example)(np.stack([W, 2 * W]))
+        finally:
+            cell[0] = w
+
+    for _ in range(3):
+        close(jitted(X), (X @ W).sum())
+        close(all_of(jitted), [(X @ W).sum(), 2 * (X @ W).sum()])
+
+
+def test_questions_to_a_batch() -> None:
+    jitted = ad.jit(lambda x: x if x.sum() > 0 else -x)
+    close(jitted(X[0]), jitted._call.f(X[0]))
+    for _ in range(2):
+        with pytest.warns(JitWarning) if _ == 0 else _nothing(), pytest.raises(ad.BatchError, match="truth value"):
+            ad.vmap(jitted)(X)
+    close(jitted(-X[0]), jitted._call.f(-X[0]))
+
+
+def _nothing() -> Any:
+    import contextlib
+
+    return contextlib.nullcontext()
+
+
+def test_draws_under_vmap() -> None:
+    """One draw for all examples, as f runs once."""
+    rngs = np.random.default_rng(0), np.random.default_rng(0)
+    make = lambda rng: lambda x: (x * rng.normal(size=4)).sum()
+    found, expected = strict(make(rngs[0])), make(rngs[1])
+    for g in (lambda f: ad.vmap(f), lambda f: ad.vmap(ad.grad(f))):
+        for _ in range(3):
+            close(g(found)(X), g(expected)(X))

@@ -21,7 +21,7 @@ from .explain import described
 from .interpret import Mismatch
 from .lower import lower
 from .program import InvalidError, Program
-from .recording import ACTIVE, ChangedError, FailedError, GiveUpError, TrackedError, recorded
+from .recording import ACTIVE, ChangedError, FailedError, GiveUpError, InlineError, TrackedError, recorded
 from .signature import Signature, signature
 
 __all__ = ["CacheInfo", "jit"]
@@ -188,6 +188,8 @@ class _Jitted:
             entry.volatile |= known.captures.numbers(entry.globals_too)
         try:
             return self._run(entry, given, args, kwargs)
+        except InlineError:
+            return self._eagerly(args, kwargs)
         except FailedError as failed:
             result = self._eagerly(args, kwargs)
             entry.failed += 1

@@ -25,20 +25,28 @@ CONTAINERS = (tuple, list, dict)
 class Out:
     """The place of an output in a result: as an array, a scalar of NumPy's, or a number of Python's.
 
-    `boxed`: it is a Value there, without a graph; `tracked`: a Value with one, which is among the outputs by then.
+    `boxed`: it is a Value there, without a graph. A Value that is `tracked`, or a batch with the `levels` of these
+    positions among those of the call, is among the outputs by then.
     """
 
-    __slots__ = ("boxed", "index", "number", "scalar", "tracked")
+    __slots__ = ("boxed", "index", "levels", "number", "scalar", "tracked")
 
     def __init__(
-        self, index: int, scalar: bool, number: bool = False, boxed: bool = False, tracked: bool = False
+        self,
+        index: int,
+        scalar: bool,
+        number: bool = False,
+        boxed: bool = False,
+        tracked: bool = False,
+        levels: tuple[int, ...] = (),
     ) -> None:
-        self.index, self.scalar, self.number, self.boxed, self.tracked = index, scalar, number, boxed, tracked
+        self.index, self.scalar, self.number, self.boxed = index, scalar, number, boxed
+        self.tracked, self.levels = tracked, levels
 
     def of(self, outputs: list[Any]) -> Any:
         """What is in this place."""
         y = outputs[self.index]
-        if self.tracked:
+        if self.tracked or self.levels:
             return y
         if self.boxed:
             return Value._wrap(y[()] if self.scalar else y)
@@ -86,8 +94,8 @@ def flattener(
         elif kind is float or (kind is int and integers):
             lines.append(f"    if type({name}) is not {kind.__name__}: return None")
             leaves.append(f"asarray({name})")
-        elif linked and kind is Value:
-            names["Value"] = Value
+        elif linked and kind is Value and isinstance(x._array, (np.ndarray, np.generic)):
+            names.update(Value=Value, generic=np.generic)
             lines.append(f"    if type({name}) is not Value: return None")
             lines.append(f"    node_{name} = {name}._node")
             if x._node is None:
@@ -96,7 +104,11 @@ def flattener(
                 leaf = "!=" if x._node.number == LEAF else "=="
                 lines.append(f"    if node_{name} is None or node_{name}.number {leaf} {LEAF}: return None")
                 nodes.append(f"node_{name}")
-            leaves.append(f"{name}._array" if type(x._array) is np.ndarray else f"asarray({name}._array)")
+            leaves.append(f"{name}._array")  # what is no array is refused by the program
+            if type(x._array) is not np.ndarray:
+                lines.append(f"    array_{name} = {name}._array")
+                lines.append(f"    if not isinstance(array_{name}, generic): return None")
+                leaves[-1] = f"asarray(array_{name})"
         elif kind in CONTAINERS:
             if name != "args":
                 lines.append(f"    if type({name}) is not {kind.__name__}: return None")
@@ -137,7 +149,7 @@ def filler(template: Any) -> Callable[..., Any] | None:
     def text(x: Any) -> str:
         kind = type(x)
         if kind is Out:
-            if x.tracked:
+            if x.tracked or x.levels:
                 return f"o[{x.index}]"
             if x.boxed:
                 return f"wrap(o[{x.index}]{'[()]' if x.scalar else ''})"

@@ -6,13 +6,15 @@ own, which runs f on the inputs of the call again; so are its derivatives, and a
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..arrays import restore
-from ..box import Inner
+from ..batched import Batched, Levels, hide, levels_of, widened
+from ..box import Box
 from ..constants import keep
+from ..context import LEVELS, Active
 from ..many import Parts
 from ..rule import Rule
 from ..spec import Spec
@@ -20,12 +22,12 @@ from ..tape import LEAF, RECORDING, Node, number
 from ..transform import name_of
 from ..value import Value
 from .captures import Captures
+from .entry import Out
 from .interpret import Interpreted, Mismatch
 from .links import Links
 from .native import Program as Native
-from .places import Draw, Fixed, Places
-from .program import Program, runner_of
-from .recorded import Recorded
+from .places import Draw, Places
+from .program import Program, batched, runner_of
 from .recorder import Recorder
 from .rerun import Rerun
 from .residuals import parted
@@ -37,11 +39,11 @@ __all__ = ["LinkedProgram", "Walk"]
 class Walk:
     """The walk back as it was recorded: from which outputs, to what."""
 
-    def __init__(self, links: Links, outputs: Sequence[tuple[Node, Recorded, int]], count: int) -> None:
+    def __init__(self, links: Links, outputs: Sequence[tuple[Node, Any, Out]], levels: Levels, count: int) -> None:
         self.links = links
-        self.outputs = [index for _, _, index in outputs]  # the tracked ones
+        self.outputs = [out for _, _, out in outputs]  # the tracked ones
         self.count = count  # of outputs that are not gradients
-        self.cotangents, self.gradients = links.pull([(node, data) for node, data, _ in outputs])
+        self.cotangents, self.gradients = links.pull([(node, data) for node, data, _ in outputs], levels)
 
 
 class LinkedProgram(Program):
@@ -66,22 +68,29 @@ class LinkedProgram(Program):
         self.weak = [w for n, w in zip(joint.inputs, recorder.weak, strict=True) if n.number not in last]
         self._first = [x for n, x in zip(joint.inputs, recorder.kept or (), strict=True) if n.number not in last]
         self.tracked, self.kinds = walk.outputs, given.kinds()
-        private = {*range(walk.count)} - {*self.tracked}
+        private = {*range(walk.count)} - {out.index for out in self.tracked}
         self.graph, self.back_graph, self._taken, self._residuals = parted(joint, walk.cotangents, walk.count, private)
         self._zeros = [np.zeros(n.shape, n.dtype) for n in walk.cotangents]
         count = len(given.leaves)
         self.roots = walk.links.roots
-        smooth = [i for i, place in enumerate(walk.gradients) if place >= 0]
+        smooth = [i for i, gradient in enumerate(walk.gradients) if gradient]
+        self._levels = [gradient.levels for gradient in walk.gradients if gradient]
         order = [i for i, kind in enumerate(self.kinds) if kind > 0]  # of the nodes that a call brings
         self._from_leaves = [order.index(i) for i in smooth if i < count]
         self._from_roots = [self.roots[i - count] for i in smooth if i >= count]
         where = {id(place.value): count + k for k, place in enumerate(self.sources) if hasattr(place, "value")}
         self.smooth = [i for i in smooth if i < count] + [where[id(root)] for root in self._from_roots]
+        batches = iter(given.batches)
+        self._batches = [
+            (i, tuple(map(given.levels.index, next(batches))))
+            for i, x in enumerate(given.originals)
+            if isinstance(x, Value) and type(x._array) is Batched
+        ]
         self._variables = [stand.case is None for stand in walk.links.stands]
-        self._order = sorted(range(len(self.smooth)), key=self.smooth.__getitem__)
+        self.order = sorted(range(len(self.smooth)), key=self.smooth.__getitem__)
         self.rerun = Rerun(f, self, given, call, sorted(self.smooth), jit)
         self.rule = Rule(f, "custom", name=f"jit({name_of(f)})", outputs=len(self.tracked))
-        self.case = LinkedCase(self)
+        self.case = _Case(self)
         written = {id(place) for place, _, in_place in places.writes if in_place}
         self._kept = [i for i, kind in enumerate(self.kinds) if kind < 0 and not self.weak[i]]
         self._kept += [
@@ -99,7 +108,7 @@ class LinkedProgram(Program):
         inputs, self._first = self._first, []
         outputs, invalid = Interpreted(self.graph).run(inputs)
         self.spoiled = invalid and self.flagged
-        return self._linked(inputs, _nodes(given), outputs)
+        return batched(self.result, self._linked(inputs, _nodes(given), outputs, given.levels), given.levels)
 
     def holds(self) -> bool:
         return super().holds() and all(
@@ -107,10 +116,7 @@ class LinkedProgram(Program):
         )
 
     def finished(self, given: Signature, arrays: list[Any], outputs: list[Any]) -> list[Any]:
-        outputs = self._linked(arrays, _nodes(given), outputs)
-        if self.writes:
-            self.places.write(outputs)
-        return outputs
+        return super().finished(given, arrays, self._linked(arrays, _nodes(given), outputs, given.levels))
 
     def quickly(self, given: Any) -> Any:
         if not RECORDING.get() or self.spoiled:
@@ -124,7 +130,7 @@ class LinkedProgram(Program):
             self.places.write(outputs)
         return outputs
 
-    def _linked(self, inputs: Any, nodes: Any, outputs: list[Any]) -> list[Any]:
+    def _linked(self, inputs: Any, nodes: Any, outputs: list[Any], levels: Levels = ()) -> list[Any]:
         """The outputs with Values in the places of those that are tracked, which have a node."""
         node = Node()
         node.number = number()
@@ -135,28 +141,40 @@ class LinkedProgram(Program):
             inputs[i] = keep(node, inputs[i])
         for i in self._written:
             inputs[i] = inputs[i].copy()
-        node.saved = inputs, [outputs[i] for i in self._residuals]
+        node.saved = _Saved(inputs, [outputs[i] for i in self._residuals], levels, LEVELS.get() if levels else None)
         recording = RECORDING.get()
         if recording is not True:
-            for i in self.tracked:
-                recording(node, outputs[i])
-        for k, i in enumerate(self.tracked):
-            y = outputs[i]
-            outputs[i] = Value._wrap(y if y.ndim else y[()], node if len(self.tracked) == 1 else node.picked(k))
+            for out in self.tracked:
+                recording(node, outputs[out.index])
+        for k, out in enumerate(self.tracked):
+            y = outputs[out.index]
+            y = hide(y, tuple([levels[i] for i in out.levels])) if out.levels else y if y.ndim else y[()]
+            outputs[out.index] = Value._wrap(y, node if len(self.tracked) == 1 else node.picked(k))
         return outputs
+
+    def zeros(self, saved: "_Saved") -> list[Any]:
+        """Of the tracked outputs."""
+        return [
+            hide(x, tuple([saved.levels[i] for i in out.levels]))
+            for x, out in zip(self._zeros, self.tracked, strict=True)
+        ]
 
     # -- backward
 
-    def back(self, saved: Any, gs: Sequence[Any]) -> list[Any] | None:
+    def back(self, saved: "_Saved", gs: Sequence[Any]) -> list[Any] | None:
         """The gradients, by the program; None if it cannot give them."""
         if self.spoiled:
             return None
-        inputs, residuals = saved
-        arrays = [*[inputs[i] for i in self._taken], *residuals]
-        for g, zeros in zip(gs, self._zeros, strict=True):
+        arrays = [*[saved.inputs[i] for i in self._taken], *saved.residuals]
+        for g, zeros, out in zip(gs, self._zeros, self.tracked, strict=True):
             if g is None:
                 g = zeros
-            elif not isinstance(g, (np.ndarray, np.generic)):
+            elif out.levels:
+                levels = tuple([saved.levels[i] for i in out.levels])
+                if isinstance(g, Box) or not all(level in levels for level in levels_of(g)):
+                    return None
+                g = widened(g, levels).whole
+            if not isinstance(g, (np.ndarray, np.generic)):
                 return None
             arrays.append(np.asarray(g, order="C"))
         runner = self._back
@@ -174,19 +192,45 @@ class LinkedProgram(Program):
             if invalid and self.flagged:
                 self.spoiled = True
                 return None
+        if saved.levels:
+            return [
+                hide(d, tuple([saved.levels[i] for i in levels])) if levels else d if d.ndim else d[()]
+                for d, levels in zip(found, self._levels, strict=True)
+            ]
         return [d if d.ndim else d[()] for d in found]
 
-    def again(self, name: str, inputs: Sequence[Any], directions: Sequence[Any], like: Sequence[Any]) -> list[Any]:
+    def shown(self, saved: "_Saved") -> list[Any]:
+        """The inputs of a call as f sees them: batches with hidden axes."""
+        inputs = [*saved.inputs]
+        for i, levels in self._batches:
+            if saved.residuals is not None:
+                inputs[i] = hide(inputs[i], tuple([saved.levels[k] for k in levels]))
+        return inputs
+
+    def again(self, name: str, saved: "_Saved", directions: Sequence[Any], like: Sequence[Any]) -> list[Any]:
         """Derivatives by running f again: `name` is pulled or pushed."""
-        given = []
-        for d, x in zip(directions, like, strict=True):
-            d = np.zeros_like(x) if d is None else d
-            given.append(Value._wrap(d) if isinstance(d, Inner) else d)
-        return self.rerun.derivative(name, inputs, given)
+        given = [np.zeros_like(x) if d is None else d for d, x in zip(directions, like, strict=True)]
+        if saved.active is None:
+            return self.rerun.derivative(name, self.shown(saved), given)
+        now, then = LEVELS.get(), saved.active
+        token = LEVELS.set(Active(max(now.before, then.before), (*then.levels, *now.levels)))
+        try:  # the vmap of the call may have ended: a gradient inside of f is still one for each example
+            return self.rerun.derivative(name, self.shown(saved), given)
+        finally:
+            LEVELS.reset(token)
 
 
-class LinkedCase:
-    """The case of its node. `saved` is the inputs and the residuals; in a lifted walk the inputs, Values among them."""
+class _Saved(NamedTuple):
+    """What a node keeps of its call. In a lifted walk the inputs are as f sees them, Values among them."""
+
+    inputs: list[Any]
+    residuals: Any  # None in a lifted walk
+    levels: Levels
+    active: Active | None  # the levels that were running, if there were batches
+
+
+class _Case:
+    """The case of its node."""
 
     count = -1
     is_spent = False
@@ -201,37 +245,41 @@ class LinkedCase:
     def residuals(self, saved: Any) -> dict[str, Any]:
         return {}
 
-    def lift(self, saved: Any, node: Node, wrap: Any) -> list[Any]:
-        inputs = [*saved[0]]
+    def lift(self, saved: _Saved, node: Node, wrap: Any) -> _Saved:
+        inputs = self.program.shown(saved)
         for i, parent in zip(self.program.smooth, node.parents, strict=True):
-            inputs[i] = wrap(inputs[i] if inputs[i].ndim else inputs[i][()], parent)
-        return inputs
+            inputs[i] = wrap(inputs[i] if inputs[i].ndim else _scalar(inputs[i]), parent)
+        return _Saved(inputs, None, saved.levels, saved.active)
 
-    def pull(self, saved: Any, g: Any) -> list[Any]:
+    def pull(self, saved: _Saved, g: Any) -> list[Any]:
         program = self.program
         gs = [*map(g.get, range(len(program.tracked)))] if isinstance(g, Parts) else [g]
-        lifted = type(saved) is list
-        found = None if lifted else program.back(saved, gs)
-        if found is not None:
+        found = None if saved.residuals is None else program.back(saved, gs)
+        if found is not None and not saved.levels:
             return found
-        inputs = saved if lifted else saved[0]
-        pulled = program.again("pulled", inputs, gs, program._zeros)
-        found = [None] * len(pulled)
-        for k, d in zip(program._order, pulled, strict=True):
-            found[k] = restore(_lowered(d), Spec.of(inputs[program.smooth[k]]))
-        return found
+        inputs = program.shown(saved)
+        if found is None:
+            found = [None] * len(program.smooth)
+            for k, d in zip(program.order, program.again("pulled", saved, gs, program.zeros(saved)), strict=True):
+                found[k] = _lowered(d)
+        return [restore(d, Spec.of(inputs[i])) for i, d in zip(program.smooth, found, strict=True)]
 
-    def push(self, saved: Any, tangents: tuple[Any, ...], masked: bool = False) -> Any:
+    def push(self, saved: _Saved, tangents: tuple[Any, ...], masked: bool = False) -> Any:
         program = self.program
-        inputs = saved if type(saved) is list else saved[0]
-        ts, like = [tangents[k] for k in program._order], [inputs[program.smooth[k]] for k in program._order]
-        pushed = [*map(_lowered, program.again("pushed", inputs, ts, [getattr(x, "_array", x) for x in like]))]
+        inputs = program.shown(saved)
+        like = [getattr(inputs[program.smooth[k]], "_array", inputs[program.smooth[k]]) for k in program.order]
+        pushed = program.again("pushed", saved, [tangents[k] for k in program.order], like)
+        pushed = [*map(_lowered, pushed)]
         return pushed[0] if len(pushed) == 1 else tuple(pushed)
 
 
 def _nodes(given: Signature) -> tuple[Any, ...]:
     """The nodes of the tracked leaves."""
     return tuple([x._node for x, kind in zip(given.originals, given.kinds(), strict=True) if kind > 0])
+
+
+def _scalar(x: Any) -> Any:
+    return x[()] if isinstance(x, np.ndarray) else x
 
 
 def _lowered(d: Any) -> Any:

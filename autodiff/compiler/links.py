@@ -4,10 +4,12 @@ While f is recorded, tracked arguments and captured tracked Values have nodes of
 the result ends there. It is recorded as well, into the same graph.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..batched import Batched, Levels, hide, levels_of
 from ..tape import LEAF, Node, number, walk_back
 from ..views import node_of, origin, set_node, stale
 from .captures import Captures
@@ -15,7 +17,7 @@ from .recorded import Recorded
 from .recorder import Recorder, Unrecordable
 from .signature import Signature
 
-__all__ = ["Links"]
+__all__ = ["Gradient", "Links"]
 
 
 class _Stand(Node):
@@ -27,7 +29,7 @@ class _Stand(Node):
     count = 0
     is_spent = False
 
-    @property  # type: ignore[override]
+    @property
     def grad(self) -> Any:
         if self.case is not None:
             raise AttributeError("grad")
@@ -55,6 +57,13 @@ def _stand(recorder: Recorder, node: Node, shared: int) -> _Stand:
     else:
         stand.number, stand.saved, stand.case = shared, None, stand
     return stand
+
+
+class Gradient(NamedTuple):
+    """A gradient: which output it is, and its levels, as positions among those of the call."""
+
+    output: int
+    levels: tuple[int, ...]
 
 
 class Links:
@@ -95,18 +104,19 @@ class Links:
         if any(node_of(root) is not stand for root, stand in zip(self.roots, self.stands, strict=True)):
             raise self.recorder.escape("writes to a tracked Value that it captures")
 
-    def pull(self, outputs: list[Any]) -> tuple[list[Any], list[int]]:
+    def pull(self, outputs: Sequence[tuple[Node, Any]], levels: Levels) -> tuple[list[Any], list[Gradient | None]]:
         """Record the walk back from tracked `outputs`, pairs of a node and an array.
 
-        Returns the cotangents, as inputs of the graph, and for each leaf, then for each captured Value, which output is
-        its gradient, -1 for none.
+        Returns the cotangents, as inputs of the graph, and what comes to each leaf, then to each captured Value.
+        `levels` are those of the call.
         """
         recorder = self.recorder
         seeds, cotangents = [], []
         for node, data in outputs:
-            g = recorder.input(np.ones_like(data.data))
+            whole = data.whole if type(data) is Batched else data
+            g = recorder.input(np.ones_like(whole.data))
             cotangents.append(g.buffer.node)
-            seeds.append((node, g))
+            seeds.append((node, hide(g, data.levels) if type(data) is Batched else g))
         try:
             ends = walk_back(seeds, top=self.number).cotangents
         except Unrecordable:
@@ -117,18 +127,22 @@ class Links:
         known = {stand for stand in stands if stand is not None}
         if any(node not in known for node in ends):
             raise recorder.escape("depends on a tracked Value that is not found among what it captures")
-        places = []
         sources = [getattr(place, "value", None) for place in recorder.sources]
-        for stand, root in zip(stands, (*[None] * len(self.leaves), *self.roots), strict=True):
-            g = ends.get(stand) if stand is not None else None
-            if g is None:
-                places.append(-1)
-                continue
-            if root is not None and not any(root is value for value in sources):
+        roots = (*[None] * len(self.leaves), *self.roots)
+        found: list[Gradient | None] = []
+        for stand, root in zip(stands, roots, strict=True):
+            d: Any = ends.get(stand) if stand is not None else None
+            if d is not None and root is not None and not any(root is value for value in sources):
                 raise recorder.escape("captures two tracked Values that have the same array")
-            if isinstance(g, (np.ndarray, np.generic, float)):
-                g = recorder.constant(np.asarray(g))
-            if not isinstance(g, Recorded):
-                raise recorder.escape(f"has a derivative that is a {type(g).__name__}")
-            places.append(recorder.result(g))
-        return cotangents, places
+            found.append(None if d is None else self._output(d, levels))
+        return cotangents, found
+
+    def _output(self, d: Any, levels: Levels) -> Gradient:
+        """Make a gradient an output of the graph."""
+        own = levels_of(d)
+        whole = d.whole if own else d
+        if isinstance(whole, (np.ndarray, np.generic, float)):
+            whole = self.recorder.constant(np.asarray(whole))
+        if not isinstance(whole, Recorded) or not all(level in levels for level in own):
+            raise self.recorder.escape(f"has a derivative that is a {type(d).__name__}")
+        return Gradient(self.recorder.result(whole), tuple(map(levels.index, own)))

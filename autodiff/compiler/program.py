@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..box import Box
-from ..tree import tree_map
+from ..batched import Levels, hide
+from ..box import Box, Inner
+from ..tree import leaves, tree_map
+from ..value import Value
 from . import llvm_math
 from .captures import Captures
 from .entry import Out, filler
@@ -23,7 +25,7 @@ from .recorder import Recorder
 from .signature import Signature
 from .slots import spot
 
-__all__ = ["InvalidError", "Program", "filled", "mark", "runner_of"]
+__all__ = ["InvalidError", "Program", "batched", "filled", "mark", "runner_of"]
 
 LARGE = 1 << 25  # bytes of an array that are looked at as a whole
 
@@ -96,7 +98,7 @@ class Program:
         """The outputs of a run, when what belongs to it has been written back."""
         if self.writes:
             self.places.write(outputs)
-        return outputs
+        return batched(self.result, outputs, given.levels) if given.levels else outputs
 
     def quickly(self, arrays: Any) -> Any:
         """The outputs for arrays that may not be of the right kinds; None if they are not, or there is more to it."""
@@ -115,6 +117,8 @@ class Program:
             return None
         if self.sources:
             further = [source.get() for source in self.sources]
+            if any(isinstance(x, Inner) for x in further):
+                return None
             arrays = (*arrays, *[np.asarray(x._array if isinstance(x, Box) else x) for x in further])
         outputs = whole(*arrays)
         if type(outputs) is tuple and len(outputs) == 1 and not self.flagged:
@@ -145,6 +149,14 @@ def filled(template: Any, outputs: list[Any]) -> Any:
         return y.of(outputs) if type(y) is Out else y
 
     return place(template) if type(template) is Out else tree_map(place, template, result=True)
+
+
+def batched(template: Any, outputs: list[Any], levels: Levels) -> list[Any]:
+    """The outputs, with Values in the places of those that are batches."""
+    for out in leaves(template, result=True) if levels else ():
+        if type(out) is Out and out.levels and not out.tracked:
+            outputs[out.index] = Value._wrap(hide(outputs[out.index], tuple([levels[k] for k in out.levels])))
+    return outputs
 
 
 def mark(x: Any) -> Any:

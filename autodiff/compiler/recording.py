@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..batched import Batched, Levels, hide
 from ..box import Inner
 from ..buffers import watching
 from ..tape import LEAF, RECORDING
@@ -21,14 +22,14 @@ from .interpret import Mismatch
 from .linked import LinkedProgram, Walk
 from .links import Links
 from .places import Fixed, Places, UnstableError, scrub
-from .program import Program, filled
+from .program import Program, batched, filled
 from .recorded import Recorded
 from .recorder import Recorder, Unrecordable
 from .signature import Signature
 from .slots import spot
 from .undo import Undo
 
-__all__ = ["ACTIVE", "ChangedError", "FailedError", "GiveUpError", "Outcome", "TrackedError", "recorded"]
+__all__ = ["ACTIVE", "ChangedError", "FailedError", "GiveUpError", "InlineError", "Outcome", "TrackedError", "recorded"]
 
 ACTIVE: ContextVar[bool] = ContextVar("autodiff_jit_recording", default=False)  # whether a function is recorded now
 
@@ -43,6 +44,10 @@ class FailedError(GiveUpError):
 
 class TrackedError(GiveUpError):
     """It returns what depends on tracked Values, which have to be linked to the result."""
+
+
+class InlineError(GiveUpError):
+    """It is called where it cannot be recorded by itself."""
 
 
 class ChangedError(GiveUpError):
@@ -64,6 +69,8 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
         raise GiveUpError("captures too many objects") from None
     if captures.refused:
         raise GiveUpError(captures.refused)
+    if any(isinstance(v._array, Inner) for v in captures.values):
+        raise InlineError("captures a batch")
     if not entry.linked and any(v._node is not None and v._node.number != LEAF for v in captures.values):
         raise (TrackedError if RECORDING.get() else GiveUpError)("captures a Value that was computed from tracked ones")
     recorder = Recorder()
@@ -80,7 +87,10 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
     nodes = iter(links.leaves if links else [None] * len(given.leaves))
 
     def wrapped(x: Any) -> Value:
-        value: Value = Value._wrap(next(inputs), next(nodes))
+        data: Any = next(inputs)
+        if isinstance(x, Value) and type(x._array) is Batched:
+            data = hide(data, x._array.levels)
+        value: Value = Value._wrap(data, next(nodes))
         if type(x) is np.ndarray and not x.ndim:
             make_place(value)
         return value
@@ -89,7 +99,7 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
     places = Places(captures, entry.volatile, arrays=not entry.by_reference, gradients=links is None)
     undo = Undo(captures)
     token = ACTIVE.set(True)
-    outputs: list[tuple[Any, Recorded, int]] = []
+    outputs: list[tuple[Any, Any, Out]] = []
     walk: Walk | None = None
     try:
         places.begin(recorder)
@@ -101,12 +111,12 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
             raise Unrecordable("other threads use what it captures")
         if recorder.reason or recorder.raised:
             raise recorder.escape(recorder.raised)
-        template = _template(recorder, result, outputs if links else None)
+        template = _template(recorder, result, given.levels, outputs if links else None)
         if links:
             links.check()
         places.end(recorder)
         if links:
-            walk = Walk(links, outputs, len(recorder.results))
+            walk = Walk(links, outputs, given.levels, len(recorder.results))
     except (Unrecordable, UnstableError, TrackedError) as error:
         places.restore()
         undo()
@@ -163,7 +173,7 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
             undo()
             raise GiveUpError("cannot be repeated") from None
     else:
-        values = recorder.values()
+        values = batched(template, recorder.values(), given.levels)
         if not reason and not (unsteady or changed):
             program = Program(recorder, captures, places, template)
 
@@ -174,7 +184,7 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
     return Outcome(program, reason, captures.circular, finish)
 
 
-def _template(recorder: Recorder, result: Any, tracked: list[tuple[Any, Recorded, int]] | None) -> Any:
+def _template(recorder: Recorder, result: Any, levels: Levels, tracked: list[tuple[Any, Any, Out]] | None) -> Any:
     """The result with outputs in the places of its arrays. `tracked` receives those that are, if they may be."""
 
     def place(y: Any) -> Any:
@@ -185,11 +195,16 @@ def _template(recorder: Recorder, result: Any, tracked: list[tuple[Any, Recorded
             linked = not spent
             if linked and tracked is None:
                 raise TrackedError("returns a tracked Value; return its .data")
-        if isinstance(data, Recorded):
+        whole = data.whole if type(data) is Batched else data
+        own: Levels = data.levels if type(data) is Batched else ()
+        if own and isinstance(whole, np.ndarray):
+            whole = recorder.constant(whole)
+        if isinstance(whole, Recorded) and all(level in levels for level in own):
             boxed = spent or (tracked is not None and isinstance(y, Value))
-            out = Out(recorder.result(data), not data.ndim, data.weak is not None, boxed, linked)
+            places = tuple(map(levels.index, own))
+            out = Out(recorder.result(whole), not whole.ndim, whole.weak is not None, boxed, linked, places)
             if linked and tracked is not None:
-                tracked.append((y._node, data, out.index))
+                tracked.append((y._node, data, out))
             return out
         if isinstance(data, Inner):
             raise recorder.escape("returns a batch")

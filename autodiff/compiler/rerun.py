@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ..box import Box
+from ..box import Box, Inner
 from ..buffers import watching
 from ..errors import GraphError
 from ..tape import RECORDING
 from ..transform import name_of
 from ..transforms import jvp, vjp
 from ..tree import leaves, tree_map
+from ..value import Value
 from ..views import set_node, stale
 from .entry import Out
 from .places import Draw, Fixed
@@ -43,7 +44,8 @@ class Rerun:
     def __init__(self, f: Any, program: Any, given: Signature, call: Any, smooth: Sequence[int], jit: Any) -> None:
         self.f, self.program, self.smooth = f, program, [*smooth]
         self.count, self.integers = len(given.leaves), given.integers
-        self.skeleton = given.rebuilt(*call, lambda _: 0.0)
+        args, kwargs = call
+        self.skeleton = given.rebuilt(args, kwargs, lambda _: 0.0)
         self.tracked = [type(y) is Out and y.tracked for y in leaves(program.result, result=True)]
         self.jit = jit
         self.made: dict[str, Any] = {}
@@ -80,13 +82,13 @@ class Rerun:
             jitted = self.made.setdefault(name, self.jit(function))
         smooth = {*self.smooth}
         others = [self._shown(i, x) for i, x in enumerate(inputs) if i not in smooth]
-        found: list[Any] = jitted([inputs[i] for i in self.smooth], others, directions)
+        found: list[Any] = jitted([_boxed(inputs[i]) for i in self.smooth], others, [*map(_boxed, directions)])
         return found
 
     def _shown(self, i: int, x: Any) -> Any:
         """An input in the type that it had."""
-        if isinstance(x, Box):
-            return x
+        if isinstance(x, (Box, Inner)):
+            return _boxed(x)
         weak = self.program.weak[i]
         return x.item() if weak else x[()] if i < self.count and self.program.kinds[i] >= 0 else x
 
@@ -150,6 +152,11 @@ class _Staged:
         for root, node in self.nodes:
             set_node(root, node)
             stale(root)
+
+
+def _boxed(x: Any) -> Any:
+    """An argument of a function: what is no plain array is in a Value."""
+    return Value._wrap(x) if isinstance(x, Inner) else x
 
 
 def _own(x: Any) -> Any:

@@ -14,8 +14,9 @@ from .graph import Graph, Node
 __all__ = ["Parted", "parted"]
 
 CHEAP = frozenset(
-    "add subtract multiply divide negative positive absolute square reciprocal sign maximum minimum where cast copy "
-    "less less_equal greater greater_equal equal not_equal logical_and logical_or logical_not logical_xor isnan".split()
+    ("add", "subtract", "multiply", "divide", "negative", "positive", "absolute", "square", "reciprocal", "sign")
+    + ("maximum", "minimum", "where", "cast", "copy", "less", "less_equal", "greater", "greater_equal", "equal")
+    + ("not_equal", "logical_and", "logical_or", "logical_not", "logical_xor", "isnan")
 )
 CHAIN = 16  # operations, as many of which are computed again for one value
 DERIVED = frozenset(("input", "constant", "view", "item"))  # no arrays of their own

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..box import Box, Inner
+from ..batched import Batched, Levels, union
+from ..box import Box
+from ..context import LEVELS
 from ..tape import LEAF
 from ..tree import tree_map
 from .code import is_known
@@ -22,7 +24,10 @@ STATIC = (bool, int, str, bytes, type(None), type, np.dtype, slice, range)
 class Signature:
     """The key of a call, and its leaves: the numbers that may differ from call to call."""
 
-    __slots__ = ("inline", "integers", "key", "leaves", "objects", "originals", "plain", "tracked", "watched")
+    __slots__ = (
+        "batches", "inline", "integers", "key", "leaves", "levels", "objects", "originals", "plain", "tracked",
+        "watched",
+    )  # fmt: skip
 
     def __init__(self, key: Any, leaves: list[Any], plain: bool, integers: bool = False) -> None:
         self.key, self.leaves, self.plain = key, leaves, plain
@@ -31,6 +36,8 @@ class Signature:
         self.objects: list[Any] = []  # functions and other things that stand for themselves
         self.watched: list[Any] = []  # those of them that the key is for only as long as they live
         self.inline = self.tracked = False
+        self.batches: list[Levels] = []  # of the leaves that are batches, whose hidden axes are shown
+        self.levels: Levels = ()  # all of them
 
     def kinds(self) -> tuple[int, ...]:
         """What each leaf is: 2 for a variable, 1 for another tracked Value, 0 for an untracked one, -1 for a number."""
@@ -57,10 +64,21 @@ def signature(args: tuple[Any, ...], kwargs: dict[str, Any], integers: bool = Fa
     found = Signature(None, [], False, integers)
     try:
         found.key = _key((args, kwargs), found)
+        if found.batches:
+            _note_levels(found)
         hash(found.key)
     except TypeError:
         return None
     return found
+
+
+def _note_levels(found: Signature) -> None:
+    """Put into the key which leaves have which levels; their numbers are others at each call."""
+    levels = found.levels = union(found.batches)
+    active = LEVELS.get()
+    if not all(level in active for level in levels):
+        found.inline = True
+    found.key = found.key, tuple([tuple(map(levels.index, own)) for own in found.batches])
 
 
 def is_leaf(x: Any, integers: bool = False) -> bool:
@@ -116,16 +134,16 @@ def _key(x: Any, found: Signature) -> Any:
         return (dict, *[(type(key), key, _key(item, found)) for key, item in x.items()])
     if isinstance(x, Box):
         data = x._array
-        if isinstance(data, Inner):
-            found.inline = True
-            return None
         found.tracked = found.tracked or x._node is not None
+        if type(data) is Batched:
+            found.batches.append(data.levels)
+            data = data.whole
         if not isinstance(data, (np.ndarray, np.generic)):
             found.inline = True
             return None
         found.leaves.append(data)
         found.originals.append(x)
-        return (data.shape, data.dtype)
+        return (data.shape, data.dtype) if data is x._array else (Batched, data.shape, data.dtype)
     if isinstance(x, np.generic):
         if x.dtype.kind not in "biufc":
             raise TypeError
