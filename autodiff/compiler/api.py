@@ -99,9 +99,11 @@ class _Jitted:
         if entry is None:
             with self.lock:
                 given = self._loosened(given, args, kwargs)
-                entry = self.entries.add(given.link() if linked else given.key, Entry(linked), given.watched)
+                key = given.link() if linked else given.key
+                entry = self.entries.add(key, Entry(key, linked), given.watched)
         if entry.linked and not RECORDING.get():  # as it captures tracked Values
-            entry = self.entries.add((False, given.key), Entry(), given.watched)
+            key = False, given.key
+            entry = self.entries.add(key, Entry(key), given.watched)
         if entry.eager:
             return self._eagerly(args, kwargs)
         recordings = self.recordings
@@ -219,8 +221,8 @@ class _Jitted:
         if outcome.reason:
             self._warn(entry, outcome.reason)
         elif outcome.program is not None:
-            if outcome.circular:
-                self.entries.hold(given.key)
+            if outcome.circular or (entry.linked and given.watched):  # which are among the arguments
+                self.entries.hold(entry.key)
             self._keep(entry, outcome.program)
         return outcome.finish()
 

@@ -39,11 +39,11 @@ __all__ = ["LinkedProgram", "Walk"]
 class Walk:
     """The walk back as it was recorded: from which outputs, to what."""
 
-    def __init__(self, links: Links, outputs: Sequence[tuple[Node, Any, Out]], levels: Levels, count: int) -> None:
+    def __init__(self, links: Links, outputs: Sequence[tuple[Node, Any, Out]], count: int) -> None:
         self.links = links
         self.outputs = [out for _, _, out in outputs]  # the tracked ones
         self.count = count  # of outputs that are not gradients
-        self.cotangents, self.gradients = links.pull([(node, data) for node, data, _ in outputs], levels)
+        self.cotangents, self.gradients = links.pull([(node, data) for node, data, _ in outputs])
 
 
 class LinkedProgram(Program):
@@ -80,6 +80,7 @@ class LinkedProgram(Program):
         self._from_roots = [self.roots[i - count] for i in smooth if i >= count]
         where = {id(place.value): count + k for k, place in enumerate(self.sources) if hasattr(place, "value")}
         self.smooth = [i for i in smooth if i < count] + [where[id(root)] for root in self._from_roots]
+        self._summed = walk.links.summed  # levels whose examples the gradients are summed over
         batches = iter(given.batches)
         self._batches = [
             (i, tuple(map(given.levels.index, next(batches))))
@@ -163,7 +164,7 @@ class LinkedProgram(Program):
 
     def back(self, saved: "_Saved", gs: Sequence[Any]) -> list[Any] | None:
         """The gradients, by the program; None if it cannot give them."""
-        if self.spoiled:
+        if self.spoiled or (self._summed and any(saved.levels[k] in LEVELS.get() for k in self._summed)):
             return None
         arrays = [*[saved.inputs[i] for i in self._taken], *saved.residuals]
         for g, zeros, out in zip(gs, self._zeros, self.tracked, strict=True):

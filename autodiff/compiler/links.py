@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..batched import Batched, Levels, hide, levels_of
+from ..batched import Batched, hide, levels_of
+from ..context import LEVELS, Active
 from ..tape import LEAF, Node, number, walk_back
 from ..views import node_of, origin, set_node, stale
 from .captures import Captures
@@ -78,6 +79,7 @@ class Links:
         self.roots: list[Any] = []  # of captured Values
         self.originals: list[Any] = []
         self.stands: list[_Stand] = []
+        self.untracked: list[Any] = []
         for value in captures.values:
             root = origin(value)[0]
             if root._node is None and value._node is not None:
@@ -86,6 +88,9 @@ class Links:
                 self.roots.append(root)
                 self.originals.append(root._node)
                 self.stands.append(_stand(recorder, root._node, self.number))
+            elif root._node is None:
+                self.untracked.append(root)
+        self.levels, self.summed = given.levels, given.outer(self.originals)
 
     def begin(self) -> None:
         """Put the nodes in."""
@@ -103,26 +108,31 @@ class Links:
         """Raise Unrecordable if f has made something else of a captured Value."""
         if any(node_of(root) is not stand for root, stand in zip(self.roots, self.stands, strict=True)):
             raise self.recorder.escape("writes to a tracked Value that it captures")
+        if any(node_of(root) is not None for root in self.untracked):
+            raise self.recorder.escape("writes what is tracked to a Value that it captures")
 
-    def pull(self, outputs: Sequence[tuple[Node, Any]], levels: Levels) -> tuple[list[Any], list[Gradient | None]]:
+    def pull(self, outputs: Sequence[tuple[Node, Any]]) -> tuple[list[Any], list[Gradient | None]]:
         """Record the walk back from tracked `outputs`, pairs of a node and an array.
 
         Returns the cotangents, as inputs of the graph, and what comes to each leaf, then to each captured Value.
-        `levels` are those of the call.
         """
-        recorder = self.recorder
+        recorder, active = self.recorder, LEVELS.get()
+        summed = [self.levels[k] for k in self.summed]
         seeds, cotangents = [], []
         for node, data in outputs:
             whole = data.whole if type(data) is Batched else data
             g = recorder.input(np.ones_like(whole.data))
             cotangents.append(g.buffer.node)
             seeds.append((node, hide(g, data.levels) if type(data) is Batched else g))
+        token = LEVELS.set(Active(active.before, tuple([level for level in active.levels if level not in summed])))
         try:
             ends = walk_back(seeds, top=self.number).cotangents
         except Unrecordable:
             raise
         except Exception as error:
             raise recorder.escape(f"has a derivative that cannot be recorded ({error})") from None
+        finally:
+            LEVELS.reset(token)
         stands = [*self.leaves, *self.stands]
         known = {stand for stand in stands if stand is not None}
         if any(node not in known for node in ends):
@@ -134,12 +144,12 @@ class Links:
             d: Any = ends.get(stand) if stand is not None else None
             if d is not None and root is not None and not any(root is value for value in sources):
                 raise recorder.escape("captures two tracked Values that have the same array")
-            found.append(None if d is None else self._output(d, levels))
+            found.append(None if d is None else self._output(d))
         return cotangents, found
 
-    def _output(self, d: Any, levels: Levels) -> Gradient:
+    def _output(self, d: Any) -> Gradient:
         """Make a gradient an output of the graph."""
-        own = levels_of(d)
+        own, levels = levels_of(d), self.levels
         whole = d.whole if own else d
         if isinstance(whole, (np.ndarray, np.generic, float)):
             whole = self.recorder.constant(np.asarray(whole))

@@ -116,7 +116,7 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
             links.check()
         places.end(recorder)
         if links:
-            walk = Walk(links, outputs, given.levels, len(recorder.results))
+            walk = Walk(links, outputs, len(recorder.results))
     except (Unrecordable, UnstableError, TrackedError) as error:
         places.restore()
         undo()

@@ -17,6 +17,7 @@ from ..transforms import jvp, vjp
 from ..tree import leaves, tree_map
 from ..value import Value
 from ..views import set_node, stale
+from .entries import RECORDINGS
 from .entry import Out
 from .places import Draw, Fixed
 from .signature import Signature, is_leaf
@@ -117,6 +118,7 @@ class _Staged:
         self.program, self.inputs = program, inputs
 
     def __enter__(self) -> None:
+        RECORDINGS.lock.acquire()
         program = self.program
         self.before = [(place, place.get()) for place in program.places.places]
         self.nodes = [(root, root._node) for root in program.roots]
@@ -152,6 +154,7 @@ class _Staged:
         for root, node in self.nodes:
             set_node(root, node)
             stale(root)
+        RECORDINGS.lock.release()
 
 
 def _boxed(x: Any) -> Any:

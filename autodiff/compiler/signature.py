@@ -2,7 +2,7 @@
 
 import dataclasses
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FunctionType
 from typing import Any
 
@@ -45,7 +45,17 @@ class Signature:
 
     def link(self) -> Any:
         """The key where its tracked leaves are linked to the result."""
-        return True, self.key, self.kinds()
+        return True, self.key, self.kinds(), self.levels and self.outer([])
+
+    def outer(self, captured: Iterable[Any]) -> tuple[int, ...]:
+        """Which levels began when all that is tracked was there, the nodes `captured` too: it is from outside of them.
+
+        So gradients will be asked for outside as well, and are sums over the examples.
+        """
+        nodes = [*captured, *[x._node for x in self.originals if isinstance(x, Box) and x._node is not None]]
+        newest = max((n.number if n.number != LEAF else n.saved for n in nodes), default=0)
+        before = LEVELS.get().before
+        return tuple([k for k, level in enumerate(self.levels) if level.number > max(newest, before - 1)])
 
     def rebuilt(self, args: Any, kwargs: Any, new: Callable[[Any], Any]) -> tuple[Any, Any]:
         """The arguments with others in the places of the leaves."""
