@@ -73,7 +73,7 @@ class _Jitted:
         self.seen: Kept[list[int]] = Kept()  # how many signatures differ in integers only
         self.lock = threading.RLock()
         self.hits = self.recordings = 0
-        self.last: Any = None  # the last program, and what takes the arrays out of the arguments for it
+        self.last: Any = None  # what takes the arrays out of the arguments for the last program, it, and what runs it
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if ACTIVE.get():  # it becomes a part of the function that is recorded
@@ -82,7 +82,7 @@ class _Jitted:
         if last is not None:
             arrays = last[0](args, kwargs)
             if arrays is not None:
-                outputs = last[1].quickly(arrays)
+                outputs = last[2](arrays)
                 if outputs is not None:
                     self.hits += 1
                     return last[1].fill(outputs)
@@ -143,8 +143,9 @@ class _Jitted:
                     entry.programs = [attempt, *[p for p in entry.programs if p is not attempt]]
             last = self.last
             if last is None or last[1] is not attempt:
-                flat = flattener(args, kwargs, given.integers, entry.linked)
-                self.last = (flat, attempt) if flat else None
+                boxes = entry.linked or bool(given.levels)
+                flat = flattener(args, kwargs, given.integers, boxes)
+                self.last = (flat, attempt, attempt.quickly_boxed if boxes else attempt.quickly) if flat else None
             return (result,)
         return None
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..batched import Batched
 from ..codegen import compile_function
 from ..tape import LEAF
 from ..value import Value
@@ -72,11 +73,12 @@ class _Unknown(Exception):
 
 
 def flattener(
-    args: tuple[Any, ...], kwargs: dict[str, Any], integers: bool = False, linked: bool = False
+    args: tuple[Any, ...], kwargs: dict[str, Any], integers: bool = False, boxes: bool = False
 ) -> Callable[..., Any] | None:
     """A function of (args, kwargs): the arrays and floats in them, in order, or None if they are built differently.
 
-    `linked`: there may be Values among them, and it gives a pair: the arrays, and the nodes of those that are tracked.
+    `boxes`: there may be Values among them, and it gives three tuples: the arrays, the nodes of those that are tracked,
+    and the levels of those that are batches.
 
     >>> flat = flattener(({"w": np.ones(2), "n": 3}, 0.5), {})
     >>> flat(({"w": np.zeros(1), "n": 3}, 1.5), {}), flat(({"w": np.zeros(1), "n": 4}, 1.5), {})
@@ -86,6 +88,7 @@ def flattener(
     names: dict[str, Any] = {"asarray": np.asarray, "ndarray": np.ndarray}
     leaves: list[str] = []
     nodes: list[str] = []
+    levels: list[str] = []
 
     def visit(x: Any, name: str) -> None:
         kind = type(x)
@@ -94,21 +97,25 @@ def flattener(
         elif kind is float or (kind is int and integers):
             lines.append(f"    if type({name}) is not {kind.__name__}: return None")
             leaves.append(f"asarray({name})")
-        elif linked and kind is Value and isinstance(x._array, (np.ndarray, np.generic)):
-            names.update(Value=Value, generic=np.generic)
+        elif boxes and kind is Value:
+            names.update(Value=Value, Batched=Batched, generic=np.generic)
             lines.append(f"    if type({name}) is not Value: return None")
-            lines.append(f"    node_{name} = {name}._node")
+            lines.append(f"    node_{name}, array_{name} = {name}._node, {name}._array")
             if x._node is None:
                 lines.append(f"    if node_{name} is not None: return None")
             else:
                 leaf = "!=" if x._node.number == LEAF else "=="
                 lines.append(f"    if node_{name} is None or node_{name}.number {leaf} {LEAF}: return None")
                 nodes.append(f"node_{name}")
-            leaves.append(f"{name}._array")  # what is no array is refused by the program
-            if type(x._array) is not np.ndarray:
-                lines.append(f"    array_{name} = {name}._array")
+            if type(x._array) is Batched:
+                lines.append(f"    if type(array_{name}) is not Batched: return None")
+                levels.append(f"array_{name}.levels")
+                leaves.append(f"array_{name}.whole")
+            elif type(x._array) is np.ndarray:
+                leaves.append(f"array_{name}")  # what is no array is refused by the program
+            else:
                 lines.append(f"    if not isinstance(array_{name}, generic): return None")
-                leaves[-1] = f"asarray(array_{name})"
+                leaves.append(f"asarray(array_{name})")
         elif kind in CONTAINERS:
             if name != "args":
                 lines.append(f"    if type({name}) is not {kind.__name__}: return None")
@@ -136,8 +143,8 @@ def flattener(
     except _Unknown:
         return None
     result = f"({''.join(f'{x}, ' for x in leaves)})"
-    if linked:
-        result = f"{result}, ({''.join(f'{x}, ' for x in nodes)})"
+    if boxes:
+        result = ", ".join(f"({''.join(f'{x}, ' for x in part)})" for part in (leaves, nodes, levels))
     source = "\n".join(["def flat(args, kwargs):", *lines, f"    return {result}", ""])
     return compile_function("flat", source, names)
 

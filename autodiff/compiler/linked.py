@@ -27,7 +27,7 @@ from .interpret import Interpreted, Mismatch
 from .links import Links
 from .native import Program as Native
 from .places import Draw, Places
-from .program import Program, batched, runner_of
+from .program import Program, runner_of, wrap_batches
 from .recorder import Recorder
 from .rerun import Rerun
 from .residuals import parted
@@ -62,7 +62,7 @@ class LinkedProgram(Program):
         jit: Any,
     ) -> None:
         generators = places.generators
-        super().__init__(recorder, captures, places, result)
+        super().__init__(recorder, captures, places, result, given)
         self.drawing = [(place, generator) for place, generator in generators if id(generator) in self.draws]
         joint, last = self.graph, {n.number for n in walk.cotangents}
         self.weak = [w for n, w in zip(joint.inputs, recorder.weak, strict=True) if n.number not in last]
@@ -81,12 +81,8 @@ class LinkedProgram(Program):
         where = {id(place.value): count + k for k, place in enumerate(self.sources) if hasattr(place, "value")}
         self.smooth = [i for i in smooth if i < count] + [where[id(root)] for root in self._from_roots]
         self._summed = walk.links.summed  # levels whose examples the gradients are summed over
-        batches = iter(given.batches)
-        self._batches = [
-            (i, tuple(map(given.levels.index, next(batches))))
-            for i, x in enumerate(given.originals)
-            if isinstance(x, Value) and type(x._array) is Batched
-        ]
+        batches = [i for i, x in enumerate(given.originals) if isinstance(x, Value) and type(x._array) is Batched]
+        self._batches = [*zip(batches, self.patterns, strict=True)]
         self._variables = [stand.case is None for stand in walk.links.stands]
         self.order = sorted(range(len(self.smooth)), key=self.smooth.__getitem__)
         self.rerun = Rerun(f, self, given, call, sorted(self.smooth), jit)
@@ -109,27 +105,20 @@ class LinkedProgram(Program):
         inputs, self._first = self._first, []
         outputs, invalid = Interpreted(self.graph).run(inputs)
         self.spoiled = invalid and self.flagged
-        return batched(self.result, self._linked(inputs, _nodes(given), outputs, given.levels), given.levels)
+        outputs = self._linked(inputs, given.nodes(), outputs, given.levels)
+        wrap_batches(outputs, self.hidden, given.levels)
+        return outputs
 
     def holds(self) -> bool:
         return super().holds() and all(
             (root._node.number == LEAF) is kind for root, kind in zip(self.roots, self._variables, strict=True)
         )
 
-    def finished(self, given: Signature, arrays: list[Any], outputs: list[Any]) -> list[Any]:
-        return super().finished(given, arrays, self._linked(arrays, _nodes(given), outputs, given.levels))
+    def ended(self, arrays: Any, outputs: list[Any], nodes: Any, levels: Levels) -> list[Any]:
+        return super().ended(arrays, self._linked(arrays, nodes, outputs, levels), nodes, levels)
 
-    def quickly(self, given: Any) -> Any:
-        if not RECORDING.get() or self.spoiled:
-            return None
-        arrays, nodes = given
-        found = self.at_once(arrays)
-        if found is None:
-            return None
-        outputs = self._linked(found[0], nodes, found[1])
-        if self.writes:
-            self.places.write(outputs)
-        return outputs
+    def may_link(self, nodes: Any) -> bool:
+        return bool(RECORDING.get()) and not self.spoiled
 
     def _linked(self, inputs: Any, nodes: Any, outputs: list[Any], levels: Levels = ()) -> list[Any]:
         """The outputs with Values in the places of those that are tracked, which have a node."""
@@ -272,11 +261,6 @@ class _Case:
         pushed = program.again("pushed", saved, [tangents[k] for k in program.order], like)
         pushed = [*map(_lowered, pushed)]
         return pushed[0] if len(pushed) == 1 else tuple(pushed)
-
-
-def _nodes(given: Signature) -> tuple[Any, ...]:
-    """The nodes of the tracked leaves."""
-    return tuple([x._node for x, kind in zip(given.originals, given.kinds(), strict=True) if kind > 0])
 
 
 def _scalar(x: Any) -> Any:

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..batched import Levels, hide
+from ..batched import Levels, hide, union
 from ..box import Box, Inner
+from ..context import LEVELS
+from ..tape import RECORDING
 from ..tree import leaves, tree_map
 from ..value import Value
 from . import llvm_math
@@ -25,7 +27,7 @@ from .recorder import Recorder
 from .signature import Signature
 from .slots import spot
 
-__all__ = ["InvalidError", "Program", "batched", "filled", "mark", "runner_of"]
+__all__ = ["InvalidError", "Program", "filled", "hidden", "mark", "runner_of", "wrap_batches"]
 
 LARGE = 1 << 25  # bytes of an array that are looked at as a whole
 
@@ -39,9 +41,11 @@ class Program:
 
     spoiled = False  # whether it turned out to need masks
 
-    def __init__(self, recorder: Recorder, captures: Captures, places: Places, result: Any) -> None:
+    def __init__(self, recorder: Recorder, captures: Captures, places: Places, result: Any, given: Signature) -> None:
         self.captures, self.places, self.volatile = captures, places, places.numbers()
         self.result = result
+        self.hidden = hidden(result)
+        self.patterns = given.patterns()
         self.fill = filler(result) or functools.partial(filled, result)
         self.graph = recorder.close()
         self.text = self.graph.fingerprint()
@@ -92,13 +96,15 @@ class Program:
             if isinstance(error, (InvalidError, Mismatch)) or not isinstance(error, Exception):
                 raise
             raise Mismatch(None, error) from error  # the function itself may raise it, or catch it
-        return self.fill(self.finished(given, arrays, outputs))
+        return self.fill(self.ended(arrays, outputs, given.nodes(), given.levels))
 
-    def finished(self, given: Signature, arrays: list[Any], outputs: list[Any]) -> list[Any]:
+    def ended(self, arrays: Any, outputs: list[Any], nodes: Any, levels: Levels) -> list[Any]:
         """The outputs of a run, when what belongs to it has been written back."""
         if self.writes:
             self.places.write(outputs)
-        return batched(self.result, outputs, given.levels) if given.levels else outputs
+        if self.hidden:
+            wrap_batches(outputs, self.hidden, levels)
+        return outputs
 
     def quickly(self, arrays: Any) -> Any:
         """The outputs for arrays that may not be of the right kinds; None if they are not, or there is more to it."""
@@ -108,6 +114,25 @@ class Program:
         if self.writes:
             self.places.write(found[1])
         return found[1]
+
+    def quickly_boxed(self, given: Any) -> Any:
+        """The same where there are Values among the arguments: for arrays, nodes, and the levels of batches."""
+        arrays, nodes, batches = given
+        if not self.may_link(nodes):
+            return None
+        levels: Levels = ()
+        if batches:
+            levels, active = union(batches), LEVELS.get()
+            if not all(level in active for level in levels):
+                return None
+            if tuple([tuple(map(levels.index, own)) for own in batches]) != self.patterns:
+                return None
+        found = self.at_once(arrays)
+        return None if found is None else self.ended(*found, nodes, levels)
+
+    def may_link(self, nodes: Any) -> bool:
+        """Whether it is for a call where these nodes are to be linked to the result."""
+        return not nodes or not RECORDING.get()
 
     def at_once(self, arrays: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Any]] | None:
         """All inputs and the outputs, by one native call."""
@@ -151,12 +176,16 @@ def filled(template: Any, outputs: list[Any]) -> Any:
     return place(template) if type(template) is Out else tree_map(place, template, result=True)
 
 
-def batched(template: Any, outputs: list[Any], levels: Levels) -> list[Any]:
-    """The outputs, with Values in the places of those that are batches."""
-    for out in leaves(template, result=True) if levels else ():
-        if type(out) is Out and out.levels and not out.tracked:
-            outputs[out.index] = Value._wrap(hide(outputs[out.index], tuple([levels[k] for k in out.levels])))
-    return outputs
+def hidden(template: Any) -> list[tuple[int, tuple[int, ...]]]:
+    """Which outputs are batches that are not tracked, and their levels."""
+    outs = [out for out in leaves(template, result=True) if type(out) is Out]
+    return [(out.index, out.levels) for out in outs if out.levels and not out.tracked]
+
+
+def wrap_batches(outputs: list[Any], hidden: list[tuple[int, tuple[int, ...]]], levels: Levels) -> None:
+    """Put Values in the places of the outputs that are batches."""
+    for index, own in hidden:
+        outputs[index] = Value._wrap(hide(outputs[index], tuple([levels[k] for k in own])))
 
 
 def mark(x: Any) -> Any:

@@ -22,7 +22,7 @@ from .interpret import Mismatch
 from .linked import LinkedProgram, Walk
 from .links import Links
 from .places import Fixed, Places, UnstableError, scrub
-from .program import Program, batched, filled
+from .program import Program, filled, hidden, wrap_batches
 from .recorded import Recorded
 from .recorder import Recorder, Unrecordable
 from .signature import Signature
@@ -173,9 +173,10 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
             undo()
             raise GiveUpError("cannot be repeated") from None
     else:
-        values = batched(template, recorder.values(), given.levels)
+        values = recorder.values()
+        wrap_batches(values, hidden(template), given.levels)
         if not reason and not (unsteady or changed):
-            program = Program(recorder, captures, places, template)
+            program = Program(recorder, captures, places, template, given)
 
     def finish() -> Any:
         places.write(values)

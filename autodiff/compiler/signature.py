@@ -43,6 +43,14 @@ class Signature:
         """What each leaf is: 2 for a variable, 1 for another tracked Value, 0 for an untracked one, -1 for a number."""
         return tuple(map(_kind_of, self.originals))
 
+    def nodes(self) -> tuple[Any, ...]:
+        """Those of the tracked leaves."""
+        return tuple([x._node for x in self.originals if isinstance(x, Box) and x._node is not None])
+
+    def patterns(self) -> tuple[tuple[int, ...], ...]:
+        """The levels of the leaves that are batches, as positions among all levels."""
+        return tuple([tuple(map(self.levels.index, own)) for own in self.batches])
+
     def link(self) -> Any:
         """The key where its tracked leaves are linked to the result."""
         return True, self.key, self.kinds(), self.levels and self.outer([])
@@ -52,7 +60,7 @@ class Signature:
 
         So gradients will be asked for outside as well, and are sums over the examples.
         """
-        nodes = [*captured, *[x._node for x in self.originals if isinstance(x, Box) and x._node is not None]]
+        nodes = (*captured, *self.nodes())
         newest = max((n.number if n.number != LEAF else n.saved for n in nodes), default=0)
         before = LEVELS.get().before
         return tuple([k for k, level in enumerate(self.levels) if level.number > max(newest, before - 1)])
@@ -88,7 +96,7 @@ def _note_levels(found: Signature) -> None:
     active = LEVELS.get()
     if not all(level in active for level in levels):
         found.inline = True
-    found.key = found.key, tuple([tuple(map(levels.index, own)) for own in found.batches])
+    found.key = found.key, found.patterns()
 
 
 def is_leaf(x: Any, integers: bool = False) -> bool:
