@@ -137,6 +137,19 @@ def test_some_of_several_results(used: Any) -> None:
     assert linked(jitted)
 
 
+def test_no_gradient_without_a_cotangent() -> None:
+    """A variable that only another result depends on gets none, rather than zeros: optimizers tell them apart."""
+    jitted = strict(lambda a, b: (np.sin(a).sum(), np.exp(b).sum()))
+    for order in (1, 2):
+        for _ in range(3):
+            a, b = Value(X), Value(W)
+            first, second = jitted(a, b)
+            first.backward(create_graph=order == 2)
+            close(a.grad.data if order == 2 else a.grad, np.cos(X))
+            assert b.grad is None
+            del second
+
+
 def test_kinds_of_results() -> None:
     """Tracked Values, untracked ones, arrays: as without jit."""
 

@@ -38,7 +38,7 @@ def jit(f: Callable[..., Any], *, strict: bool = False, eager: bool = True) -> C
     Arguments are arrays, numbers, and containers of these, as for `grad`; a program is for their shapes and dtypes, and
     other ones are recorded anew. Floats may differ from call to call; integers, texts and truth values among the
     arguments are part of the program. Arguments are copied. Results are new, and plain: a Value comes back where an
-    argument is tracked, and can be differentiated.
+    argument is tracked, or a captured Value on which it depends, and can be differentiated.
 
     `if` and `while` are recorded for each path that is taken, `float(v)` for each number, at most 8 programs for one
     signature. What `f` captures is looked up at each call. Arrays, Values with their gradients, optimizers, counters
@@ -168,8 +168,10 @@ class _Jitted:
             if entry.eager:
                 lines.append(f"runs without a program: it {entry.eager}")
             for i, program in enumerate(entry.programs):
-                lines.append(f"program {i + 1}: {len(program.graph.live())} operations, for {_signature(program)}")
-                lines.append(described(lower(program.graph, llvm_math)))
+                for name, graph in program.graphs().items():
+                    count, inputs = len(graph.live()), ", ".join(f"{n.dtype}{list(n.shape)}" for n in graph.inputs)
+                    lines.append(f"{name} {i + 1}: {count} operations, for {inputs or 'no arguments'}")
+                    lines.append(described(lower(graph, llvm_math)))
         return "\n".join(lines) or "it has not been called yet"
 
     def cache_info(self) -> CacheInfo:
@@ -253,10 +255,6 @@ class _Jitted:
             raise OperandError(f"{text}, which cannot be compiled; leave out strict=True to run it as it is")
         entry.eager = reason
         warnings.warn(f"{text}; it runs without the compiler for these arguments", JitWarning, stacklevel=_depth())
-
-
-def _signature(program: Program) -> str:
-    return ", ".join(f"{n.dtype}{list(n.shape)}" for n in program.graph.inputs) or "no arguments"
 
 
 def _depth() -> int:

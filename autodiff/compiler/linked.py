@@ -23,6 +23,7 @@ from ..transform import name_of
 from ..value import Value
 from .captures import Captures
 from .entry import Out
+from .graph import Graph
 from .interpret import Interpreted, Mismatch
 from .links import Links
 from .native import Program as Native
@@ -30,7 +31,7 @@ from .places import Draw, Places
 from .program import Program, runner_of, wrap_batches
 from .recorder import Recorder
 from .rerun import Rerun
-from .residuals import parted
+from .residuals import parted, readers
 from .signature import Signature
 
 __all__ = ["LinkedProgram", "Walk"]
@@ -70,6 +71,7 @@ class LinkedProgram(Program):
         self.tracked, self.kinds = walk.outputs, given.kinds()
         private = {*range(walk.count)} - {out.index for out in self.tracked}
         self.graph, self.back_graph, self._taken, self._residuals = parted(joint, walk.cotangents, walk.count, private)
+        self.needs = readers(joint, walk.cotangents, joint.outputs[walk.count :])
         self._zeros = [np.zeros(n.shape, n.dtype) for n in walk.cotangents]
         count = len(given.leaves)
         self.roots = walk.links.roots
@@ -108,6 +110,9 @@ class LinkedProgram(Program):
         outputs = self._linked(inputs, given.nodes(), outputs, given.levels)
         wrap_batches(outputs, self.hidden, given.levels)
         return outputs
+
+    def graphs(self) -> dict[str, Graph]:
+        return {"program": self.graph, "backward program": self.back_graph}
 
     def holds(self) -> bool:
         return super().holds() and all(
@@ -241,7 +246,18 @@ class _Case:
             inputs[i] = wrap(inputs[i] if inputs[i].ndim else _scalar(inputs[i]), parent)
         return _Saved(inputs, None, saved.levels, saved.active)
 
-    def pull(self, saved: _Saved, g: Any) -> list[Any]:
+    def pull(self, saved: _Saved, g: Any) -> Any:
+        if isinstance(g, Parts) and any(needs.isdisjoint(g) for needs in self.program.needs):
+            return NotImplemented
+        return self._pulled(saved, g)
+
+    def spread(self, saved: _Saved, g: Parts, n: Node, add: Any, sums: Any, owned: Any) -> None:
+        """Add the cotangents of those parents on which some result depends that has one: others have no gradient."""
+        for parent, d, needs in zip(n.parents, self._pulled(saved, g), self.program.needs, strict=True):
+            if not needs.isdisjoint(g):
+                add(parent, d, True)
+
+    def _pulled(self, saved: _Saved, g: Any) -> list[Any]:
         program = self.program
         gs = [*map(g.get, range(len(program.tracked)))] if isinstance(g, Parts) else [g]
         found = None if saved.residuals is None else program.back(saved, gs)

@@ -62,6 +62,10 @@ class Program:
         self.runner: Any = None
         self.lock = threading.Lock()
 
+    def graphs(self) -> dict[str, Graph]:
+        """What it runs, by name."""
+        return {"program": self.graph}
+
     def holds(self) -> bool:
         """Whether what `f` captures is as it was."""
         if not self.captures.holds(self.volatile) or not self.places.fits():

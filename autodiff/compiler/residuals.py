@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from .graph import Graph, Node
 
-__all__ = ["Parted", "parted"]
+__all__ = ["Parted", "parted", "readers"]
 
 CHEAP = frozenset(
     ("add", "subtract", "multiply", "divide", "negative", "positive", "absolute", "square", "reciprocal", "sign")
@@ -79,6 +79,15 @@ def parted(graph: Graph, cotangents: Sequence[Node], count: int, private: Iterab
     return Parted(forward, backward, positions, residuals)
 
 
+def readers(graph: Graph, inputs: Sequence[Node], outputs: Sequence[Node]) -> list[set[int]]:
+    """For each of the outputs which of the inputs, by position, it depends on."""
+    found: dict[int, int] = {node.number: 1 << k for k, node in enumerate(inputs)}
+    for node in graph.nodes:
+        for p in node.inputs:
+            found[node.number] = found.get(node.number, 0) | found.get(p.number, 0)
+    return [{k for k in range(len(inputs)) if found.get(node.number, 0) >> k & 1} for node in outputs]
+
+
 def _needed(graph: Graph, outputs: list[Node], guarded: list[Node], late: set[int]) -> list[Node]:
     """The nodes of the backward program, in order: those that its outputs and guards need, and that are late.
 
@@ -115,8 +124,16 @@ def _chosen(live: list[Node], late: set[int]) -> tuple[list[Node], list[Node]]:
 
 
 def _is_cheaper(node: Node, wanted: dict[int, Node]) -> bool:
-    """Whether to compute a node again keeps less memory than to keep it, with what is wanted in any case."""
-    limit = node.size * node.dtype.itemsize if node.op == "view" or node.op in CHEAP else 0
+    """Whether to compute a node again keeps less memory than to keep it, with what is wanted in any case.
+
+    That is, whether its operands are smaller, or what these were computed from is, by cheap operations only.
+    """
+    if node.op != "view" and node.op not in CHEAP:
+        return False
+    limit = _bytes(node)
+    operands = {p.number: p for p in node.inputs if p.number not in wanted and p.op not in ("input", "constant")}
+    if sum(map(_bytes, operands.values())) < limit:
+        return True
     seen: set[int] = set()
     pending, more = [node], 0
     while pending:
@@ -127,10 +144,14 @@ def _is_cheaper(node: Node, wanted: dict[int, Node]) -> bool:
         if n.op == "view" or n.op in CHEAP:
             pending += n.inputs
         else:
-            more += n.size * n.dtype.itemsize
+            more += _bytes(n)
         if more > limit or (more == limit and node.op != "view") or len(seen) > CHAIN:
             return False
     return True
+
+
+def _bytes(node: Node) -> int:
+    return int(node.size * node.dtype.itemsize)
 
 
 def _copied(graph: Graph, nodes: Iterable[Node], new: dict[int, Node]) -> None:
