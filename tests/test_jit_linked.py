@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -165,6 +166,39 @@ def test_kinds_of_results() -> None:
             if isinstance(expected, Value):
                 assert (found._node is None) is (expected._node is None)
             close(getattr(found, "data", found), getattr(expected, "data", expected))
+
+
+@pytest.mark.parametrize("n", [5, 20_000])
+def test_pending_gradients_in_any_order(n: int) -> None:
+    """Calls do not share what they keep, nor with an optimizer that writes to what they read."""
+    w = Value(numbers(n))
+    optimizer = ad.optim.SGD([w], lr=0.1, momentum=0.9)
+    jitted = strict(lambda c: (np.exp(np.sin(w)) * c).sum())
+    for k in range(4):
+        before, cs = w.data.copy(), [numbers(n, seed=10 * k + i) for i in range(4)]
+        pending = [jitted(c) for c in cs]
+        for i in (2, 0, 3, 1):
+            optimizer.zero_grad()
+            pending[i].backward()
+            close(w.grad, np.cos(before) * np.exp(np.sin(before)) * cs[i])
+            optimizer.step()
+            with ad.no_grad():
+                w[0] = float(i)
+
+
+@pytest.mark.parametrize("used", ["first", "second", "both"])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_large_arrays_that_were_written_to_are_refused(used: str, create_graph: bool) -> None:
+    jitted = strict(lambda w, c, d: ((w * w * c).sum(), np.sin(w) * d))
+    jitted(Value(numbers(20_000)), numbers(20_000), numbers(20_000))  # the recording has copies
+    for _ in range(3):
+        for written in (0, 1):
+            w, others = Value(numbers(20_000)), [numbers(20_000, seed=1), numbers(20_000, seed=2)]
+            first, second = jitted(w, *others)
+            others[written][:] = 0
+            total = {"first": first, "second": second.sum(), "both": first + second.sum()}[used]
+            with pytest.raises(ad.GraphError, match="written to"):
+                total.backward(create_graph=create_graph)
 
 
 def test_writing_to_results_leaves_residuals_alone() -> None:
@@ -407,6 +441,137 @@ def test_backward_inside_is_not_lost() -> None:
     with pytest.warns(JitWarning, match="gradient"):
         ad.jit(f)(2.0)
     close(w.grad, np.full((4, 3), 2.0))
+
+
+def test_untracked_results_of_plain_arguments_are_plain() -> None:
+    """Also where a captured Value is tracked."""
+    w = Value(W)
+    jitted = strict(lambda x: (x @ w, x * 2, x, x.sum()))
+    for _ in range(3):
+        y, *others = jitted(X)
+        assert isinstance(y, Value) and not any(isinstance(z, Value) for z in others)
+        close(others[0], X * 2)
+
+
+def test_hooks_outside() -> None:
+    w = Value(W)
+    jitted = strict(lambda x: loss(w, x))
+    with w.register_hook(lambda g: 2 * g):
+        for _ in range(3):
+            w.grad = None
+            jitted(X).backward()
+            close(w.grad, 2 * ad.grad(loss)(W, X))
+
+
+def test_hooks_added_inside() -> None:
+    """A program would not add them; each call adds one, the first one too."""
+
+    def grads(jit: Any, captured: bool) -> list[Array]:
+        w, found = Value(W), []
+
+        def f(v: Any, x: Any) -> Any:
+            v = w if captured else v
+            v.register_hook(lambda g: 2 * g)
+            return loss(v, x)
+
+        jitted = jit(f)
+        for _ in range(3):
+            w.grad = None
+            jitted(None if captured else w, X).backward()
+            found.append(w.grad)
+        return found
+
+    for captured in (False, True):
+        with pytest.warns(JitWarning, match="adds a hook"):
+            found = grads(ad.jit, captured)
+        close(found, grads(lambda f: f, captured))
+
+
+def test_hooks_added_in_a_training_step() -> None:
+    w = Value(W)
+
+    def step(x: Any) -> Any:
+        w.register_hook(np.negative)
+        return (x * 2).sum()
+
+    jitted = ad.jit(step)
+    with pytest.warns(JitWarning, match="hook"):
+        jitted(X)
+    jitted(X)
+    assert len(w._node.hooks) == 2  # type: ignore[union-attr]
+
+
+def test_gradients_of_results_are_retained() -> None:
+    w, jitted = Value(W), strict(lambda x: np.tanh(x @ w))
+    for _ in range(3):
+        y = jitted(X)
+        y.retain_grad()
+        (y * y).sum().backward()
+        close(y.grad, 2 * np.tanh(X @ W))
+
+
+def test_retain_grad_inside() -> None:
+    w = Value(W)
+
+    def f(x: Any) -> Any:
+        y = np.tanh(x @ w)
+        y.retain_grad()
+        return y
+
+    jitted = ad.jit(f)
+    for k in range(3):
+        if k:
+            y = jitted(X)
+        else:
+            with pytest.warns(JitWarning, match="retain_grad"):
+                y = jitted(X)
+        (y * y).sum().backward()
+        close(y.grad, 2 * np.tanh(X @ W))
+
+
+# -- threads
+
+
+def test_another_thread_while_it_is_recorded() -> None:
+    """Its gradient arrives at the captured variable; f is run again, as what it captures was in use."""
+    w = Value(W)
+
+    def f(x: Any) -> Any:
+        y = loss(w, x)
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        return y
+
+    def other() -> None:
+        (w * w).sum().backward()
+
+    y = ad.jit(f)(Value(X))
+    close(w.grad, 2 * 2 * W)  # the recording, and the run without it
+    y.backward()
+    close(w.grad, 4 * W + ad.grad(loss)(W, X))
+
+
+def test_gradients_in_several_threads() -> None:
+    w, jitted, wrong = Value(W), strict(loss), []
+    captured = strict(lambda x: loss(w, x))
+    captured(X).backward()
+    w.grad = None
+
+    def work(i: int) -> None:
+        for k in range(20):
+            x = numbers(6, 4, seed=100 * i + k)
+            if not np.allclose(ad.grad(jitted)(W, x), ad.grad(loss)(W, x)):
+                wrong.append((i, k))
+            captured(X).backward()
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    np.testing.assert_allclose(w.grad, 80 * ad.grad(loss)(W, X), 1e-10)
 
 
 # -- what f reads and changes besides

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..batched import Batched, hide, levels_of
 from ..context import LEVELS, Active
+from ..errors import GraphError
 from ..tape import LEAF, Node, number, walk_back
 from ..views import node_of, origin, set_node, stale
 from .captures import Captures
@@ -22,37 +23,62 @@ __all__ = ["Gradient", "Links"]
 
 
 class _Stand(Node):
-    """The node of what is tracked outside, inside. Only the walk that is recorded may end here."""
+    """The node of what is tracked outside, inside. Only the walk that is recorded may end here.
 
-    __slots__ = ("recorder",)
+    To other threads, and when the run has ended, it is the node that it stands for.
+    """
 
+    __slots__ = ("original", "recorder")
+
+    original: Node
     recorder: Recorder
     count = 0
     is_spent = False
 
     @property
     def grad(self) -> Any:
+        if self.recorder.closed:
+            return self.original.grad
         if self.case is not None:
             raise AttributeError("grad")
         raise self.recorder.escape("reads or changes a gradient, and returns a tracked Value")
 
     @grad.setter
     def grad(self, new: Any) -> None:
-        raise self.recorder.escape("calls backward() or changes a gradient, and returns a tracked Value")
+        if not self.recorder.closed:
+            raise self.recorder.escape("calls backward() or changes a gradient, and returns a tracked Value")
+        self.original.grad = new
+
+    @property
+    def hooks(self) -> Any:
+        if self.recorder.closed:
+            return self.original.hooks
+        raise AttributeError("hooks")
+
+    @hooks.setter
+    def hooks(self, new: Any) -> None:
+        if not self.recorder.closed:
+            raise self.recorder.escape("adds a hook to a tracked Value from outside")
+        self.original.hooks = new
 
     def pull(self, saved: Any, g: Any) -> Any:
-        raise self.recorder.escape("calls backward() on a Value that depends on tracked ones from outside")
+        raise self._no_way("calls backward() on a Value that depends on tracked ones from outside")
 
     push = lift = pull
 
     @property
     def rule(self) -> Any:
-        raise self.recorder.escape("walks a graph that leads to tracked Values from outside")
+        raise self._no_way("walks a graph that leads to tracked Values from outside")
+
+    def _no_way(self, reason: str) -> Exception:
+        if not self.recorder.closed:
+            return self.recorder.escape(reason)
+        return GraphError("this Value comes from within a function that jit recorded; compute it again outside of it")
 
 
 def _stand(recorder: Recorder, node: Node, shared: int) -> _Stand:
     stand = _Stand()
-    stand.recorder, stand.parents = recorder, ()
+    stand.recorder, stand.original, stand.parents = recorder, node, ()
     if node.number == LEAF:
         stand.number, stand.saved, stand.case = LEAF, node.saved, None
     else:

@@ -11,6 +11,7 @@ import numpy as np
 from ..batched import Batched, Levels, hide
 from ..box import Inner
 from ..buffers import watching
+from ..ends import Retained
 from ..tape import LEAF, RECORDING
 from ..tree import tree_map
 from ..value import Value
@@ -111,7 +112,7 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
             raise Unrecordable("other threads use what it captures")
         if recorder.reason or recorder.raised:
             raise recorder.escape(recorder.raised)
-        template = _template(recorder, result, given.levels, outputs if links else None)
+        template = _template(recorder, result, given, outputs if links else None)
         if links:
             links.check()
         places.end(recorder)
@@ -144,7 +145,7 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
             links.restore()
         recorder.ended = True
         ACTIVE.reset(token)
-    reason = undo.drawn() or undo.written()
+    reason = undo.drawn() or undo.written() or undo.hooked()
     if captures.drawn({id(g.bit_generator) for _, g in places.generators}):
         reason = "draws random numbers with a generator that is not in a variable, attribute, list or dict"
     changed = captures.numbers() - entry.volatile
@@ -185,8 +186,9 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
     return Outcome(program, reason, captures.circular, finish)
 
 
-def _template(recorder: Recorder, result: Any, levels: Levels, tracked: list[tuple[Any, Any, Out]] | None) -> Any:
+def _template(recorder: Recorder, result: Any, given: Signature, tracked: list[tuple[Any, Any, Out]] | None) -> Any:
     """The result with outputs in the places of its arrays. `tracked` receives those that are, if they may be."""
+    levels = given.levels
 
     def place(y: Any) -> Any:
         data = y._array if isinstance(y, Value) else y
@@ -196,12 +198,14 @@ def _template(recorder: Recorder, result: Any, levels: Levels, tracked: list[tup
             linked = not spent
             if linked and tracked is None:
                 raise TrackedError("returns a tracked Value; return its .data")
+            if linked and isinstance(y._node.case, Retained):
+                raise recorder.escape("calls retain_grad() of a Value that it returns; call it on the result")
         whole = data.whole if type(data) is Batched else data
         own: Levels = data.levels if type(data) is Batched else ()
         if own and isinstance(whole, np.ndarray):
             whole = recorder.constant(whole)
         if isinstance(whole, Recorded) and all(level in levels for level in own):
-            boxed = spent or (tracked is not None and isinstance(y, Value))
+            boxed = spent or linked or (tracked is not None and given.tracked and isinstance(y, Value))
             places = tuple(map(levels.index, own))
             out = Out(recorder.result(whole), not whole.ndim, whole.weak is not None, boxed, linked, places)
             if linked and tracked is not None:
