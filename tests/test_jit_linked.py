@@ -641,6 +641,18 @@ def test_change_between_forward_and_a_second_derivative() -> None:
     close(x.grad, 2 * np.cos(x.data))
 
 
+@pytest.mark.parametrize(
+    "make", [ad.grad, ad.hessian, lambda f: lambda x: ad.jvp(f, (x,), (x,))[1], lambda f: lambda x: ad.hvp(f)(x, x)]
+)
+def test_checkpoints_inside(make: Any) -> None:
+    """They run f once more in the walk, which then has to find what was put in its places."""
+    a = Value(numbers(3, seed=1))
+    f = lambda x: (np.sin(x * a) * a).sum()
+    jitted, x = strict(ad.checkpoint(f)), numbers(3)
+    for _ in range(3):
+        close(make(jitted)(x).data, make(f)(x).data)
+
+
 def test_texts_that_change_between() -> None:
     mode = ["sin"]
     jitted = strict(lambda x: (np.sin(x) if mode[0] == "sin" else np.cos(x)).sum())

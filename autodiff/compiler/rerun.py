@@ -4,6 +4,7 @@ It leaves everything as it was, so it is a pure function of these inputs, and ca
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -51,23 +52,27 @@ class Rerun:
         self.jit = jit
         self.made: dict[str, Any] = {}
 
-    def outputs(self, xs: Sequence[Any], others: Sequence[Any]) -> list[Any]:
-        """The tracked results of the function."""
+    def outputs(self, xs: Sequence[Any], others: Sequence[Any], stack: ExitStack) -> list[Any]:
+        """The tracked results of the function. What it reads is in its places until the `stack` is left: a walk over a
+        checkpoint runs it once more."""
         inputs = [*map(_own, others)]
         for i, x in zip(self.smooth, xs, strict=True):  # in ascending order
             inputs.insert(i, x)
         it = iter(inputs[: self.count])
         args, kwargs = tree_map(lambda x: next(it) if is_leaf(x, self.integers) else x, self.skeleton)
-        with _Staged(self.program, inputs[self.count :]), watching(self.f):
+        stack.enter_context(_Staged(self.program, inputs[self.count :]))
+        with watching(self.f):
             result = self.f(*args, **kwargs)
         return [y for y, is_tracked in zip(leaves(result, result=True), self.tracked, strict=True) if is_tracked]
 
     def pulled(self, xs: Any, others: Any, gs: Any) -> Any:
-        pull = vjp(lambda xs: self.outputs(xs, others), xs)[1]
-        return [*map(_conjugate, pull([*map(_conjugate, gs)])[0])]  # which vjp does at both of its ends
+        with ExitStack() as stack:
+            pull = vjp(lambda xs: self.outputs(xs, others, stack), xs)[1]
+            return [*map(_conjugate, pull([*map(_conjugate, gs)])[0])]  # which vjp does at both of its ends
 
     def pushed(self, xs: Any, others: Any, ts: Any) -> Any:
-        return jvp(lambda xs: self.outputs(xs, others), (xs,), (ts,))[1]
+        with ExitStack() as stack:
+            return jvp(lambda xs: self.outputs(xs, others, stack), (xs,), (ts,))[1]
 
     def derivative(self, name: str, inputs: Sequence[Any], directions: list[Any]) -> list[Any]:
         """What `pulled` or `pushed` makes of the directions, as a program."""
