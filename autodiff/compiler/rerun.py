@@ -13,7 +13,7 @@ from ..box import Box, Inner
 from ..buffers import watching
 from ..errors import GraphError
 from ..tape import RECORDING
-from ..transform import name_of
+from ..transform import Transform, name_of
 from ..transforms import jvp, vjp
 from ..tree import leaves, tree_map
 from ..value import Value
@@ -80,12 +80,8 @@ class Rerun:
         jitted = self.made.get(name)
         if jitted is None:
             method = getattr(self, name)
-
-            def function(xs: Any, others: Any, directions: Any) -> Any:
-                return method(xs, others, directions)
-
-            function.__wrapped__ = self.f  # type: ignore[attr-defined]  # so that what it captures is looked at
-            jitted = self.made.setdefault(name, self.jit(function))
+            made = Transform(method, method, self.f, (), {})  # what f captures is looked at, and nothing of ours
+            jitted = self.made.setdefault(name, self.jit(made))
         smooth = {*self.smooth}
         others = [self._shown(i, x) for i, x in enumerate(inputs) if i not in smooth]
         found: list[Any] = jitted([_boxed(inputs[i]) for i in self.smooth], others, [*map(_boxed, directions)])
