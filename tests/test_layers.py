@@ -46,7 +46,7 @@ LAYERS = [
     "compiler.disk compiler.objects compiler.blas compiler.driver_text compiler.entry_text compiler.driver",
     "compiler.parallel_text compiler.parallel compiler.state compiler.python_steps compiler.native compiler.timing",
     "compiler.code compiler.slots compiler.captures compiler.places compiler.signature compiler.entry compiler.program",
-    "compiler.explain compiler.undo compiler.entries compiler.residuals compiler.links compiler.rerun compiler.linked",
+    "compiler.undo compiler.entries compiler.explain compiler.residuals compiler.links compiler.rerun compiler.linked",
     "compiler.recording compiler.api compiler",
     "draw_layout draw saving",
     "nn.replace nn.module nn.init nn.activations nn.layers nn.convolution nn.normalisation nn.recurrent nn.attention",
