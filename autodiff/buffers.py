@@ -92,6 +92,8 @@ class _Swaps:
             if loaded != self.loaded:
                 self._forget()
                 self.loaded = loaded
+            while type(f).__module__ == TRANSFORM:
+                f = f.__wrapped__
             if type(f) is FunctionType and not f.__dict__:
                 groups = self._groups_of(f.__globals__)
             else:
@@ -213,6 +215,7 @@ def _is_neighbour(home: str, names: Namespace) -> bool:
 
 
 LEFT_ALONE = frozenset(("numpy", "scipy", __name__.partition(".")[0]))
+TRANSFORM = f"{__name__.partition('.')[0]}.transform"  # where the class of what is made of another function is
 INSTALLED = frozenset(("site-packages", "dist-packages"))
 STANDARD = os.path.join(os.path.dirname(os.__file__), "")
 

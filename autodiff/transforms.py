@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .argnums import Argnums
-from .batched import check_running
+from .batched import Batched, check_running
 from .convert import is_array
 from .errors import GraphError, OperandError
 from .record import Record, fitted_all
@@ -279,7 +279,8 @@ def _seed(name: str, f: Function, value: Any) -> Any:
     data = value._array if isinstance(value, Value) else value
     if not isinstance(data, (int, float, complex)) and not is_array(data):
         raise GraphError(f"{name}: {name_of(f)} must return a scalar, it returned {type(value).__name__}")
-    check_running(data, f"{name}: {name_of(f)} returned")
+    if type(data) is Batched:
+        check_running(data, f"{name}: {name_of(f)} returned")
     if np.size(data) != 1:
         raise GraphError(
             f"{name}: {name_of(f)} must return a scalar, it returned shape {np.shape(data)}; use vjp or jvp"

@@ -12,7 +12,7 @@ import numpy as np
 
 import autodiff
 
-from . import moons
+from . import compiled_inside, moons
 from .compiled_models import (
     MODELS,
     PEERS,
@@ -26,7 +26,7 @@ from .harness import OURS, Goal, Row, Samples, Settings, check_equal, interleave
 from .mlp import PAUSE, Worker, compare_gradients, step_times
 
 GROUP = "compiled"
-COLUMNS = (*PEERS[1:], "micrograd", "eager", "cold")
+COLUMNS = (*PEERS[1:], "micrograd", compiled_inside.WHOLE, "eager", "cold")
 ALL = (*MODELS, *PROGRAMS)
 NO_DISK = {"AUTODIFF_JIT_CACHE": "0"}
 SMALL = 32768  # elements up to which PyTorch is better off with one thread
@@ -255,7 +255,7 @@ def rows(settings: Settings) -> Iterator[Row]:
     try:
         if jax is not None:
             jax.config.update("jax_enable_x64", False)
-        for part in (running, scalars, entering, compiling, warm_start):
+        for part in (running, scalars, entering, compiled_inside.rows, compiling, warm_start):
             yield from part(settings)
     finally:
         if jax is not None:

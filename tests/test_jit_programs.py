@@ -58,6 +58,20 @@ def test_plain_programs(program: programs.Program, order: str) -> None:
     agree(f, [moved(program.point, k) for k in (0, 0, 1, 2)])
 
 
+@each_program
+@pytest.mark.filterwarnings("ignore::autodiff.JitWarning")
+@pytest.mark.parametrize("order", ["gradient", "product"])
+def test_derivatives_of_compiled_programs(program: programs.Program, order: str) -> None:
+    """A forward program and a backward one; and what is made anew."""
+    v = random_like(seeded(program), program.point)
+    make = ad.grad if order == "gradient" else lambda f: lambda x: ad.hvp(f)(x, v)
+    found, expected = make(ad.jit(program.function)), make(program.function)
+    for k in (0, 0, 1, 2):
+        x = moved(program.point, k)
+        y = expected(x.copy())
+        np.testing.assert_allclose(found(x), y, 1e-9, 1e-9 * float(np.max(np.abs(y), initial=0)))
+
+
 def test_most_are_programs() -> None:
     """How many run as they are, value and gradient: the number may fall, but not grow."""
     eager = []
@@ -99,8 +113,15 @@ def test_random_programs(program: Random) -> None:
     def gradients(*xs: Any) -> Any:
         return ad.grad(lambda *xs: np.sum(program(*xs)), tuple(range(len(xs))))(*xs)
 
-    for f in (program.function, gradients):
-        jitted = ad.jit(f)
+    def outside(*xs: Any) -> Any:
+        return ad.grad(lambda *xs: np.sum(inner(*xs)), tuple(range(len(xs))))(*xs)
+
+    inner = ad.jit(program.function)
+    for f, jitted in (
+        (program.function, ad.jit(program.function)),
+        (gradients, ad.jit(gradients)),
+        (gradients, outside),
+    ):
         for k in range(3):
             xs = [moved(x, k) for x in program.inputs]
             expected, found = f(*xs), jitted(*xs)

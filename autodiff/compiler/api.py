@@ -7,48 +7,25 @@ again; and what cannot be a program runs as it is, after one warning that says w
 
 import sys
 import threading
-import traceback
 import warnings
 from collections.abc import Callable
-from types import CoroutineType
 from typing import Any
 
-import numpy as np
-
-from ..box import Inner
-from ..buffers import watching
 from ..errors import JitWarning, OperandError
-from ..tape import LEAF, RECORDING
+from ..tape import RECORDING
 from ..transform import name_of, transform
-from ..tree import tree_map
-from ..value import Value
-from ..views import make_place
-from .captures import Captures, TooManyError
 from .entries import RECORDINGS, CacheInfo, Entry, Kept
-from .entry import Out, flattener, odd_one
+from .entry import flattener
 from .explain import overview, timed
 from .interpret import Mismatch
-from .places import Fixed, Places, UnstableError, scrub
-from .program import InvalidError, Program, filled
-from .recorded import Recorded
-from .recorder import Recorder, Unrecordable
+from .program import InvalidError, Program
+from .recording import ACTIVE, ChangedError, FailedError, GiveUpError, InlineError, TrackedError, recorded
 from .signature import Signature, signature
-from .slots import spot
-from .tracked import Tracked
-from .undo import Undo
 
 __all__ = ["CacheInfo", "jit"]
 
 INTEGERS = 3  # signatures that differ in integers only, until these become inputs
 PATHS = 8  # programs for one signature
-
-
-class _GiveUpError(Exception):
-    """Why a function cannot be recorded."""
-
-
-class _FailedError(_GiveUpError):
-    """It has raised an exception, which may be due to the recording; or, if the second argument is true, to others."""
 
 
 @transform
@@ -59,7 +36,7 @@ def jit(f: Callable[..., Any], *, strict: bool = False, eager: bool = True) -> C
     Arguments are arrays, numbers, and containers of these, as for `grad`; a program is for their shapes and dtypes, and
     other ones are recorded anew. Floats may differ from call to call; integers, texts and truth values among the
     arguments are part of the program. Arguments are copied. Results are new, and plain: a Value comes back where an
-    argument is tracked, and can be differentiated.
+    argument is tracked, or a captured Value on which it depends, and can be differentiated.
 
     `if` and `while` are recorded for each path that is taken, `float(v)` for each number, at most 8 programs for one
     signature. What `f` captures is looked up at each call. Arrays, Values with their gradients, optimizers, counters
@@ -90,19 +67,20 @@ class _Jitted:
     def __init__(self, f: Callable[..., Any], strict: bool, eager: bool) -> None:
         self.f, self.strict, self.eager = f, strict, eager
         self.entries: Kept[Entry] = Kept()
-        self.tracked: Kept[Tracked] = Kept()
         self.integers: bool | None = False  # whether integers are inputs; None: never again
         self.seen: Kept[list[int]] = Kept()  # how many signatures differ in integers only
         self.lock = threading.RLock()
         self.hits = self.recordings = 0
-        self.last: Any = None  # the last program, and what takes the arrays out of the arguments for it
+        self.last: Any = None  # what takes the arrays out of the arguments for the last program, it, and what runs it
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if ACTIVE.get():  # it becomes a part of the function that is recorded
+            return self.f(*args, **kwargs)
         last = self.last
         if last is not None:
             arrays = last[0](args, kwargs)
             if arrays is not None:
-                outputs = last[1].quickly(arrays)
+                outputs = last[2](arrays)
                 if outputs is not None:
                     self.hits += 1
                     return last[1].fill(outputs)
@@ -114,13 +92,16 @@ class _Jitted:
             )
         if given is None or given.inline:
             return self.f(*args, **kwargs)
-        if given.tracked and RECORDING.get():
-            return self._tracked(given, args, kwargs)
-        entry = self.entries.get(given.key)
+        linked = given.tracked and RECORDING.get()
+        entry = self.entries.get(given.link() if linked else given.key)
         if entry is None:
             with self.lock:
                 given = self._loosened(given, args, kwargs)
-                entry = self.entries.add(given.key, Entry(), given.watched)
+                key = given.link() if linked else given.key
+                entry = self.entries.add(key, Entry(key, linked), given.watched)
+        if entry.linked and not RECORDING.get():  # as it captures tracked Values
+            key = False, given.key
+            entry = self.entries.add(key, Entry(key), given.watched)
         if entry.eager:
             return self._eagerly(args, kwargs)
         recordings = self.recordings
@@ -145,7 +126,9 @@ class _Jitted:
             if not attempt.holds():
                 continue
             try:
-                result = attempt.run(given.leaves)
+                if attempt.spoiled:
+                    raise InvalidError
+                result = attempt.run(given)
             except Mismatch:
                 continue
             except InvalidError:
@@ -158,8 +141,9 @@ class _Jitted:
                     entry.programs = [attempt, *[p for p in entry.programs if p is not attempt]]
             last = self.last
             if last is None or last[1] is not attempt:
-                flat = flattener(args, kwargs, given.integers)
-                self.last = (flat, attempt) if flat else None
+                boxes = entry.linked or bool(given.levels)
+                flat = flattener(args, kwargs, given.integers, boxes)
+                self.last = (flat, attempt, attempt.quickly_boxed if boxes else attempt.quickly) if flat else None
             return (result,)
         return None
 
@@ -192,26 +176,6 @@ class _Jitted:
         programs = sum(len(entry.programs) for entry in self.entries.values())
         return CacheInfo(self.hits, self.recordings, len(self.entries), programs)
 
-    def _tracked(self, given: Signature, args: Any, kwargs: Any) -> Any:
-        """The result as a node of the graph that is being recorded."""
-        key = given.key, tuple(given.smooth())
-        rule = self.tracked.get(key)
-        if rule is None:
-            if not self._is_closed(given.objects):
-                return self.f(*args, **kwargs)
-            with self.lock:
-                rule = self.tracked.add(key, Tracked(self.f, self, jit, given, args, kwargs))
-                if given.watched:  # which are among the arguments
-                    self.tracked.hold(key)
-        return rule(given.originals)
-
-    def _is_closed(self, objects: list[Any]) -> bool:
-        """Whether f captures nothing that is tracked: else there is more to differentiate than its arguments."""
-        try:
-            return all(v._node is None for v in Captures([self.f, *objects]).values)
-        except TooManyError:
-            return False
-
     def _record(self, entry: Entry, given: Signature, args: Any, kwargs: Any) -> Any:
         if entry.eager:
             return self._eagerly(args, kwargs)
@@ -226,97 +190,41 @@ class _Jitted:
             entry.volatile |= known.captures.numbers(entry.globals_too)
         try:
             return self._run(entry, given, args, kwargs)
-        except _FailedError as failed:
+        except InlineError:
+            return self._eagerly(args, kwargs)
+        except FailedError as failed:
             result = self._eagerly(args, kwargs)
             entry.failed += 1
             if not failed.args[1] or entry.failed > 3:
                 self._warn(entry, failed.args[0])
             return result
-        except _GiveUpError as error:
+        except GiveUpError as error:
             reason = error.args[0]
             if not entry.by_reference and not entry.eager:
                 entry.by_reference = True  # what only reads its plain arrays may still be recorded
                 try:
                     return self._run(entry, given, args, kwargs)
-                except _GiveUpError as again:
+                except GiveUpError as again:
                     reason = again.args[0]
             return self._give_up(entry, reason, args, kwargs)
 
     def _run(self, entry: Entry, given: Signature, args: Any, kwargs: Any) -> Any:
         """Run the function on arrays that record, keep the program if there is one, and give the result."""
-        try:
-            captures = Captures([self.f, *given.objects], entry.globals_too)
-        except TooManyError:
-            raise _GiveUpError("captures too many objects") from None
-        if captures.refused:
-            raise _GiveUpError(captures.refused)
-        if any(v._node is not None and v._node.number != LEAF for v in captures.values):
-            raise _GiveUpError("captures a Value that was computed from tracked ones")
         self.recordings += 1
-        recorder = Recorder()
-        recorder.masked = entry.masked
-        recorder.captured = {i: Fixed(captures, slot) for i, (_, slot) in captures.arrays.items()}
-        inputs = iter([recorder.input(x, type(x) if type(x) in (int, float, complex) else None) for x in given.leaves])
-
-        def wrapped(x: Any) -> Value:
-            value: Value = Value._wrap(next(inputs))
-            if type(x) is np.ndarray and not x.ndim:
-                make_place(value)
-            return value
-
-        new_args, new_kwargs = given.rebuilt(args, kwargs, wrapped)
-        places = Places(captures, entry.volatile, arrays=not entry.by_reference)
-        undo = Undo(captures)
         try:
-            places.begin(recorder)
-            with watching(self.f):
-                result = self.f(*new_args, **new_kwargs)
-            if recorder.disturbed:
-                raise Unrecordable("other threads use what it captures")
-            if recorder.reason or recorder.raised:
-                raise recorder.escape(recorder.raised)
-            template = self._template(recorder, result)
-            places.end(recorder)
-        except (Unrecordable, UnstableError) as error:
-            places.restore()
-            undo()
-            if recorder.disturbed:
-                raise _FailedError("captures what other threads use while it is recorded", True) from None
-            raise _GiveUpError(recorder.reason or str(error)) from None
-        except Exception as error:
-            if recorder.disturbed or recorder.reason or _is_ours(error):
-                places.restore()
-                undo()
-                if recorder.reason and not recorder.disturbed:
-                    raise _GiveUpError(recorder.reason) from None
-                raise _FailedError(f"raises {type(error).__name__} when it is recorded", recorder.disturbed) from None
-            places.abandon()
-            recorder.ended = True
-            scrub(Captures([self.f, *given.objects]), captures)
-            raise
-        finally:
-            places.restore()
-            recorder.ended = True
-        reason = undo.drawn() or undo.written()
-        if captures.drawn({id(g.bit_generator) for _, g in places.generators}):
-            reason = "draws random numbers with a generator that is not in a variable, attribute, list or dict"
-        changed = captures.numbers() - entry.volatile
-        written = {spot(p.container, p.key) for p, _, _ in places.writes if hasattr(p, "container")}
-        unsteady = captures.changed({*written, *entry.volatile, *changed})
-        if unsteady or changed:
-            entry.unsteady += 1
-            entry.volatile |= changed
-            scrub(Captures([self.f, *given.objects]), captures)
-            reason = reason or (unsteady or "changes a number that it captures" if entry.unsteady > 3 else "")
-        values = recorder.values()
-        if reason:
-            self._warn(entry, reason)
-        elif not (unsteady or changed):
-            if captures.circular:
-                self.entries.hold(given.key)
-            self._keep(entry, Program(recorder, captures, places, template))
-        places.write(values)
-        return filled(template, values)
+            outcome = recorded(self.f, entry, given, args, kwargs, jit)
+        except TrackedError:
+            entry.linked = True
+            return self._run(entry, given, args, kwargs)
+        except ChangedError:
+            return self._run(entry, given, args, kwargs)
+        if outcome.reason:
+            self._warn(entry, outcome.reason)
+        elif outcome.program is not None:
+            if outcome.circular or (entry.linked and given.watched):  # which are among the arguments
+                self.entries.hold(entry.key)
+            self._keep(entry, outcome.program)
+        return outcome.finish()
 
     def _keep(self, entry: Entry, program: Program) -> None:
         with self.lock:
@@ -331,32 +239,6 @@ class _Jitted:
         if not self.eager:
             program.compile()
 
-    def _template(self, recorder: Recorder, result: Any) -> Any:
-        """The result with outputs in the places of its arrays."""
-
-        def place(y: Any) -> Any:
-            data = y._array if isinstance(y, Value) else y
-            spent = False
-            if isinstance(y, Value) and y._node is not None and RECORDING.get():
-                spent = y._node.case is not None and y._node.case.is_spent  # as a loss is after its backward()
-                if not spent:
-                    raise recorder.escape("returns a tracked Value; return its .data")
-            if isinstance(data, Recorded):
-                return Out(recorder.result(data), not data.ndim, data.weak is not None, spent)
-            if isinstance(data, Inner):
-                raise recorder.escape("returns a batch")
-            if isinstance(data, (np.ndarray, np.generic)):
-                return Out(recorder.result(recorder.constant(data)), not data.ndim)
-            return y
-
-        template = tree_map(place, result, result=True)
-        odd = odd_one(template)
-        if odd is not None:
-            if isinstance(odd, CoroutineType):
-                odd.close()  # it is made anew
-            raise recorder.escape(f"returns a {type(odd).__name__}")
-        return template
-
     def _eagerly(self, args: Any, kwargs: Any) -> Any:
         return self.f(*args, **kwargs)
 
@@ -370,15 +252,6 @@ class _Jitted:
             raise OperandError(f"{text}, which cannot be compiled; leave out strict=True to run it as it is")
         entry.eager = reason
         warnings.warn(f"{text}; it runs without the compiler for these arguments", JitWarning, stacklevel=_depth())
-
-
-def _is_ours(error: Exception) -> bool:
-    """Whether it may be that another exception, or none, is raised without recording."""
-    frames = [f.f_globals.get("__name__", "") for f, _ in traceback.walk_tb(error.__traceback__)][1:]
-    package = __name__.partition(".")[0]
-    return isinstance(error, (TypeError, AttributeError)) or any(
-        f"{name}.".startswith(f"{package}.") for name in frames
-    )
 
 
 def _depth() -> int:

@@ -32,7 +32,9 @@ if hasattr(os, "register_at_fork"):  # another thread may have held it
 class Entry:
     """The programs for one signature, the last used one first."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: Any, linked: bool = False) -> None:
+        self.key = key
+        self.linked = linked  # whether its results are linked to tracked Values
         self.programs: list[Program] = []
         self.eager = ""  # why it runs without a program
         self.volatile: set[Any] = set()  # the slots of numbers that have changed: inputs from then on

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from ..batched import Batched
 from ..codegen import compile_function
+from ..tape import LEAF
 from ..value import Value
 from .signature import STATIC
 
@@ -24,17 +26,29 @@ CONTAINERS = (tuple, list, dict)
 class Out:
     """The place of an output in a result: as an array, a scalar of NumPy's, or a number of Python's.
 
-    `boxed`: it is a Value there, without a graph.
+    `boxed`: it is a Value there, without a graph. A Value that is `tracked`, or a batch with the `levels` of these
+    positions among those of the call, is among the outputs by then.
     """
 
-    __slots__ = ("boxed", "index", "number", "scalar")
+    __slots__ = ("boxed", "index", "levels", "number", "scalar", "tracked")
 
-    def __init__(self, index: int, scalar: bool, number: bool = False, boxed: bool = False) -> None:
+    def __init__(
+        self,
+        index: int,
+        scalar: bool,
+        number: bool = False,
+        boxed: bool = False,
+        tracked: bool = False,
+        levels: tuple[int, ...] = (),
+    ) -> None:
         self.index, self.scalar, self.number, self.boxed = index, scalar, number, boxed
+        self.tracked, self.levels = tracked, levels
 
     def of(self, outputs: list[Any]) -> Any:
         """What is in this place."""
         y = outputs[self.index]
+        if self.tracked or self.levels:
+            return y
         if self.boxed:
             return Value._wrap(y[()] if self.scalar else y)
         return y.item() if self.number else y[()] if self.scalar else y
@@ -58,8 +72,13 @@ class _Unknown(Exception):
     """There is something that no code is made for."""
 
 
-def flattener(args: tuple[Any, ...], kwargs: dict[str, Any], integers: bool = False) -> Callable[..., Any] | None:
+def flattener(
+    args: tuple[Any, ...], kwargs: dict[str, Any], integers: bool = False, boxes: bool = False
+) -> Callable[..., Any] | None:
     """A function of (args, kwargs): the arrays and floats in them, in order, or None if they are built differently.
+
+    `boxes`: there may be Values among them, and it gives three tuples: the arrays, the nodes of those that are tracked,
+    and the levels of those that are batches.
 
     >>> flat = flattener(({"w": np.ones(2), "n": 3}, 0.5), {})
     >>> flat(({"w": np.zeros(1), "n": 3}, 1.5), {}), flat(({"w": np.zeros(1), "n": 4}, 1.5), {})
@@ -68,6 +87,8 @@ def flattener(args: tuple[Any, ...], kwargs: dict[str, Any], integers: bool = Fa
     lines: list[str] = []
     names: dict[str, Any] = {"asarray": np.asarray, "ndarray": np.ndarray}
     leaves: list[str] = []
+    nodes: list[str] = []
+    levels: list[str] = []
 
     def visit(x: Any, name: str) -> None:
         kind = type(x)
@@ -76,6 +97,25 @@ def flattener(args: tuple[Any, ...], kwargs: dict[str, Any], integers: bool = Fa
         elif kind is float or (kind is int and integers):
             lines.append(f"    if type({name}) is not {kind.__name__}: return None")
             leaves.append(f"asarray({name})")
+        elif boxes and kind is Value:
+            names.update(Value=Value, Batched=Batched, generic=np.generic)
+            lines.append(f"    if type({name}) is not Value: return None")
+            lines.append(f"    node_{name}, array_{name} = {name}._node, {name}._array")
+            if x._node is None:
+                lines.append(f"    if node_{name} is not None: return None")
+            else:
+                leaf = "!=" if x._node.number == LEAF else "=="
+                lines.append(f"    if node_{name} is None or node_{name}.number {leaf} {LEAF}: return None")
+                nodes.append(f"node_{name}")
+            if type(x._array) is Batched:
+                lines.append(f"    if type(array_{name}) is not Batched: return None")
+                levels.append(f"array_{name}.levels")
+                leaves.append(f"array_{name}.whole")
+            elif type(x._array) is np.ndarray:
+                leaves.append(f"array_{name}")  # what is no array is refused by the program
+            else:
+                lines.append(f"    if not isinstance(array_{name}, generic): return None")
+                leaves.append(f"asarray(array_{name})")
         elif kind in CONTAINERS:
             if name != "args":
                 lines.append(f"    if type({name}) is not {kind.__name__}: return None")
@@ -102,7 +142,10 @@ def flattener(args: tuple[Any, ...], kwargs: dict[str, Any], integers: bool = Fa
         visit(kwargs, "kwargs")
     except _Unknown:
         return None
-    source = "\n".join(["def flat(args, kwargs):", *lines, f"    return ({''.join(f'{x}, ' for x in leaves)})", ""])
+    result = f"({''.join(f'{x}, ' for x in leaves)})"
+    if boxes:
+        result = ", ".join(f"({''.join(f'{x}, ' for x in part)})" for part in (leaves, nodes, levels))
+    source = "\n".join(["def flat(args, kwargs):", *lines, f"    return {result}", ""])
     return compile_function("flat", source, names)
 
 
@@ -113,6 +156,8 @@ def filler(template: Any) -> Callable[..., Any] | None:
     def text(x: Any) -> str:
         kind = type(x)
         if kind is Out:
+            if x.tracked or x.levels:
+                return f"o[{x.index}]"
             if x.boxed:
                 return f"wrap(o[{x.index}]{'[()]' if x.scalar else ''})"
             return f"o[{x.index}]{'.item()' if x.number else '[()]' if x.scalar else ''}"

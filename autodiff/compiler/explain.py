@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from ..errors import OperandError
 from . import llvm_math
 from .entries import Entry
+from .graph import Graph
 from .interpret import Mismatch
 from .lower import lower
 from .plan import Array, Call, Check, Gemm, Launch, Plan, Step
-from .program import Program
 
 __all__ = ["described", "overview", "timed"]
 
@@ -38,8 +38,9 @@ def overview(entries: Iterable[Entry]) -> str:
         if entry.eager:
             lines.append(f"runs without a program: it {entry.eager}")
         for i, program in enumerate(entry.programs):
-            lines.append(f"program {i + 1}: {_title(program)}")
-            lines.append(described(lower(program.graph, llvm_math)))
+            for name, graph in program.graphs().items():
+                lines.append(f"{name} {i + 1}: {_title(graph)}")
+                lines.append(described(lower(graph, llvm_math)))
     return "\n".join(lines) or "it has not been called yet"
 
 
@@ -49,15 +50,15 @@ def timed(name: str, entry: Entry | None, leaves: list[Any]) -> str:
         if program.holds():
             with contextlib.suppress(Mismatch):
                 plan, times = program.timed(leaves)
-                return f"program {i + 1}: {_title(program)}\n{described(plan, times)}"
+                return f"program {i + 1}: {_title(program.graph)}\n{described(plan, times)}"
     why = f": it {entry.eager}" if entry and entry.eager else "; call it with them first"
     raise OperandError(f"explain: {name} has no program for these arguments{why}")
 
 
-def _title(program: Program) -> str:
-    inputs = [f"{n.dtype}{list(n.shape)}" for n in program.graph.inputs]
+def _title(graph: Graph) -> str:
+    inputs = [f"{n.dtype}{list(n.shape)}" for n in graph.inputs]
     shown = [*inputs[:INPUTS], f"... {len(inputs)} in all"] if len(inputs) > INPUTS else inputs
-    return f"{len(program.graph.live())} operations, for {', '.join(shown) or 'no arguments'}"
+    return f"{len(graph.live())} operations, for {', '.join(shown) or 'no arguments'}"
 
 
 def described(plan: Plan, times: Sequence[float] | None = None) -> str:

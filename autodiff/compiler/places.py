@@ -146,7 +146,7 @@ class _Method:
 class Places:
     """The places that a function captures, in one run that is recorded, and then in the runs of its program."""
 
-    def __init__(self, captures: Captures, volatile: set[Any], arrays: bool = True) -> None:
+    def __init__(self, captures: Captures, volatile: set[Any], arrays: bool = True, gradients: bool = True) -> None:
         self.places: list[Any] = []
         self.before: list[Any] = []  # what was there when the run began
         self.inside: list[Any] = []  # what has stood for it in the run
@@ -167,7 +167,7 @@ class Places:
                 type(p) is _ValueArray and p.value is root for p in self.places
             ):
                 self.places.append(_ValueArray(root))
-                if root._node is not None and hasattr(root._node, "grad"):
+                if gradients and root._node is not None and hasattr(root._node, "grad"):
                     self.places.append(_Gradient(root))
         for container, key, value in captures.slots:
             if isinstance(value, np.random.Generator) and not isinstance(container, (tuple, Members)):

@@ -9,9 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ..box import Box
+from ..batched import Levels, hide, union
+from ..box import Box, Inner
+from ..context import LEVELS
 from ..errors import OperandError
-from ..tree import tree_map
+from ..tape import RECORDING
+from ..tree import leaves, tree_map
+from ..value import Value
 from . import llvm_math
 from .bounds import BoundsError
 from .captures import Captures
@@ -23,10 +27,11 @@ from .native import Program as Native
 from .places import Draw, Places
 from .plan import Plan
 from .recorder import Recorder
+from .signature import Signature
 from .slots import spot
 from .timing import times
 
-__all__ = ["InvalidError", "Program", "filled", "mark"]
+__all__ = ["InvalidError", "Program", "filled", "hidden", "mark", "runner_of", "wrap_batches"]
 
 LARGE = 1 << 25  # bytes of an array that are looked at as a whole
 
@@ -38,13 +43,17 @@ class InvalidError(Exception):
 class Program:
     """What was recorded in one run: a graph, when it holds, how to make the result, and what to write back."""
 
-    def __init__(self, recorder: Recorder, captures: Captures, places: Places, result: Any) -> None:
+    spoiled = False  # whether it turned out to need masks
+
+    def __init__(self, recorder: Recorder, captures: Captures, places: Places, result: Any, given: Signature) -> None:
         self.captures, self.places, self.volatile = captures, places, places.numbers()
         self.result = result
+        self.hidden = hidden(result)
+        self.patterns = given.patterns()
         self.fill = filler(result) or functools.partial(filled, result)
         self.graph = recorder.close()
         self.text = self.graph.fingerprint()
-        self.flagged = recorder.flagged
+        self.flagged = recorder.flagged and not recorder.masked
         self.sources = recorder.sources
         self.draws = {id(d.generator): d.generator.bit_generator for d in self.sources if type(d) is Draw}
         replaced = {spot(p.container, p.key) for p in places.places if type(p).__name__ == "_Place"}
@@ -57,6 +66,10 @@ class Program:
         self.runner: Any = None
         self.lock = threading.Lock()
 
+    def graphs(self) -> dict[str, Graph]:
+        """What it runs, by name."""
+        return {"program": self.graph}
+
     def holds(self) -> bool:
         """Whether what `f` captures is as it was."""
         if not self.captures.holds(self.volatile) or not self.places.fits():
@@ -66,15 +79,16 @@ class Program:
     def compile(self) -> Any:
         """What runs it, made at the first time."""
         with self.lock:
-            self.runner = self.runner or _runner_of(self.graph)
+            self.runner = self.runner or runner_of(self.graph)
         return self.runner
 
-    def run(self, leaves: list[Any]) -> Any:
+    def run(self, given: Signature) -> Any:
         """The result for other numbers. Raises Mismatch, and InvalidError; then nothing has happened."""
         runner = self.runner or self.compile()
         states = [(bits, bits.state) for bits in self.draws.values()]
         try:
-            outputs, invalid = runner.run(self.arrays(leaves))
+            arrays = self.arrays(given.leaves)
+            outputs, invalid = runner.run(arrays)
             if invalid and self.flagged:
                 raise InvalidError
         except BaseException as error:
@@ -83,9 +97,15 @@ class Program:
             if isinstance(error, (BoundsError, InvalidError, Mismatch)) or not isinstance(error, Exception):
                 raise
             raise Mismatch(None, error) from error  # the function itself may raise it, or catch it
+        return self.fill(self.ended(arrays, outputs, given.nodes(), given.levels))
+
+    def ended(self, arrays: Any, outputs: list[Any], nodes: Any, levels: Levels) -> list[Any]:
+        """The outputs of a run, when what belongs to it has been written back."""
         if self.writes:
             self.places.write(outputs)
-        return self.fill(outputs)
+        if self.hidden:
+            wrap_batches(outputs, self.hidden, levels)
+        return outputs
 
     def arrays(self, leaves: list[Any]) -> list[Any]:
         """All inputs: those given, and those that are read from where they are."""
@@ -109,23 +129,49 @@ class Program:
             for bits, state in states:
                 bits.state = state
 
-    def quickly(self, arrays: tuple[Any, ...]) -> Any:
+    def quickly(self, arrays: Any) -> Any:
         """The outputs for arrays that may not be of the right kinds; None if they are not, or there is more to it."""
+        found = self.at_once(arrays)
+        if found is None:
+            return None
+        if self.writes:
+            self.places.write(found[1])
+        return found[1]
+
+    def quickly_boxed(self, given: Any) -> Any:
+        """The same where there are Values among the arguments: for arrays, nodes, and the levels of batches."""
+        arrays, nodes, batches = given
+        if not self.may_link(nodes):
+            return None
+        levels: Levels = ()
+        if batches:
+            levels, active = union(batches), LEVELS.get()
+            if not all(level in active for level in levels):
+                return None
+            if tuple([tuple(map(levels.index, own)) for own in batches]) != self.patterns:
+                return None
+        found = self.at_once(arrays)
+        return None if found is None else self.ended(*found, nodes, levels)
+
+    def may_link(self, nodes: Any) -> bool:
+        """Whether it is for a call where these nodes are to be linked to the result."""
+        return not nodes or not RECORDING.get()
+
+    def at_once(self, arrays: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Any]] | None:
+        """All inputs and the outputs, by one native call."""
         runner = self.runner
         whole = runner.whole if type(runner) is Native and not self.draws else None
         if whole is None or not self.holds():
             return None
         if self.sources:
             further = [source.get() for source in self.sources]
+            if any(isinstance(x, Inner) for x in further):
+                return None
             arrays = (*arrays, *[np.asarray(x._array if isinstance(x, Box) else x) for x in further])
         outputs = whole(*arrays)
         if type(outputs) is tuple and len(outputs) == 1 and not self.flagged:
             outputs = outputs[0]  # an operation was invalid, which nobody asks for
-        if type(outputs) is not list:
-            return None
-        if self.writes:
-            self.places.write(outputs)
-        return outputs
+        return (arrays, outputs) if type(outputs) is list else None
 
     def globals_changed(self) -> bool:
         """Whether numbers or arrays among the globals have changed, so that they had better be inputs."""
@@ -137,7 +183,7 @@ class Program:
         )
 
 
-def _runner_of(graph: Graph) -> Any:
+def runner_of(graph: Graph) -> Any:
     """What runs a graph: native code where llvmlite is installed, else NumPy."""
     if os.environ.get("AUTODIFF_JIT") == "numpy" or importlib.util.find_spec("llvmlite") is None:
         return Interpreted(graph)
@@ -151,6 +197,18 @@ def filled(template: Any, outputs: list[Any]) -> Any:
         return y.of(outputs) if type(y) is Out else y
 
     return place(template) if type(template) is Out else tree_map(place, template, result=True)
+
+
+def hidden(template: Any) -> list[tuple[int, tuple[int, ...]]]:
+    """Which outputs are batches that are not tracked, and their levels."""
+    outs = [out for out in leaves(template, result=True) if type(out) is Out]
+    return [(out.index, out.levels) for out in outs if out.levels and not out.tracked]
+
+
+def wrap_batches(outputs: list[Any], hidden: list[tuple[int, tuple[int, ...]]], levels: Levels) -> None:
+    """Put Values in the places of the outputs that are batches."""
+    for index, own in hidden:
+        outputs[index] = Value._wrap(hide(outputs[index], tuple([levels[k] for k in own])))
 
 
 def mark(x: Any) -> Any:

@@ -64,6 +64,8 @@ class Recorder(Writing):
         self.raised = ""  # the same, if the function does not end with an exception
         self.held: dict[int, tuple[Any, Recorded]] = {}  # the plain arrays that were met, by id
         self.sources: list[Any] = []  # where the further inputs come from, in order
+        self.weak: list[type | None] = []  # of all inputs: the type of the Python number that one is
+        self.kept: list[Any] | None = None  # or what has come in, as it was
         self.captured: dict[int, Any] = {}  # the sources of arrays that may change between calls, by id
         self.results: list[Recorded] = []
         self.loops: dict[Any, Any] = {}  # what has been found out of ufuncs
@@ -90,8 +92,11 @@ class Recorder(Writing):
     def input(self, array: Any, weak: type | None = None) -> Recorded:
         """An argument. Its numbers are copied, as it may be written to."""
         array = np.array(array, order="C")
+        if self.kept is not None:
+            self.kept.append(array.copy())
         x = self.made(self.graph.input(array.shape, array.dtype), array)
         x.weak = weak
+        self.weak.append(weak)
         return x
 
     def source(self, source: Any, array: Any, weak: type | None = None) -> Recorded:

@@ -2,13 +2,16 @@
 
 import dataclasses
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-from ..box import Box, Inner
+from ..batched import Batched, Levels, union
+from ..box import Box
+from ..context import LEVELS
+from ..tape import LEAF
 from ..tree import tree_map
 from .code import is_known
 
@@ -21,7 +24,10 @@ STATIC = (bool, int, str, bytes, type(None), type, np.dtype, slice, range)
 class Signature:
     """The key of a call, and its leaves: the numbers that may differ from call to call."""
 
-    __slots__ = ("inline", "integers", "key", "leaves", "objects", "originals", "plain", "tracked", "watched")
+    __slots__ = (
+        "batches", "inline", "integers", "key", "leaves", "levels", "objects", "originals", "plain", "tracked",
+        "watched",
+    )  # fmt: skip
 
     def __init__(self, key: Any, leaves: list[Any], plain: bool, integers: bool = False) -> None:
         self.key, self.leaves, self.plain = key, leaves, plain
@@ -30,10 +36,34 @@ class Signature:
         self.objects: list[Any] = []  # functions and other things that stand for themselves
         self.watched: list[Any] = []  # those of them that the key is for only as long as they live
         self.inline = self.tracked = False
+        self.batches: list[Levels] = []  # of the leaves that are batches, whose hidden axes are shown
+        self.levels: Levels = ()  # all of them
 
-    def smooth(self) -> list[bool]:
-        """Which leaves are tracked."""
-        return [isinstance(x, Box) and x._node is not None for x in self.originals]
+    def kinds(self) -> tuple[int, ...]:
+        """What each leaf is: 2 for a variable, 1 for another tracked Value, 0 for an untracked one, -1 for a number."""
+        return tuple(map(_kind_of, self.originals))
+
+    def nodes(self) -> tuple[Any, ...]:
+        """Those of the tracked leaves."""
+        return tuple([x._node for x in self.originals if isinstance(x, Box) and x._node is not None])
+
+    def patterns(self) -> tuple[tuple[int, ...], ...]:
+        """The levels of the leaves that are batches, as positions among all levels."""
+        return tuple([tuple(map(self.levels.index, own)) for own in self.batches])
+
+    def link(self) -> Any:
+        """The key where its tracked leaves are linked to the result."""
+        return True, self.key, self.kinds(), self.levels and self.outer([])
+
+    def outer(self, captured: Iterable[Any]) -> tuple[int, ...]:
+        """Which levels began when all that is tracked was there, the nodes `captured` too: it is from outside of them.
+
+        So gradients will be asked for outside as well, and are sums over the examples.
+        """
+        nodes = (*captured, *self.nodes())
+        newest = max((n.number if n.number != LEAF else n.saved for n in nodes), default=0)
+        before = LEVELS.get().before
+        return tuple([k for k, level in enumerate(self.levels) if level.number > max(newest, before - 1)])
 
     def rebuilt(self, args: Any, kwargs: Any, new: Callable[[Any], Any]) -> tuple[Any, Any]:
         """The arguments with others in the places of the leaves."""
@@ -52,15 +82,32 @@ def signature(args: tuple[Any, ...], kwargs: dict[str, Any], integers: bool = Fa
     found = Signature(None, [], False, integers)
     try:
         found.key = _key((args, kwargs), found)
+        if found.batches:
+            _note_levels(found)
         hash(found.key)
     except TypeError:
         return None
     return found
 
 
+def _note_levels(found: Signature) -> None:
+    """Put into the key which leaves have which levels; their numbers are others at each call."""
+    levels = found.levels = union(found.batches)
+    active = LEVELS.get()
+    if not all(level in active for level in levels):
+        found.inline = True
+    found.key = found.key, found.patterns()
+
+
 def is_leaf(x: Any, integers: bool = False) -> bool:
     """Whether it is a number that may differ from call to call."""
     return isinstance(x, (np.ndarray, np.generic, float, complex, Box)) or (integers and type(x) is int)
+
+
+def _kind_of(x: Any) -> int:
+    if not isinstance(x, Box):
+        return -1
+    return 0 if x._node is None else 2 if x._node.number == LEAF else 1
 
 
 class _Same:
@@ -105,16 +152,16 @@ def _key(x: Any, found: Signature) -> Any:
         return (dict, *[(type(key), key, _key(item, found)) for key, item in x.items()])
     if isinstance(x, Box):
         data = x._array
-        if isinstance(data, Inner):
-            found.inline = True
-            return None
         found.tracked = found.tracked or x._node is not None
+        if type(data) is Batched:
+            found.batches.append(data.levels)
+            data = data.whole
         if not isinstance(data, (np.ndarray, np.generic)):
             found.inline = True
             return None
         found.leaves.append(data)
         found.originals.append(x)
-        return (data.shape, data.dtype)
+        return (data.shape, data.dtype) if data is x._array else (Batched, data.shape, data.dtype)
     if isinstance(x, np.generic):
         if x.dtype.kind not in "biufc":
             raise TypeError

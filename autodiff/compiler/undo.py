@@ -16,7 +16,7 @@ LIMIT = 1 << 26  # bytes of arrays
 
 
 class Undo:
-    """Copies of the containers and arrays in `captures`, and of the states of random generators."""
+    """Copies of the containers and arrays in `captures`, of the states of random generators, and of hooks."""
 
     def __init__(self, captures: Captures) -> None:
         self.captures = captures
@@ -25,6 +25,7 @@ class Undo:
         arrays = [x for x, _ in captures.arrays.values()]
         self.arrays = [(x, x.copy(order="K")) for x in arrays if x.nbytes < LIMIT and x.flags.writeable]
         self.marks = [(x, mark(x)) for x in arrays if x.nbytes >= LIMIT and x.flags.writeable]
+        self.hooks = [(v._node, getattr(v._node, "hooks", ())) for v in captures.values if v._node is not None]
         self.numpy: Any = np.random.get_state()
         self.python = random.getstate()
 
@@ -39,6 +40,11 @@ class Undo:
         """Whether plain arrays have been written to."""
         same = all(_same(x, copy) for x, copy in self.arrays) and all(mark(x) == m for x, m in self.marks)
         return "" if same else "writes to an array that it captures"
+
+    def hooked(self) -> str:
+        """Whether hooks have been added, or removed: they are called by backward(), which runs no program."""
+        same = all(getattr(node, "hooks", ()) == before for node, before in self.hooks)
+        return "" if same else "adds or removes a hook of a Value that it captures"
 
     def __call__(self) -> None:
         """Make everything as it was."""
@@ -56,6 +62,9 @@ class Undo:
         for array, copy in self.arrays:
             if not _same(array, copy):
                 array[...] = copy
+        for node, before in self.hooks:
+            if getattr(node, "hooks", ()) != before:
+                node.hooks = before
         for generator, state in self.captures.generators:
             if isinstance(generator, random.Random):
                 generator.setstate(state)

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..box import Box
 from ..errors import GraphError
+from ..transform import Transform
 from ..views import array_of, node_of, origin
 
 __all__ = ["Surroundings"]
@@ -119,6 +120,8 @@ def _parts(x: Any) -> Iterator[Any]:
         yield from x
     elif isinstance(x, MethodType):
         yield from (x.__self__, x.__func__)
+    elif isinstance(x, Transform):
+        yield x.__wrapped__  # and not the programs that jit keeps
     elif isinstance(x, BuiltinMethodType):
         yield x.__self__
     elif isinstance(x, FunctionType):

@@ -1,0 +1,235 @@
+"""One run of a function on arrays that record: what came of it, a program if there can be one."""
+
+import traceback
+from collections.abc import Callable
+from contextvars import ContextVar
+from types import CoroutineType
+from typing import Any
+
+import numpy as np
+
+from ..batched import Batched, Levels, hide
+from ..box import Inner
+from ..buffers import watching
+from ..ends import Retained
+from ..tape import LEAF, RECORDING
+from ..tree import tree_map
+from ..value import Value
+from ..views import make_place
+from .captures import Captures, TooManyError
+from .entries import Entry
+from .entry import Out, odd_one
+from .interpret import Mismatch
+from .linked import LinkedProgram, Walk
+from .links import Links
+from .places import Fixed, Places, UnstableError, scrub
+from .program import Program, filled, hidden, wrap_batches
+from .recorded import Recorded
+from .recorder import Recorder, Unrecordable
+from .signature import Signature
+from .slots import spot
+from .undo import Undo
+
+__all__ = ["ACTIVE", "ChangedError", "FailedError", "GiveUpError", "InlineError", "Outcome", "TrackedError", "recorded"]
+
+ACTIVE: ContextVar[bool] = ContextVar("autodiff_jit_recording", default=False)  # whether a function is recorded now
+
+
+class GiveUpError(Exception):
+    """Why a function cannot be recorded."""
+
+
+class FailedError(GiveUpError):
+    """It has raised an exception, which may be due to the recording; or, if the second argument is true, to others."""
+
+
+class TrackedError(GiveUpError):
+    """It returns what depends on tracked Values, which have to be linked to the result."""
+
+
+class InlineError(GiveUpError):
+    """It is called where it cannot be recorded by itself."""
+
+
+class ChangedError(GiveUpError):
+    """It changes numbers that it captures, which are inputs from now on: it may be recorded again."""
+
+
+class Outcome:
+    """What came of a run: the program, or the reason why there is none; and the result, with all that f has changed."""
+
+    def __init__(self, program: Program | None, reason: str, circular: bool, finish: Callable[[], Any]) -> None:
+        self.program, self.reason, self.circular, self.finish = program, reason, circular, finish
+
+
+def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit: Any) -> Outcome:
+    """Run `f` on arrays that record. Raises GiveUpError; then all is as it was."""
+    try:
+        captures = Captures([f, *given.objects], entry.globals_too)
+    except TooManyError:
+        raise GiveUpError("captures too many objects") from None
+    if captures.refused:
+        raise GiveUpError(captures.refused)
+    if any(isinstance(v._array, Inner) for v in captures.values):
+        raise InlineError("captures a batch")
+    if not entry.linked and any(v._node is not None and v._node.number != LEAF for v in captures.values):
+        raise (TrackedError if RECORDING.get() else GiveUpError)("captures a Value that was computed from tracked ones")
+    recorder = Recorder()
+    recorder.masked = entry.masked
+    recorder.captured = {i: Fixed(captures, slot) for i, (_, slot) in captures.arrays.items()}
+    links = None
+    if entry.linked:
+        recorder.kept = []
+        try:
+            links = Links(recorder, given, captures)
+        except Unrecordable as error:
+            raise GiveUpError(str(error)) from None
+    inputs = iter([recorder.input(x, type(x) if type(x) in (int, float, complex) else None) for x in given.leaves])
+    nodes = iter(links.leaves if links else [None] * len(given.leaves))
+
+    def wrapped(x: Any) -> Value:
+        data: Any = next(inputs)
+        if isinstance(x, Value) and type(x._array) is Batched:
+            data = hide(data, x._array.levels)
+        value: Value = Value._wrap(data, next(nodes))
+        if type(x) is np.ndarray and not x.ndim:
+            make_place(value)
+        return value
+
+    new_args, new_kwargs = given.rebuilt(args, kwargs, wrapped)
+    places = Places(captures, entry.volatile, arrays=not entry.by_reference, gradients=links is None)
+    undo = Undo(captures)
+    token = ACTIVE.set(True)
+    outputs: list[tuple[Any, Any, Out]] = []
+    walk: Walk | None = None
+    try:
+        places.begin(recorder)
+        if links:
+            links.begin()
+        with watching(f):
+            result = f(*new_args, **new_kwargs)
+        if recorder.disturbed:
+            raise Unrecordable("other threads use what it captures")
+        if recorder.reason or recorder.raised:
+            raise recorder.escape(recorder.raised)
+        template = _template(recorder, result, given, outputs if links else None)
+        if links:
+            links.check()
+        places.end(recorder)
+        if links:
+            walk = Walk(links, outputs, len(recorder.results))
+    except (Unrecordable, UnstableError, TrackedError) as error:
+        places.restore()
+        undo()
+        if recorder.disturbed:
+            raise FailedError("captures what other threads use while it is recorded", True) from None
+        if type(error) is TrackedError:
+            raise
+        raise GiveUpError(recorder.reason or str(error)) from None
+    except Exception as error:
+        if recorder.disturbed or recorder.reason or _is_ours(error):
+            places.restore()
+            undo()
+            if recorder.reason and not recorder.disturbed:
+                raise GiveUpError(recorder.reason) from None
+            raise FailedError(f"raises {type(error).__name__} when it is recorded", recorder.disturbed) from None
+        places.abandon()
+        recorder.ended = True
+        if links:
+            links.restore()
+        scrub(Captures([f, *given.objects]), captures)
+        raise
+    finally:
+        places.restore()
+        if links:
+            links.restore()
+        recorder.ended = True
+        ACTIVE.reset(token)
+    reason = undo.drawn() or undo.written() or undo.hooked()
+    if captures.drawn({id(g.bit_generator) for _, g in places.generators}):
+        reason = "draws random numbers with a generator that is not in a variable, attribute, list or dict"
+    changed = captures.numbers() - entry.volatile
+    written = {spot(p.container, p.key) for p, _, _ in places.writes if hasattr(p, "container")}
+    unsteady = captures.changed({*written, *entry.volatile, *changed})
+    if links and (reason or unsteady or changed):  # a node is for a run that can be repeated
+        undo()
+        if reason:
+            raise GiveUpError(reason)
+        entry.unsteady += 1
+        entry.volatile |= changed
+        if unsteady or entry.unsteady > 3:
+            raise FailedError(unsteady or "changes a number that it captures", True)
+        raise ChangedError
+    if unsteady or changed:
+        entry.unsteady += 1
+        entry.volatile |= changed
+        scrub(Captures([f, *given.objects]), captures)
+        reason = reason or (unsteady or "changes a number that it captures" if entry.unsteady > 3 else "")
+    program: Program | None = None
+    if walk:
+        program = made = LinkedProgram(recorder, captures, places, template, walk, f, given, (args, kwargs), jit)
+        try:
+            values = made.first(given)
+        except Mismatch:
+            undo()
+            raise GiveUpError("cannot be repeated") from None
+    else:
+        values = recorder.values()
+        wrap_batches(values, hidden(template), given.levels)
+        if not reason and not (unsteady or changed):
+            program = Program(recorder, captures, places, template, given)
+
+    def finish() -> Any:
+        places.write(values)
+        return filled(template, values)
+
+    return Outcome(program, reason, captures.circular, finish)
+
+
+def _template(recorder: Recorder, result: Any, given: Signature, tracked: list[tuple[Any, Any, Out]] | None) -> Any:
+    """The result with outputs in the places of its arrays. `tracked` receives those that are, if they may be."""
+    levels = given.levels
+
+    def place(y: Any) -> Any:
+        data = y._array if isinstance(y, Value) else y
+        spent = linked = False
+        if isinstance(y, Value) and y._node is not None and RECORDING.get():
+            spent = y._node.case is not None and y._node.case.is_spent  # as a loss is after its backward()
+            linked = not spent
+            if linked and tracked is None:
+                raise TrackedError("returns a tracked Value; return its .data")
+            if linked and isinstance(y._node.case, Retained):
+                raise recorder.escape("calls retain_grad() of a Value that it returns; call it on the result")
+        whole = data.whole if type(data) is Batched else data
+        own: Levels = data.levels if type(data) is Batched else ()
+        if own and isinstance(whole, np.ndarray):
+            whole = recorder.constant(whole)
+        if isinstance(whole, Recorded) and all(level in levels for level in own):
+            boxed = spent or linked or (tracked is not None and given.tracked and isinstance(y, Value))
+            places = tuple(map(levels.index, own))
+            out = Out(recorder.result(whole), not whole.ndim, whole.weak is not None, boxed, linked, places)
+            if linked and tracked is not None:
+                tracked.append((y._node, data, out))
+            return out
+        if isinstance(data, Inner):
+            raise recorder.escape("returns a batch")
+        if isinstance(data, (np.ndarray, np.generic)):
+            return Out(recorder.result(recorder.constant(data)), not data.ndim)
+        return y
+
+    template = tree_map(place, result, result=True)
+    odd = odd_one(template)
+    if odd is not None:
+        if isinstance(odd, CoroutineType):
+            odd.close()  # it is made anew
+        raise recorder.escape(f"returns a {type(odd).__name__}")
+    return template
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether it may be that another exception, or none, is raised without recording."""
+    frames = [f.f_globals.get("__name__", "") for f, _ in traceback.walk_tb(error.__traceback__)][1:]
+    package = __name__.partition(".")[0]
+    return isinstance(error, (TypeError, AttributeError)) or any(
+        f"{name}.".startswith(f"{package}.") for name in frames
+    )
