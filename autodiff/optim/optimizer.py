@@ -113,8 +113,9 @@ class Optimizer:
         averages = self._averages(i)
         self.steps[i] += 1
         arrays = [_flat(data), _flat(g.astype(data.dtype, order="C", copy=False)), *map(_flat, averages)]
-        for start in range(0, len(arrays[0]), BLOCK):
-            self._update(self.steps[i], *[a[start : start + BLOCK] for a in arrays])
+        size = BLOCK if type(data) is np.ndarray else max(len(arrays[0]), 1)  # a program goes from element to element
+        for start in range(0, len(arrays[0]), size):
+            self._update(self.steps[i], *[a[start : start + size] for a in arrays])
         if not alone:
             p.data = data
 
