@@ -410,3 +410,13 @@ def test_a_model_in_two_optimizers() -> None:
     assert (now[0] != before[0]).any() and np.array_equal(now[2], before[2])
     second_half.step()
     assert (states(model)[2] != now[2]).any() and np.array_equal(states(model)[0], now[0])
+
+
+def test_names_with_dots_come_back() -> None:
+    model = nn.Module()
+    model.heads = {"a": {"b": nn.Linear(2, 2, rng=0)}, "a.c": nn.Linear(2, 2, rng=1), "a.c.d": Value(1.0)}
+    other = copy.deepcopy(model)
+    for p in other.parameters():
+        p.data = p.data * 0
+    other.load_state_dict(model.state_dict())
+    identical(states(other), states(model))

@@ -170,3 +170,21 @@ def test_only_the_matrices_of_a_layer_are_turned() -> None:
     model.load_state_dict({"weight": torch.tensor(square).bfloat16(), "weight_scale": torch.tensor(square)})
     np.testing.assert_array_equal(model.weight.data, square.T)
     np.testing.assert_array_equal(model.weight_scale.data, square)
+
+
+def test_a_layer_that_is_shared_may_have_either_name_or_both() -> None:
+    """PyTorch's state has it twice, and what safetensors' `save_model` writes has it once, under one of the two."""
+    torch = pytest.importorskip("torch")
+    layer, shared = torch.nn.Linear(2, 2), nn.Linear(2, 2)
+    state = torch.nn.Sequential(layer, torch.nn.Tanh(), layer).state_dict()
+    model = nn.Sequential(shared, nn.Tanh(), shared)
+    last = {name: x for name, x in state.items() if name.startswith("2.")}
+    for given in state, last:
+        shared.weight.data, shared.bias.data = np.zeros((2, 2)), np.zeros(2)
+        model.load_state_dict(given)
+        np.testing.assert_array_equal(shared.weight.data, layer.weight.detach().numpy().T)
+        np.testing.assert_array_equal(shared.bias.data, layer.bias.detach().numpy())
+    before = model.state_dict()
+    with pytest.raises(ValueError, match=r"2\.bias is not equal to 0\.bias, and they are one parameter here"):
+        model.load_state_dict(state | {"2.bias": torch.ones(2)})
+    np.testing.assert_array_equal(model.state_dict()["0.bias"], before["0.bias"])

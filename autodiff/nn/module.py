@@ -142,8 +142,9 @@ class Module:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set every leaf Value to a copy of the array of its name in `state`, cast to its own dtype.
 
-        Either all are set or, if one does not fit, none. The tensors of PyTorch's `state_dict()` are taken too:
-        matrices that its layers keep the other way round, such as those of `Linear`, are transposed.
+        Either all are set or, if one does not fit, none. What is shared may be under any of its names. The tensors of
+        PyTorch's `state_dict()` are taken too: matrices that its layers keep the other way round, such as those of
+        `Linear`, are transposed.
 
         >>> from autodiff.nn import Linear
         >>> a, b = Linear(3, 2), Linear(3, 2)
@@ -154,14 +155,22 @@ class Module:
         if any(type(x).__module__.partition(".")[0] == "torch" for x in state.values()):
             state = self._from_torch({name: _array_of(x) for name, x in state.items()})
         leaves = self._named_leaves()
-        names = {name for name, _ in leaves}
-        wrong = [f"{name} is missing" for name, _ in leaves if name not in state]
-        wrong += [f"{name} is unexpected" for name in state if name not in names]
+        given: dict[int, list[str]] = {id(v): [] for _, v in leaves}  # a shared one may have several names
+        unexpected = []
+        for name in state:
+            names = given.get(id(_at(self, str(name))))
+            if names is None:
+                unexpected.append(f"{name} is unexpected")
+            elif names and not np.array_equal(state[name], state[names[0]]):
+                unexpected.append(f"{name} is not equal to {names[0]}, and they are one parameter here")
+            else:
+                names.append(name)
+        wrong = [f"{name} is missing" for name, v in leaves if not given[id(v)]] + unexpected
         arrays: list[tuple[Value, np.ndarray[Any, Any]]] = []
         for name, v in leaves:
-            if name not in state:
+            if not given[id(v)]:
                 continue
-            entry = state[name]
+            entry = state[given[id(v)][0]]
             array = np.asarray(entry.data if isinstance(entry, Value) else entry)
             if array.shape != v.shape:
                 wrong.append(f"{name} has shape {array.shape} instead of {v.shape}")
@@ -176,15 +185,12 @@ class Module:
         for v, array in arrays:
             v.data = array
 
-    _transposed: tuple[
-        str, ...
-    ] = ()  # patterns of attributes that PyTorch's layer of the same name keeps the other way round
+    _transposed: tuple[str, ...] = ()  # patterns of the attributes that PyTorch keeps the other way round
 
     def _from_torch(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """A state of PyTorch's for the same layers: some matrices transposed, and counters that it has left out."""
-        turned = {name for name, _ in self._turned()}
+        """A state of PyTorch's for the same layers: some matrices transposed, and counters left out."""
         return {
-            name: np.swapaxes(array, 0, 1) if name in turned and np.ndim(array) == 2 else array
+            name: np.swapaxes(array, 0, 1) if self._is_turned(name) and np.ndim(array) == 2 else array
             for name, array in state.items()
             if not name.endswith(COUNTER)
         }
@@ -193,21 +199,18 @@ class Module:
         """Whether a state of plain arrays is PyTorch's, as the shapes tell; None if they do not."""
         if any(name.endswith(COUNTER) for name in state):
             return True
-        turned = [(np.shape(state[name]), v.shape) for name, v in self._turned() if name in state]
+        turned = [
+            (np.shape(array), np.shape(_at(self, name))) for name, array in state.items() if self._is_turned(name)
+        ]
         turned = [(given, own) for given, own in turned if len(own) == 2]
         if any(own[0] != own[1] for _, own in turned):
             return all(given == own[::-1] for given, own in turned)
         return None if turned else False
 
-    def _turned(self) -> list[tuple[str, Value]]:
-        """The names of what PyTorch keeps the other way round."""
-        return [
-            (f"{name}.{attribute}" if name else attribute, thing)
-            for name, part, _ in _walk(self)
-            if isinstance(part, Module)
-            for attribute, thing in vars(part).items()
-            if isinstance(thing, Value) and any(fnmatchcase(attribute, pattern) for pattern in part._transposed)
-        ]
+    def _is_turned(self, name: str) -> bool:
+        path, _, attribute = name.rpartition(".")
+        owner = _at(self, path) if path else self
+        return isinstance(owner, Module) and any(fnmatchcase(attribute, pattern) for pattern in owner._transposed)
 
     def _named_leaves(self) -> list[tuple[str, Value]]:
         return [(name, part) for name, part, _ in _walk(self) if isinstance(part, Value) and part.is_leaf]
@@ -236,6 +239,18 @@ def _array_of(x: Any) -> Any:
         return x
     x = x.detach().cpu()
     return (x.float() if str(x.dtype) == "torch.bfloat16" else x).numpy()
+
+
+def _at(thing: Any, path: str) -> Any:
+    """What has this dotted name in a module, also one that is not its first; None if there is nothing."""
+    for key, part in _parts(thing):
+        if path == str(key):
+            return part
+        if path.startswith(f"{key}."):  # a key of a dict may have dots itself
+            found = _at(part, path[len(str(key)) + 1 :])
+            if found is not None:
+                return found
+    return None
 
 
 def _parts(thing: Any) -> Iterator[tuple[Any, Any]]:

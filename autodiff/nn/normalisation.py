@@ -32,8 +32,8 @@ class BatchNorm(Module):
 
     Takes (N, channels) or (N, channels, *size). In training, mean and variance are those of the batch, and running
     averages of them move by `momentum` (the variance without bias, as in PyTorch); after `eval()` these averages are
-    used. Under `vmap` they move by the mean over its examples. A transform that takes the model as an argument works on
-    a copy: return it as auxiliary data to keep its averages, or call the model of a closure.
+    used. Under `vmap` they move by the mean over its examples. A transform, also `jit`, that takes the model as an
+    argument works on a copy: return it as auxiliary data to keep its averages, or call the model of a closure.
 
     >>> layer = BatchNorm(2)
     >>> layer(np.array([[1.0, 5.0], [3.0, 5.0]])).round(2).data
