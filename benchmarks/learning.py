@@ -7,7 +7,7 @@ step without it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -224,7 +224,7 @@ def with_eager(row: Row, goal: Goal) -> Row:
         return row
     ratio = row.figures["eager"].median / row.figures["torch"].median
     note = f"without `jit` {ratio:.2f} of torch (goal {EAGER * goal.must:.2f})"
-    return Row(row.group, row.name, row.unit, row.figures, row.ratios, row.goals, (*row.notes, note), row.ratios_of_minima)
+    return replace(row, notes=(*row.notes, note))
 
 
 # -- the optimizer
@@ -255,7 +255,7 @@ def adam(settings: Settings) -> Row:
     for run in runs.values():
         for _ in range(STEPS):
             run()
-    found = {who: [np.array(getattr(p, "data", p).detach() if who == "torch" else p.data) for p in ps] for who, ps in params.items()}
+    found = {who: [np.array(p.detach() if who == "torch" else p.data) for p in ps] for who, ps in params.items()}
     check_equal("Adam", found)
     goal = Goal(1.0, 0.7)
     name = f"Adam, {count} x {size:,} parameters"

@@ -65,8 +65,9 @@ One function each, on about 1,000 numbers or a 32 x 32 matrix, forward and backw
     "learning": """\
 ### Training steps
 
-Forward, backward and the update of the weights, with the same weights and data: `ours` is `ad.jit` of the step, `eager` the
-step as it is. `torch` is PyTorch without its compiler; its LSTM is a loop in Python like ours, `torch nn` its own layer.
+Forward, backward and the update of the weights, with the same weights and data: `ours` is `ad.jit` of the step, `eager`
+the step as it is. `torch` is PyTorch without its compiler; its LSTM is a loop in Python like ours, `torch nn` its own
+layer.
 """,
     "programs": """\
 ### Plain NumPy programs
@@ -128,7 +129,8 @@ METHOD = """\
 * First call, record and compile: fresh processes in which a small function has been compiled before, without our cache
   on disk (with a cache that another process has filled in the row that says so). Record and compile is by how much the
   first two calls take longer than a later one. `eager` is our function without jit.
-* Training steps: float32, plain gradient descent, and Adam as PyTorch has it by default; losses of the first three steps agree.
+* Training steps: float32, plain gradient descent, and Adam as PyTorch has it by default; the losses of the first three
+  steps agree.
 * Import time: fresh interpreters that alternate, bytecode cached.
 """
 
