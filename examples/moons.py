@@ -91,7 +91,7 @@ def draw(network: Network, x: np.ndarray, labels: np.ndarray, losses: list[float
     with ad.no_grad():
         scores = network(x1, x2).data  # arrays, where there were numbers
     picture = figure(10, 3.6)
-    plane, curve = picture.subplots(1, 2, width_ratios=[3, 2])
+    plane, curve = picture.subplots(1, 2, width_ratios=[5, 4])
     levels = np.linspace(-4, 4, 17)
     shades = plane.contourf(x1, x2, np.clip(scores, -4, 4), levels, cmap="RdBu", alpha=0.6)
     plane.contour(x1, x2, scores, [0], colors="black", linewidths=2)
