@@ -30,8 +30,7 @@ EPOCHS = 40
 BATCH = 32
 RATE = 1e-2  # at the top of one cycle
 NOISE = 0.05  # added to the pixels, which lie in 0..1
-
-SMOOTHING = 0.05  # of the labels: no digit is taken for more certain than 95 %
+SMOOTHING = 0.05  # of each label goes to all digits alike, so that the model does not get too sure
 
 Images = Any  # float32 of shape (N, 1, 8, 8)
 Digits = tuple[Images, Any]  # and the digits that they show
@@ -47,11 +46,11 @@ def load() -> tuple[Digits, Digits]:
 
 def make_model(rng: np.random.Generator) -> nn.Sequential:
     """Three convolutions, and a layer that reads off the digit."""
-    options: Any = {"dtype": np.float32, "rng": rng}
+    common: Any = {"dtype": np.float32, "rng": rng}
 
     def block(channels: int, out: int) -> list[nn.Module]:
         return [
-            nn.Conv2d(channels, out, 3, padding="same", bias=False, **options),
+            nn.Conv2d(channels, out, 3, padding="same", bias=False, **common),
             nn.BatchNorm(out, dtype=np.float32),
             nn.ReLU(),
         ]
@@ -64,7 +63,7 @@ def make_model(rng: np.random.Generator) -> nn.Sequential:
         nn.MaxPool(2),
         nn.Flatten(),
         nn.Dropout(0.1, rng=rng),
-        nn.Linear(256, 10, **options),
+        nn.Linear(256, 10, **common),
     )
 
 
@@ -149,7 +148,7 @@ def main() -> None:
     model, history = sorted(runs, key=lambda run: run[1]["accuracy"][-1])[(len(runs) - 1) // 2]
     print(f"median: {history['accuracy'][-1]:.2%}")
     draw(model, held_out, [history for _, history in runs], chosen.out)
-    if history["accuracy"][-1] < 0.8:
+    if chosen.smoke and history["accuracy"][-1] < 0.8:
         raise SystemExit("it has not learned: three epochs should reach 80 % and more")
 
 

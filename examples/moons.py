@@ -122,7 +122,7 @@ def main() -> None:
     )
     print(f"largest difference of the losses: {np.abs(np.subtract(losses, again)).max():.1e}")
     draw(network, x, labels, losses, chosen.out)
-    if not losses[-1] < 0.7 * losses[0]:
+    if chosen.smoke and not losses[-1] < 0.7 * losses[0]:
         raise SystemExit("it has not learned: the loss should have fallen")
 
 
