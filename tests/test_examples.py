@@ -78,6 +78,13 @@ def test_wrong_options_are_refused(options: tuple[str, str], tmp_path: Path) -> 
     assert "at least" in done.stderr
 
 
+def test_settings_are_chosen_without_the_held_out_digits(tmp_path: Path) -> None:
+    done = run(str(FOLDER / "cnn.py"), "--smoke", "--folds", "2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert number(r"^seed 0: (\d+\.\d+)% right in cross-validation$", done.stdout) > 80
+    assert "held-out" not in done.stdout and not [*tmp_path.iterdir()]
+
+
 # -- whole runs
 
 
