@@ -2,8 +2,8 @@
 
     python examples/cnn.py [--epochs E] [--seeds N] [--seed S] [--folds K] [--out cnn.png] [--smoke]
 
-Learnt here: layers and a training loop as in PyTorch. `ad.batches` shifts the digits by up to a pixel and adds noise, so
-that none is seen twice the same; `ad.fit` compiles the training step and shows how it goes.
+Learnt here: layers and a training loop as in PyTorch. `ad.batches` shifts the digits by up to a pixel and adds noise,
+so that none is seen twice the same; `ad.fit` compiles the training step and shows how it goes.
 
 A quarter of the digits is held out, the same as in digits.py, and looked at to report, for nothing else. The settings
 were chosen by cross-validation within the other three quarters, which `--folds 4` does instead of the training.
@@ -14,7 +14,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from style import BLUE, RED, figure, needs, options, write
+from style import BLUE, GREY, RED, figure, needs, options, write
 
 with needs("examples"):
     import numpy as np
@@ -30,8 +30,7 @@ EPOCHS = 40
 BATCH = 32
 RATE = 1e-2  # at the top of one cycle
 NOISE = 0.05  # added to the pixels, which lie in 0..1
-
-SMOOTHING = 0.05  # of the labels: no digit is taken for more certain than 95 %
+SMOOTHING = 0.05  # of each label goes to all digits alike, so that the model does not get too sure
 
 Images = Any  # float32 of shape (N, 1, 8, 8)
 Digits = tuple[Images, Any]  # and the digits that they show
@@ -47,11 +46,11 @@ def load() -> tuple[Digits, Digits]:
 
 def make_model(rng: np.random.Generator) -> nn.Sequential:
     """Three convolutions, and a layer that reads off the digit."""
-    options: Any = {"dtype": np.float32, "rng": rng}
+    common: Any = {"dtype": np.float32, "rng": rng}
 
     def block(channels: int, out: int) -> list[nn.Module]:
         return [
-            nn.Conv2d(channels, out, 3, padding="same", bias=False, **options),
+            nn.Conv2d(channels, out, 3, padding="same", bias=False, **common),
             nn.BatchNorm(out, dtype=np.float32),
             nn.ReLU(),
         ]
@@ -64,7 +63,7 @@ def make_model(rng: np.random.Generator) -> nn.Sequential:
         nn.MaxPool(2),
         nn.Flatten(),
         nn.Dropout(0.1, rng=rng),
-        nn.Linear(256, 10, **options),
+        nn.Linear(256, 10, **common),
     )
 
 
@@ -107,28 +106,27 @@ def cross_validate(data: Digits, seed: int, epochs: int, folds: int) -> float:
 
 
 def draw(model: nn.Module, held_out: Digits, histories: list[History], path: str) -> None:
-    """Left the accuracy of each seed; right all that the model misreads, and how sure it is."""
+    """Left the accuracy of each seed; right the digits with the largest loss, and how sure the model is."""
     x, y = held_out
     with ad.no_grad():
         chances = ad.softmax(model(x)).data
     read = chances.argmax(axis=1)
-    wrong = np.flatnonzero(read != y)[:12]
-    picture = figure(10, 4)
-    left, right = picture.subfigures(1, 2, width_ratios=[1, 1.1])
+    hardest = np.argsort(chances[np.arange(len(y)), y])[:12]
+    picture = figure(10, 4.4)
+    left, right = picture.subfigures(1, 2, width_ratios=[1, 1.1], wspace=0.04)
     curve = left.subplots()
     for history in histories:
         curve.plot(history["epoch"], 100 * np.array(history["accuracy"]), color=BLUE, alpha=0.6, linewidth=1.2)
     curve.set(title="Accuracy on held-out digits, %", xlabel="epoch", ylim=(90, 100.3))
     curve.grid(axis="y")
-    right.suptitle(f"Misread: {len(wrong)} of {len(y)}", x=0.02, ha="left", fontsize=12)
-    for ax, i in zip(right.subplots(3, 4).flat, [*wrong, *[None] * (12 - len(wrong))], strict=True):
-        ax.set(xticks=[], yticks=[])
-        if i is None:
-            ax.set_visible(False)
-            continue
+    title = f"The twelve hardest of {len(y)}, {(read != y).sum()} misread"
+    right.suptitle(title, x=0.02, ha="left", fontsize=12)
+    for ax, i in zip(right.subplots(3, 4).flat, hardest, strict=True):
+        colour = RED if read[i] != y[i] else GREY
         ax.imshow(x[i, 0], cmap="gray_r", vmin=0, vmax=1)
-        ax.set_xlabel(f"{y[i]} read as {read[i]}, {chances[i].max():.0%}", color=RED, fontsize=9)
-        ax.spines[:].set(visible=True, color="#cccccc")
+        ax.set(xticks=[], yticks=[])
+        ax.set_xlabel(f"{y[i]} read as {read[i]}, {chances[i].max():.0%}", color=colour, fontsize=9)
+        ax.spines[:].set(visible=True, color=colour)
     write(picture, path)
 
 
@@ -150,7 +148,7 @@ def main() -> None:
     model, history = sorted(runs, key=lambda run: run[1]["accuracy"][-1])[(len(runs) - 1) // 2]
     print(f"median: {history['accuracy'][-1]:.2%}")
     draw(model, held_out, [history for _, history in runs], chosen.out)
-    if history["accuracy"][-1] < 0.8:
+    if chosen.smoke and history["accuracy"][-1] < 0.8:
         raise SystemExit("it has not learned: three epochs should reach 80 % and more")
 
 

@@ -91,7 +91,7 @@ def draw(network: Network, x: np.ndarray, labels: np.ndarray, losses: list[float
     with ad.no_grad():
         scores = network(x1, x2).data  # arrays, where there were numbers
     picture = figure(10, 3.6)
-    plane, curve = picture.subplots(1, 2, width_ratios=[3, 2])
+    plane, curve = picture.subplots(1, 2, width_ratios=[5, 4])
     levels = np.linspace(-4, 4, 17)
     shades = plane.contourf(x1, x2, np.clip(scores, -4, 4), levels, cmap="RdBu", alpha=0.6)
     plane.contour(x1, x2, scores, [0], colors="black", linewidths=2)
@@ -122,7 +122,7 @@ def main() -> None:
     )
     print(f"largest difference of the losses: {np.abs(np.subtract(losses, again)).max():.1e}")
     draw(network, x, labels, losses, chosen.out)
-    if not losses[-1] < 0.7 * losses[0]:
+    if chosen.smoke and not losses[-1] < 0.7 * losses[0]:
         raise SystemExit("it has not learned: the loss should have fallen")
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["BLUE", "GREY", "ORANGE", "RED", "digit_grid", "figure", "needs", "options", "write"]
 
 BLUE, RED, ORANGE, GREY = "#0072b2", "#d55e00", "#e69f00", "#666666"  # told apart with any kind of colour vision
-STYLE = {
+STYLE: Any = {
     "font.size": 11,
     "axes.titlesize": 12,
     "axes.titlelocation": "left",
@@ -71,10 +71,10 @@ def figure(width: float = 9, height: float = 4) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")  # not of pyplot: no screen is needed
 
 
-def write(picture: Figure, path: str) -> None:
+def write(picture: Figure, path: str, dpi: int = 120) -> None:
     """Into a file, and say so."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    picture.savefig(path, dpi=120)
+    picture.savefig(path, dpi=dpi, pil_kwargs={"optimize": True})
     print(f"the picture is in {path}")
 
 
