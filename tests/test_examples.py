@@ -13,14 +13,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "examples"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in ("digits", "style", "texts"))  # as in the Makefile
+OTHERS = ("digits", "style", "texts")  # as in the Makefile
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in OTHERS)
 PACKAGES = {"matplotlib": "matplotlib", "sklearn": "scikit-learn", "scipy": "scipy", "tqdm": "tqdm"}
 
 
 def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
     return subprocess.run(
-        [sys.executable, *command], cwd=cwd, env=environment, capture_output=True, encoding="utf-8", timeout=900
+        [sys.executable, *command], cwd=cwd, env=environment, capture_output=True, encoding="utf-8", timeout=1800
     )
 
 
@@ -125,6 +126,13 @@ def test_the_moons_are_told_apart(tmp_path: Path) -> None:
     said = example("moons", cwd=tmp_path)
     assert number(r"; (\d+)% of the points", said) >= 98
     assert number(r"difference of the losses: (\S+)", said) < 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gpt", "lstm"])
+def test_the_text_takes_fewer_bits_than_with_gzip(name: str, tmp_path: Path) -> None:
+    said = example(name, cwd=tmp_path)
+    assert number(r": (\d+\.\d+) bits a character", said) < number(r", (\d+\.\d+) for the whole text", said)
 
 
 if __name__ == "__main__":
