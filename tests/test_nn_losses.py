@@ -137,3 +137,98 @@ def test_a_label_out_of_range_is_found_by_a_compiled_program() -> None:
     with pytest.raises(ValueError, match=r"labels\[1\] is 3"):
         f(x, np.array([0, 3]))
     assert f(x, np.array([1, 1])) == pytest.approx(math.log(3))
+
+
+# -- reductions and weights
+
+WEIGHT = np.array([0.5, 2.0, 0.0, 1.5])
+REDUCED: dict[str, Any] = {
+    **{name: loss for name, (loss, _) in LOSSES.items()},
+    "weighted": lambda x, y, **o: nn.cross_entropy(x, y, weight=WEIGHT, **o),
+    "all": lambda x, y, **o: nn.cross_entropy(x, y, 0.3, 1, weight=WEIGHT, **o),
+    "soft, weighted": lambda x, y, **o: nn.cross_entropy(x, y, 0.3, weight=WEIGHT, **o),
+    "pos_weight": lambda x, y, **o: nn.bce_with_logits(x, y, pos_weight=WEIGHT, **o),
+}
+DRAWN = {name: draw for name, (_, draw) in LOSSES.items()} | {
+    "weighted": lambda rng: LABELS,
+    "all": lambda rng: LABELS,
+    "soft, weighted": probabilities,
+    "pos_weight": lambda rng: rng.random((5, 4)),
+}
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "soft", "bce_with_logits", "kl_div", "mse", "pos_weight"])
+def test_reductions_without_weights_are_of_the_same_numbers(name: str, rng: Any) -> None:
+    loss, x, y = REDUCED[name], rng.standard_normal((5, 4)), DRAWN[name](rng)
+    each = loss(x, y, reduction="none")
+    assert each.shape == ((5, 4) if name in ("bce_with_logits", "mse", "pos_weight") else (5,))
+    np.testing.assert_allclose(loss(x, y, reduction="sum"), each.sum(), rtol=1e-12)
+    np.testing.assert_allclose(loss(x, y), each.mean(), rtol=1e-12)
+
+
+def test_weights_by_their_formulas(rng: Any) -> None:
+    x, t = rng.standard_normal((5, 4)), probabilities(rng)
+    logp, w = ad.log_softmax(x), WEIGHT[LABELS]
+    rows = np.arange(5)
+    each = -w * logp[rows, LABELS]
+    np.testing.assert_allclose(nn.cross_entropy(x, LABELS, weight=WEIGHT, reduction="none"), each, rtol=1e-12)
+    np.testing.assert_allclose(nn.cross_entropy(x, LABELS, weight=WEIGHT), each.sum() / w.sum(), rtol=1e-12)
+    kept = LABELS != 1
+    smooth = 0.7 * each - 0.3 * (WEIGHT * logp).mean(1)
+    np.testing.assert_allclose(REDUCED["all"](x, LABELS), smooth[kept].sum() / w[kept].sum(), rtol=1e-12)
+    soft = -(WEIGHT * (0.7 * t + 0.3 / 4) * logp).sum(1)
+    np.testing.assert_allclose(REDUCED["soft, weighted"](x, t, reduction="none"), soft, rtol=1e-12)
+    p = 1 / (1 + np.exp(-x))
+    positive = -WEIGHT * t * np.log(p) - (1 - t) * np.log(1 - p)
+    np.testing.assert_allclose(REDUCED["pos_weight"](x, t, reduction="none"), positive, rtol=1e-10)
+    everywhere = np.full((2, 3), 2)
+    assert nn.cross_entropy(np.zeros((2, 3, 4)), everywhere, weight=WEIGHT) == 0  # whose weight is 0
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("name", ["weighted", "all", "soft, weighted", "pos_weight"])
+def test_weights_as_pytorch_has_them(name: str, reduction: str, rng: Any) -> None:
+    torch = pytest.importorskip("torch")
+    x, y = rng.standard_normal((5, 4)), DRAWN[name](rng)
+    options = {"all": {"label_smoothing": 0.3, "ignore_index": 1}, "soft, weighted": {"label_smoothing": 0.3}}
+    given = torch.tensor(x, requires_grad=True), torch.tensor(y)
+    if name == "pos_weight":
+        of = torch.nn.functional.binary_cross_entropy_with_logits
+        theirs = of(*given, pos_weight=torch.tensor(WEIGHT), reduction=reduction)
+    else:
+        weight = torch.tensor(WEIGHT)
+        theirs = torch.nn.functional.cross_entropy(*given, weight, reduction=reduction, **options.get(name, {}))
+    v = Value(x)
+    ours = REDUCED[name](v, y, reduction=reduction)
+    np.testing.assert_allclose(ours.data, theirs.detach().numpy(), rtol=1e-12)
+    ours.sum().backward()
+    theirs.sum().backward()
+    np.testing.assert_allclose(v.grad, given[0].grad.numpy(), rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["weighted", "all", "soft, weighted", "pos_weight"])
+def test_weighted_losses_under_transforms(name: str, rng: Any) -> None:
+    loss, x, y = REDUCED[name], rng.standard_normal((5, 4)), DRAWN[name](rng)
+    ad.check_grads(lambda x: loss(x, y), x, order=2)
+    jitted = ad.jit(ad.grad(loss), strict=True)
+    for _ in range(2):
+        np.testing.assert_allclose(jitted(x, y), ad.grad(loss)(x, y), rtol=1e-12, atol=1e-14)
+    xs, ys = np.stack([x, x + 1]), np.stack([y, y])
+    np.testing.assert_allclose(ad.vmap(loss)(xs, ys), [loss(x, y) for x, y in zip(xs, ys, strict=True)], rtol=1e-12)
+    assert loss(x.astype("f4"), y.astype("f4") if y.dtype == float else y).dtype == np.float32
+
+
+def test_wrong_reductions_and_weights_are_named() -> None:
+    x = np.zeros((2, 3))
+    for call in (
+        lambda: nn.cross_entropy(x, [0, 1], reduction="avg"),
+        lambda: nn.cross_entropy(x, x, reduction="avg"),
+        lambda: nn.bce_with_logits(x, x, reduction="avg"),
+        lambda: nn.huber(x, x, reduction="avg"),
+        lambda: nn.kl_div(x, x, reduction="avg"),
+        lambda: nn.mse(x, x, reduction="avg"),
+    ):
+        with pytest.raises(ValueError, match=r"""reduction is 'avg'; it has to be "mean", "sum" or "none\""""):
+            call()
+    with pytest.raises(ValueError, match=r"cross_entropy: weight has shape \(2,\)"):
+        nn.cross_entropy(x, [0, 1], weight=[1.0, 2.0])
