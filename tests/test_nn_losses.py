@@ -232,3 +232,21 @@ def test_wrong_reductions_and_weights_are_named() -> None:
             call()
     with pytest.raises(ValueError, match=r"cross_entropy: weight has shape \(2,\)"):
         nn.cross_entropy(x, [0, 1], weight=[1.0, 2.0])
+
+
+def test_one_example(rng: Any) -> None:
+    x = rng.standard_normal(4)
+    for y, options in ((2, {}), (2, {"weight": WEIGHT}), (probabilities(rng)[0], {}), (1, {"label_smoothing": 0.2})):
+        one = nn.cross_entropy(x, y, **options)
+        np.testing.assert_allclose(one, nn.cross_entropy(x[None], np.array(y)[None], **options), rtol=1e-14)
+        assert np.shape(nn.cross_entropy(x, y, reduction="none", **options)) == ()
+    with pytest.raises(ValueError, match=r"cross_entropy: labels have shape \(1,\), logits \(4,\); \(\) fits"):
+        nn.cross_entropy(x, [2])
+
+
+def test_gradients_of_each_example_by_vmap(rng: Any) -> None:
+    w, x = rng.standard_normal((3, 4)), rng.standard_normal((5, 3))
+    gradient = ad.grad(lambda w, x, y: nn.cross_entropy(x @ w, y))
+    each = ad.vmap(gradient, in_axes=(None, 0, 0))(w, x, LABELS)
+    np.testing.assert_allclose(each, [gradient(w, a, b) for a, b in zip(x, LABELS, strict=True)], rtol=1e-12)
+    np.testing.assert_allclose(each.mean(0), gradient(w, x, LABELS), rtol=1e-12)

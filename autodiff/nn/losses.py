@@ -25,7 +25,7 @@ def cross_entropy(
 ) -> Any:
     """The mean over rows of `-log(softmax(logits)[label])`, without overflow.
 
-    `logits` has shape (..., C). `labels` are integers in 0..C-1 of shape (...), or (..., C) probabilities, which may be
+    `logits` has shape (..., C), (C,) for one example. `labels` are integers in 0..C-1 of shape (...), or (..., C) probabilities, which may be
     tracked too. With `label_smoothing` labels are mixed with so much of the uniform distribution (Szegedy et al.,
     arXiv:1512.00567). Rows whose label is `ignore_index` are left out; the loss is 0 if all are. `weight`, of shape
     (C,), multiplies the losses of the classes; the mean is then weighted too, as PyTorch's is, for integer labels.
@@ -41,7 +41,7 @@ def cross_entropy(
     """
     logits, labels = _array(logits), _array(labels)
     shape = logits.shape
-    if len(shape) < 2 or 0 in shape:
+    if not shape or 0 in shape:
         raise ValueError(f"cross_entropy: logits have shape {shape}; it has to be (..., C), nothing of it 0")
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is {label_smoothing}; it has to be in [0, 1]")
@@ -51,9 +51,9 @@ def cross_entropy(
         if weight.shape != (classes,):
             raise ValueError(f"cross_entropy: weight has shape {weight.shape}; with logits {shape} it is ({classes},)")
         weight = weight.astype(logits.dtype)
-    logits = logits.reshape((rows, classes)) if len(shape) > 2 else logits
+    logits = logits.reshape((rows, classes)) if len(shape) != 2 else logits
     if labels.shape == shape and ignore_index is None:
-        labels = labels.reshape((rows, classes)) if len(shape) > 2 else labels
+        labels = labels.reshape((rows, classes)) if len(shape) != 2 else labels
         if label_smoothing:
             labels = labels * (1 - label_smoothing) + label_smoothing / classes
         logp = log_softmax(logits, axis=-1)
