@@ -103,7 +103,7 @@ def tape() -> Picture:
     p.text(318, 108, f"{S:.3f}", "small")
     p.text(218, 78, "keeps x", "small ahead")
     p.text(420, 112, "keeps both", "small ahead")
-    p.text(4, 258, "made after its operands, so numbers are an order", "small grey", "start")
+    p.text(4, 258, "operands come first, so the numbers are an order", "small grey", "start")
     return p
 
 
