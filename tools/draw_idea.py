@@ -19,13 +19,14 @@ import autodiff as ad
 WIDTH = 480
 FONT = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
 STYLE = """
-text { fill: #1c2430; font-size: 15px; } .small { font-size: 13.5px; } .grey { fill: #5d656f; } .bold { font-weight: bold; }
+text { fill: #1c2430; font-size: 15px; } .small { font-size: 13.5px; } .grey { fill: #5d656f; }
+.bold { font-weight: bold; }
 .back { fill: #a23b06; } .ahead { fill: #1d6b34; }
-.leaf { fill: #e6f1fa; stroke: #2672a8; } .op { fill: #fdf2de; stroke: #b3730a; } .plain { fill: none; stroke: #868d96; }
+.leaf { fill: #e6f1fa; stroke: #2672a8; } .op { fill: #fdf2de; stroke: #b3730a; }
 .edge { stroke: #868d96; } .edge.back { stroke: #a23b06; fill: none; } .edge.ahead { stroke: #1d6b34; fill: none; }
 @media (prefers-color-scheme: dark) {
 text { fill: #e3e7ec; } .grey { fill: #a9b1bb; } .back { fill: #ffa273; } .ahead { fill: #7fd69a; }
-.leaf { fill: #14344c; stroke: #6db3e2; } .op { fill: #45330f; stroke: #e0a94a; } .plain { stroke: #a9b1bb; }
+.leaf { fill: #14344c; stroke: #6db3e2; } .op { fill: #45330f; stroke: #e0a94a; }
 .edge { stroke: #a9b1bb; } .edge.back { stroke: #ffa273; } .edge.ahead { stroke: #7fd69a; }
 }"""
 
@@ -45,7 +46,8 @@ class Picture:
         h = 18 * len(lines) + 12
         radius = 10 if kind == "op" else 3
         self.parts.append(
-            f'<rect x="{x:g}" y="{y - h / 2:g}" width="{w:g}" height="{h:g}" rx="{radius}" class="{kind}" stroke-width="1.5"/>'
+            f'<rect x="{x:g}" y="{y - h / 2:g}" width="{w:g}" height="{h:g}" rx="{radius}" class="{kind}" '
+            'stroke-width="1.5"/>'
         )
         for i, (line, style) in enumerate(lines):
             self.text(x + w / 2, y - h / 2 + 20 + 18 * i, line, style)
@@ -62,7 +64,7 @@ class Picture:
         return "\n".join(
             [
                 f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{self.height}" '
-                f'viewBox="0 0 {WIDTH} {self.height}" role="img" aria-label="{escape(self.title)}" font-family="{FONT}">',
+                f'viewBox="0 0 {WIDTH} {self.height}" role="img" font-family="{FONT}">',
                 f"<title>{escape(self.title)}</title>",
                 f"<style>{STYLE}</style>",
                 *self.parts,
@@ -111,7 +113,7 @@ def walks() -> Picture:
     """Backward and forward, with the numbers."""
     gx, gw = map(float, ad.grad(f, (0, 1))(X, W))
     _, tangent = ad.jvp(f, (X, W), (1.0, 0.0))
-    p = Picture(520, "The same nodes, from the last to the first for a gradient, and from the first to the last for a tangent")
+    p = Picture(520, "The same nodes, backward for a gradient, and forward for a tangent")
     p.text(4, 22, "backward: from the newest node to the oldest", "bold", "start")
     p.text(4, 44, "one walk gives the derivative by all arguments", "small grey", "start")
     graph(p, 112, [(f"{gx:.3f}", "small back")], [(f"{gw:.3f}", "small back")], "g = 1")
@@ -135,8 +137,9 @@ def walks() -> Picture:
 
 def rule() -> Picture:
     """One line, run on four kinds of arrays."""
-    p = Picture(330, "One rule in plain NumPy, run on arrays, Values, batches and recorders, gives gradients, higher orders, vmap and jit")
-    p.box(40, 40, 400, [("elementwise(np.sin, lambda g, x: g * np.cos(x))", "small bold"), ("one rule, in plain NumPy", "small grey")], "op")
+    p = Picture(330, "One rule, run on four kinds of arrays, gives gradients, higher orders, vmap and jit")
+    line = "elementwise(np.sin, lambda g, x: g * np.cos(x))"
+    p.box(40, 40, 400, [(line, "small bold"), ("one rule, in plain NumPy", "small grey")], "op")
     rows = [
         ("arrays", "gradients, with nothing recorded"),
         ("Values", "higher orders: the walk is recorded"),
