@@ -48,7 +48,7 @@ notebook-write: $(VENV)/.with-notebook ## run the notebook and store its outputs
 	@$(PY) tools/run_notebook.py --write autodiff_scaler.ipynb
 
 readme: $(VENV)/.with-test ## run the examples of README.md and of the documentation
-	@$(PY) tools/run_markdown.py README.md docs/transforms.md docs/jit.md docs/numpy.md docs/containers.md docs/rules.md
+	@$(PY) tools/run_markdown.py README.md docs/index.md docs/start.md docs/idea.md docs/transforms.md docs/numpy.md docs/containers.md docs/learning.md docs/jit.md docs/rules.md docs/comparison.md docs/api/numpy.md
 
 bench: $(VENV)/.with-bench ## measure against the peers, write docs/benchmarks.md
 	@$(PY) -m benchmarks $(BENCH_ARGS)

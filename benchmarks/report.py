@@ -20,7 +20,7 @@ INTRODUCTION = """\
 # Benchmarks
 
 Written by `python -m benchmarks`; do not edit. Every figure of this page is in
-[`{results}`](../{results}), with quartiles.
+`{results}`, with quartiles.
 
 Measured on {date}: {cpu}, {threads} of {cores_in_machine} cores, {system}, {python}; {packages}; NumPy's BLAS: {blas}.
 Load average before the start: {load_at_start}.
