@@ -173,10 +173,11 @@ class Captures:
         self._look_into(f.__kwdefaults__)
         names = names_in(f.__code__)
         self._modules.add(id(f.__globals__))
-        for name in names | global_names(f.__code__):
+        looked_up = global_names(f.__code__)
+        for name in names:
             if name in f.__globals__:
                 self._slot(f.__globals__, name, f.__globals__[name])
-            elif name in global_names(f.__code__):
+            elif name in looked_up:
                 self._slot(f.__globals__, name, MISSING)
         self._names |= names
         if not names.isdisjoint(("environ", "getenv")):
