@@ -108,10 +108,11 @@ class Graph:
     def add(self, op: str, inputs: Iterable[Node], params: tuple[Any, ...], shape: Sequence[int], dtype: Any) -> Node:
         """The node for an operation; the one there is already, if it was added before. `params` are hashable."""
         inputs, shape = tuple(inputs), tuple(shape)
-        key = (op, tuple([n.number for n in inputs]), params, shape, dtype)
+        key = (op, inputs, params, shape, dtype)  # a node is equal to itself only
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = self.fresh(op, inputs, params, shape, dtype)
+            found = self._known[key] = Node(op, inputs, params, shape, dtype, len(self.nodes))
+            self.nodes.append(found)
         return found
 
     def fresh(

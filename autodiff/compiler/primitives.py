@@ -165,9 +165,11 @@ def _matmul(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
     x, y = recorder.lifted(a), recorder.lifted(b)
     if not (hasattr(x, "buffer") and hasattr(y, "buffer")) or not x.ndim or not y.ndim:
         return NotImplemented
-    dtype = np.result_type(x.dtype, y.dtype)
+    dtype = x.dtype if x.dtype is y.dtype else np.result_type(x.dtype, y.dtype)
     if dtype.char not in FLOATS:
         return NotImplemented
+    if x.ndim == y.ndim == 2 and x.data.shape[1]:
+        return recorder.add("matmul", [recorder.node(x, dtype), recorder.node(y, dtype)], (), np.matmul(x.data, y.data))
     left = x if x.ndim > 1 else recorder.view(x, x.data[None])
     right = y if y.ndim > 1 else recorder.view(y, y.data[:, None])
     full = np.matmul(left.data, right.data)

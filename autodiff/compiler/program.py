@@ -39,7 +39,6 @@ class Program:
         self.result = result
         self.fill = filler(result) or functools.partial(filled, result)
         self.graph = recorder.close()
-        self.text = self.graph.fingerprint()
         self.flagged = recorder.flagged
         self.sources = recorder.sources
         self.draws = {id(d.generator): d.generator.bit_generator for d in self.sources if type(d) is Draw}
@@ -52,6 +51,11 @@ class Program:
         places.settle()
         self.runner: Any = None
         self.lock = threading.Lock()
+
+    @functools.cached_property
+    def text(self) -> Any:
+        """Equal for programs that compute the same."""
+        return self.graph.fingerprint()
 
     def holds(self) -> bool:
         """Whether what `f` captures is as it was."""

@@ -33,7 +33,7 @@ class Buffer:
     @property
     def root(self) -> "Recorded":
         """The whole of it: one object, as long as somebody has it. It holds the buffer, and is not held by it."""
-        root: Recorded | None = self._root and self._root()
+        root: Recorded | None = None if self._root is None else self._root()
         if root is None:
             root = Recorded(self, self.data)
             self._root = weakref.ref(root)

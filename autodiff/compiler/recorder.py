@@ -127,7 +127,7 @@ class Recorder(Writing):
 
     def made(self, node: Node, data: Any) -> Recorded:
         """A new array. `data` is its own memory."""
-        if not data.flags.c_contiguous or data.base is not None:
+        if data.base is not None or not data.flags.c_contiguous:
             data = np.array(data, order="C")
         return Buffer(self, node, data).root
 
@@ -242,6 +242,8 @@ class Recorder(Writing):
     def operate(self, ufunc: Any, inputs: Sequence[Any]) -> Any:
         """An operator: of Python's numbers it makes another one."""
         result = self.ufunc(ufunc, "__call__", inputs, {})
+        if type(inputs[0]) is Recorded and inputs[0].weak is None:  # the usual case
+            return result
         if type(result) is Recorded and all(isinstance(kind_of(x), type) for x in inputs):
             result.weak = {"b": bool, "i": int, "f": float}.get(result.dtype.kind)
             self._within(ufunc, inputs, result)
@@ -276,20 +278,30 @@ class Recorder(Writing):
         return loop, weak
 
     def _elementwise(self, ufunc: Any, inputs: Sequence[Any]) -> Any:
-        kinds = tuple([kind_of(x) for x in inputs])
+        kinds = tuple([x.data.dtype if type(x) is Recorded and x.weak is None else kind_of(x) for x in inputs])
         loop, weak = self.loops.get((ufunc, kinds)) or self._loop(ufunc, kinds)
         if loop is None:
             return NotImplemented
         data = ufunc(*[x.data if type(x) is Recorded and x.weak is None else plain(x) for x in inputs])
+        nodes = []
         for x, dtype in zip(inputs, loop, strict=False):
-            if type(x) is Recorded and x.weak is int and dtype.kind == "i" and dtype.itemsize < 8:
-                number: Any = x
-                bool(number >= np.iinfo(dtype).min) and bool(number <= np.iinfo(dtype).max)  # NumPy refuses others
-        nodes = [self.node(x, dtype) for x, dtype in zip(inputs, loop, strict=False)]
-        made = self.add(ufunc.__name__, nodes, (), np.asarray(data, loop[-1]))
+            if type(x) is not Recorded or x.data is not x.buffer.data or x.buffer.node.dtype is not dtype:
+                nodes.append(self._operand(x, dtype))
+            else:
+                nodes.append(x.buffer.node)
+        if type(data) is not np.ndarray or data.dtype is not loop[-1]:
+            data = np.asarray(data, loop[-1])
+        made = self.made(self.graph.add(UFUNC_NAMES[ufunc], nodes, (), data.shape, data.dtype), data)
         if weak and ufunc in SIGNS:  # which Python's operators do with
             made.weak = kinds[0]
         return made
+
+    def _operand(self, x: Any, dtype: Any) -> Node:
+        """The node of an operand of a ufunc that computes in this dtype."""
+        if type(x) is Recorded and x.weak is int and dtype.kind == "i" and dtype.itemsize < 8:
+            number: Any = x
+            bool(number >= np.iinfo(dtype).min) and bool(number <= np.iinfo(dtype).max)  # NumPy refuses others
+        return self.node(x, dtype)
 
     def cast(self, x: Recorded, dtype: Any, copy: Any = True) -> Recorded:
         """`x.astype(dtype)`."""
