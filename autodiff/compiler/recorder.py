@@ -29,6 +29,7 @@ FLOAT, LARGE = np.dtype(float), 2.0**62
 GROWING = frozenset((np.add, np.subtract, np.multiply, np.power))
 NATIVE = frozenset("?ilqfd")  # dtypes that ufuncs are noted with by name; others are calls
 PYTHON = (bool, int, float, complex)
+ERRORS: Any = getattr(np._core.umath, "_extobj_contextvar", None)  # what np.geterr() reads, in ten times the time
 
 
 class Unrecordable(Exception):
@@ -68,6 +69,7 @@ class Recorder(Writing):
         self.masked = False  # whether derivatives are to mask what may be invalid, in any case
         self.flagged = False  # whether one has left that out
         self.checked: set[int] = set()  # guards of indices
+        self.errors: Any = None  # the settings of np.errstate that were looked at last; None are the usual ones
         self.ended = False  # the arrays are plain ones from now on
         self.thread = threading.get_ident()
         self.disturbed = False  # whether another thread has come across its arrays
@@ -213,8 +215,10 @@ class Recorder(Writing):
         """A ufunc or one of its methods."""
         if self.closed:
             return getattr(ufunc, method)(*plain(inputs), **plain(kwargs))
-        if "raise" in np.geterr().values():
-            raise self.escape("runs where np.errstate makes errors of numbers")
+        if ERRORS is None or ERRORS.get(None) is not self.errors:
+            if "raise" in np.geterr().values():
+                raise self.escape("runs where np.errstate makes errors of numbers")
+            self.errors = ERRORS and ERRORS.get(None)
         out = kwargs.pop("out", None)
         if out is not None:
             result = self.ufunc(ufunc, method, inputs, kwargs)
