@@ -25,6 +25,7 @@ from ..value import Value
 from ..views import make_place
 from . import llvm_math
 from .captures import Captures, TooManyError
+from .draws import GlobalDraws, bits_of
 from .entries import RECORDINGS, CacheInfo, Entry, Kept
 from .entry import Out, flattener, odd_one
 from .explain import described
@@ -267,10 +268,10 @@ class _Jitted:
 
         new_args, new_kwargs = given.rebuilt(args, kwargs, wrapped)
         places = Places(captures, entry.volatile, arrays=not entry.by_reference)
-        undo = Undo(captures)
+        undo, draws = Undo(captures), GlobalDraws(recorder)
         try:
             places.begin(recorder)
-            with watching(self.f):
+            with watching(self.f), draws:
                 result = self.f(*new_args, **new_kwargs)
             if recorder.disturbed:
                 raise Unrecordable("other threads use what it captures")
@@ -298,8 +299,8 @@ class _Jitted:
         finally:
             places.restore()
             recorder.ended = True
-        reason = undo.drawn() or undo.written()
-        if captures.drawn({id(g.bit_generator) for _, g in places.generators}):
+        reason = undo.drawn(draws.state) or undo.written()
+        if captures.drawn({*map(id, draws.generators), *[id(bits_of(g)) for _, g in places.generators]}):
             reason = "draws random numbers with a generator that is not in a variable, attribute, list or dict"
         changed = captures.numbers() - entry.volatile
         written = {spot(p.container, p.key) for p, _, _ in places.writes if hasattr(p, "container")}

@@ -35,6 +35,7 @@ from ..box import Box, Inner
 from ..tape import RECORDING
 from ..transform import Transform
 from .code import global_names, is_installed, is_known, makes_generators, modules_of, names_in
+from .draws import bits_of, same_state, state_of
 from .slots import MISSING, Attributes, Inside, Kind, Members, Variable, alike, content, equal, get, spot
 
 __all__ = ["Captures", "TooManyError"]
@@ -112,7 +113,7 @@ class Captures:
         if isinstance(x, Box):
             self.values.append(x)
         elif isinstance(x, (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)):
-            bits = x.bit_generator if isinstance(x, np.random.Generator) else x
+            bits = bits_of(x)
             self.generators.append((bits, _state_of(bits)))
         elif isinstance(x, (MethodType, BuiltinFunctionType)):
             self._look_into(x.__self__)
@@ -334,7 +335,7 @@ class Captures:
 
     def drawn(self, noted: Any = ()) -> bool:
         """Whether random numbers have been drawn, but from those whose bits are `noted`."""
-        return not all(id(g) in noted or _same_state(_state_of(g), state) for g, state in self.generators)
+        return not all(id(g) in noted or same_state(_state_of(g), state) for g, state in self.generators)
 
     def array(self, slot: int) -> Any:
         """The array that is in a slot now."""
@@ -370,12 +371,4 @@ def _state_of(generator: Any) -> Any:
     """The state of a random generator, to compare."""
     if isinstance(generator, random.Random):
         return generator.getstate()
-    return generator.get_state() if isinstance(generator, np.random.RandomState) else generator.state
-
-
-def _same_state(a: Any, b: Any) -> bool:
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_same_state(a[k], b[k]) for k in a)
-    if isinstance(a, tuple) and isinstance(b, tuple):
-        return len(a) == len(b) and all(map(_same_state, a, b))
-    return bool(np.array_equal(a, b)) if isinstance(a, np.ndarray) else bool(a == b)
+    return state_of(generator) if isinstance(generator, np.random.RandomState) else generator.state

@@ -69,7 +69,8 @@ def _parts(code: CodeType) -> list[CodeType]:
 
 def _indices(code: CodeType, shifts: dict[int, int]) -> set[int]:
     """Which of its names the instructions in `shifts` have. `dis` says the same, thirty times slower."""
-    raw, found, more = code.co_code, set(), 0
+    raw, more = code.co_code, 0
+    found: set[int] = set()
     if not any(op in raw for op in shifts):
         return found
     for op, argument in zip(raw[::2], raw[1::2]):

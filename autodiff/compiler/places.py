@@ -15,10 +15,11 @@ from ..box import Box
 from ..value import Value
 from ..views import origin, set_array, stale
 from .captures import Captures
+from .draws import GENERATORS, drawing
 from .recorded import Recorded
 from .slots import Members, get, put, spot
 
-__all__ = ["Draw", "Fixed", "Places", "UnstableError", "scrub"]
+__all__ = ["Fixed", "Places", "UnstableError", "scrub"]
 
 NUMBERS = (int, float)
 
@@ -88,16 +89,6 @@ class _Gradient:
         self.put(new)
 
 
-class Draw:
-    """A call of a method of a random generator."""
-
-    def __init__(self, generator: Any, name: str, args: Any, kwargs: Any) -> None:
-        self.generator, self.name, self.args, self.kwargs = generator, name, args, kwargs
-
-    def get(self) -> Any:
-        return getattr(self.generator, self.name)(*self.args, **self.kwargs)
-
-
 class Fixed:
     """An array that is read where it is."""
 
@@ -106,41 +97,6 @@ class Fixed:
 
     def get(self) -> Any:
         return self.captures.array(self.slot)
-
-
-class _Drawing(np.random.Generator):
-    """A generator that notes what is drawn from another one, whose bits it takes."""
-
-    def noting(self, original: Any, recorder: Any) -> "_Drawing":
-        self.original, self.recorder = original, recorder
-        return self
-
-    def __getattribute__(self, name: str) -> Any:
-        found = super().__getattribute__(name)
-        if name.startswith("_") or not callable(found) or name in ("noting", "original", "recorder", "spawn"):
-            return found
-        return _Method(self.original, name, self.recorder)
-
-
-class _Method:
-    """One of its methods."""
-
-    def __init__(self, generator: Any, name: str, recorder: Any) -> None:
-        self.generator, self.name, self.recorder = generator, name, recorder
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        recorder = self.recorder
-        if recorder.closed:
-            return getattr(self.generator, self.name)(*args, **kwargs)
-        given = (*args, *kwargs.values())
-        if any(isinstance(x, (Box, Recorded)) for x in given) or self.name == "shuffle" or "out" in kwargs:
-            raise recorder.escape(f"draws with rng.{self.name} and arguments that are recorded")
-        drawn = getattr(self.generator, self.name)(*args, **kwargs)
-        if not isinstance(drawn, (np.ndarray, np.generic, float, int)) or np.asarray(drawn).dtype.kind not in "biuf":
-            raise recorder.escape(f"draws with rng.{self.name}")
-        weak = type(drawn) if type(drawn) in (float, int) else None
-        made = recorder.source(Draw(self.generator, self.name, args, kwargs), np.asarray(drawn), weak)
-        return Value._wrap(made)
 
 
 class Places:
@@ -170,7 +126,7 @@ class Places:
                 if root._node is not None and hasattr(root._node, "grad"):
                     self.places.append(_Gradient(root))
         for container, key, value in captures.slots:
-            if isinstance(value, np.random.Generator) and not isinstance(container, (tuple, Members)):
+            if isinstance(value, GENERATORS) and not isinstance(container, (tuple, Members)):
                 self.generators.append((_Place(container, key), value))
             elif not captures.is_replaceable(container):
                 continue
@@ -203,7 +159,7 @@ class Places:
             self.inside.append(inside)
             place.put(Value._wrap(inside) if isinstance(x, Box) else inside)
         for place, generator in self.generators:
-            place.put(_Drawing(generator.bit_generator).noting(generator, recorder))
+            place.put(drawing(generator, recorder))
 
     def restore(self) -> None:
         """Put back what was there, whatever has happened."""

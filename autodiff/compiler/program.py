@@ -13,12 +13,13 @@ from ..box import Box
 from ..tree import tree_map
 from . import llvm_math
 from .captures import Captures
+from .draws import Draw, put_state, state_of
 from .entry import Out, filler
 from .graph import Graph
 from .interpret import Interpreted, Mismatch
 from .lower import lower
 from .native import Program as Native
-from .places import Draw, Places
+from .places import Places
 from .recorder import Recorder
 from .slots import spot
 
@@ -41,7 +42,7 @@ class Program:
         self.graph = recorder.close()
         self.flagged = recorder.flagged
         self.sources = recorder.sources
-        self.draws = {id(d.generator): d.generator.bit_generator for d in self.sources if type(d) is Draw}
+        self.draws = {id(d.generator): d.generator for d in self.sources if type(d) is Draw}
         replaced = {spot(p.container, p.key) for p in places.places if type(p).__name__ == "_Place"}
         self.fixed = {
             slot: mark(x) for x, slot in captures.arrays.values() if spot(*captures.slots[slot][:2]) not in replaced
@@ -72,7 +73,7 @@ class Program:
     def run(self, leaves: list[Any]) -> Any:
         """The result for other numbers. Raises Mismatch, and InvalidError; then nothing has happened."""
         runner = self.runner or self.compile()
-        states = [(bits, bits.state) for bits in self.draws.values()]
+        states = [(generator, state_of(generator)) for generator in self.draws.values()]
         try:
             arrays = [a if type(a) is np.ndarray and a.flags.c_contiguous else np.asarray(a, order="C") for a in leaves]
             for source in self.sources:
@@ -84,8 +85,8 @@ class Program:
             if invalid and self.flagged:
                 raise InvalidError
         except BaseException as error:
-            for bits, state in states:
-                bits.state = state
+            for generator, state in states:
+                put_state(generator, state)
             if isinstance(error, (InvalidError, Mismatch)) or not isinstance(error, Exception):
                 raise
             raise Mismatch(None, error) from error  # the function itself may raise it, or catch it

@@ -5,6 +5,7 @@ simple operations where NumPy's are simple (ufuncs, reductions, matmul), and a `
 replayed, as a plain array made of recorded numbers, raises Unrecordable; then `jit` runs the function without it.
 """
 
+import importlib
 import inspect
 import threading
 from collections.abc import Callable, Sequence
@@ -29,7 +30,9 @@ FLOAT, LARGE = np.dtype(float), 2.0**62
 GROWING = frozenset((np.add, np.subtract, np.multiply, np.power))
 NATIVE = frozenset("?ilqfd")  # dtypes that ufuncs are noted with by name; others are calls
 PYTHON = (bool, int, float, complex)
-ERRORS: Any = getattr(np._core.umath, "_extobj_contextvar", None)  # what np.geterr() reads, in ten times the time
+ERRORS: Any = getattr(
+    importlib.import_module("numpy._core.umath"), "_extobj_contextvar", None
+)  # what np.geterr() reads, in ten times the time
 
 
 class Unrecordable(Exception):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .captures import Captures
+from .draws import GLOBAL, put_state, same_state, state_of
 from .program import mark
 from .slots import MISSING, content, get, put
 
@@ -25,14 +26,13 @@ class Undo:
         arrays = [x for x, _ in captures.arrays.values()]
         self.arrays = [(x, x.copy(order="K")) for x in arrays if x.nbytes < LIMIT and x.flags.writeable]
         self.marks = [(x, mark(x)) for x in arrays if x.nbytes >= LIMIT and x.flags.writeable]
-        self.numpy: Any = np.random.get_state()
+        self.numpy = state_of(GLOBAL)
         self.python = random.getstate()
 
-    def drawn(self) -> str:
-        """Which of the global generators has drawn random numbers."""
-        after: Any = np.random.get_state()
-        if self.numpy[2] != after[2] or not np.array_equal(self.numpy[1], after[1]):
-            return "draws random numbers from NumPy's global generator; make one with np.random.default_rng()"
+    def drawn(self, noted: Any) -> str:
+        """Which of the global generators has drawn random numbers, but for those up to the state `noted` of NumPy's."""
+        if not same_state(state_of(GLOBAL), noted):
+            return "draws from NumPy's global generator where that is not seen; make one with np.random.default_rng()"
         return "draws random numbers from Python's global generator" if random.getstate() != self.python else ""
 
     def written(self) -> str:
@@ -60,10 +60,10 @@ class Undo:
             if isinstance(generator, random.Random):
                 generator.setstate(state)
             elif isinstance(generator, np.random.RandomState):
-                generator.set_state(state)
+                put_state(generator, state)
             else:
                 generator.state = state
-        np.random.set_state(self.numpy)
+        put_state(GLOBAL, self.numpy)
         random.setstate(self.python)
 
 
