@@ -268,7 +268,7 @@ class _Jitted:
 
         new_args, new_kwargs = given.rebuilt(args, kwargs, wrapped)
         places = Places(captures, entry.volatile, arrays=not entry.by_reference)
-        undo, draws = Undo(captures), GlobalDraws(recorder)
+        undo, draws = Undo(captures, places.replaced), GlobalDraws(recorder)
         try:
             places.begin(recorder)
             with watching(self.f), draws:
@@ -284,6 +284,9 @@ class _Jitted:
             undo()
             if recorder.disturbed:
                 raise _FailedError("captures what other threads use while it is recorded", True) from None
+            if not entry.globals_too and captures.has_globals():
+                entry.globals_too = True  # it may write into one of these
+                return self._run(entry, given, args, kwargs)
             raise _GiveUpError(recorder.reason or str(error)) from None
         except Exception as error:
             if recorder.disturbed or recorder.reason or _is_ours(error):
@@ -299,7 +302,12 @@ class _Jitted:
         finally:
             places.restore()
             recorder.ended = True
-        reason = undo.drawn(draws.state) or undo.written()
+        reason = undo.drawn(draws.state)
+        written_to = undo.written()
+        if written_to and captures.has_globals() and not entry.globals_too:
+            entry.globals_too = True  # so that it can be recorded at the next call
+        else:
+            reason = reason or written_to
         if captures.drawn({*map(id, draws.generators), *[id(bits_of(g)) for _, g in places.generators]}):
             reason = "draws random numbers with a generator that is not in a variable, attribute, list or dict"
         changed = captures.numbers() - entry.volatile
@@ -313,7 +321,7 @@ class _Jitted:
         values = recorder.values()
         if reason:
             self._warn(entry, reason)
-        elif not (unsteady or changed):
+        elif not (unsteady or changed or written_to):
             if captures.circular:
                 self.entries.hold(given.key)
             self._keep(entry, Program(recorder, captures, places, template))

@@ -36,11 +36,12 @@ from ..tape import RECORDING
 from ..transform import Transform
 from .code import global_names, is_installed, is_known, makes_generators, modules_of, names_in
 from .draws import bits_of, same_state, state_of
-from .slots import MISSING, Attributes, Inside, Kind, Members, Variable, alike, content, equal, get, spot
+from .slots import MISSING, Attributes, Inside, Kind, Members, Variable, alike, content, equal, get, is_number, spot
 
 __all__ = ["Captures", "TooManyError"]
 
 LIMIT = 5000  # slots
+LARGE = 65536  # bytes of an array
 NUMBERS = (bool, int, float, complex, np.generic, str, bytes)
 OPAQUE = (Inner, np.ufunc, np.dtype, type(None), range, slice)
 WRAPPED = (staticmethod, classmethod)
@@ -99,7 +100,7 @@ class Captures:
             first = self.arrays.setdefault(id(value), (value, len(self.slots) - 1))[1]
             if first != len(self.slots) - 1:
                 self.same.append((len(self.slots) - 1, first))
-            if not self.is_replaceable(container):
+            if not self.is_replaceable(container, value):
                 self.fixed.add(id(value))
             for i, item in enumerate(value.flat) if value.dtype == object else ():
                 self._slot(Inside(value), i, item)
@@ -247,11 +248,19 @@ class Captures:
                 self.circular = self.circular or id(x) in self._own
                 self._slot(Attributes(x), name, getattr(x, name, MISSING))
 
-    def is_replaceable(self, container: Any) -> bool:
-        """Whether what is in a container may be something else for a while."""
+    def is_replaceable(self, container: Any, x: Any = None) -> bool:
+        """Whether what is in a container, `x`, may be something else for a while.
+
+        Other threads may see what is in a global; but to look at all of a large array at each call takes long.
+        """
         if isinstance(container, (tuple, Members, Variable, Inside)):
             return False
-        return self.globals_too or id(container) not in self._modules
+        is_large = isinstance(x, np.ndarray) and x.nbytes > LARGE
+        return self.globals_too or is_large or id(container) not in self._modules
+
+    def has_globals(self) -> bool:
+        """Whether there are global arrays that are left where they are."""
+        return any(self.is_global(self.slots[slot][0]) for _, slot in self.arrays.values())
 
     def is_global(self, container: Any) -> bool:
         """Whether it holds the names of a module."""
@@ -329,7 +338,7 @@ class Captures:
         return {
             spot(container, key)
             for container, key, value in self.slots
-            if type(value) in (int, float) and type(now := get(container, key)) is type(value) and now != value
+            if is_number(value) and _is_another(get(container, key), value)
             if self.is_replaceable(container) or (globals_too and self.is_global(container))
         }
 
@@ -341,6 +350,15 @@ class Captures:
         """The array that is in a slot now."""
         container, key, _ = self.slots[slot]
         return get(container, key)
+
+
+def _is_another(now: Any, number: Any) -> bool:
+    """Whether there is another number of the same kind, or one that is recorded."""
+    if type(now) is type(number):
+        return bool(now != number)
+    data = now._array if isinstance(now, Box) and now._node is None else now
+    is_scalar = isinstance(number, np.generic) and isinstance(data, Inner) and not data.ndim
+    return is_scalar and bool(data.dtype == number.dtype)
 
 
 def _name(container: Any, key: Any) -> str:

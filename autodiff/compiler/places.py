@@ -17,7 +17,7 @@ from ..views import origin, set_array, stale
 from .captures import Captures
 from .draws import GENERATORS, drawing
 from .recorded import Recorded
-from .slots import Members, get, put, spot
+from .slots import Members, get, is_number, put, spot
 
 __all__ = ["Fixed", "Places", "UnstableError", "scrub"]
 
@@ -48,7 +48,7 @@ class _Place:
 
 
 class _Number(_Place):
-    """A Python number in a container."""
+    """A number in a container."""
 
     def write(self, before: Any, new: Any, in_place: bool) -> None:
         self.put(type(before)(new))
@@ -125,16 +125,18 @@ class Places:
                 self.places.append(_ValueArray(root))
                 if root._node is not None and hasattr(root._node, "grad"):
                     self.places.append(_Gradient(root))
+        self.replaced: set[int] = set()  # the arrays, by id, that nobody finds while the function is recorded
         for container, key, value in captures.slots:
             if isinstance(value, GENERATORS) and not isinstance(container, (tuple, Members)):
                 self.generators.append((_Place(container, key), value))
-            elif not captures.is_replaceable(container):
+            elif not captures.is_replaceable(container, value):
                 continue
             elif (
                 type(value) is np.ndarray and arrays and value.dtype.kind in "biufc" and id(value) not in captures.fixed
             ):
                 self.places.append(_Place(container, key))
-            elif type(value) in NUMBERS and spot(container, key) in volatile and np.asarray(value).dtype != object:
+                self.replaced.add(id(value))
+            elif is_number(value) and spot(container, key) in volatile and np.asarray(value).dtype != object:
                 self.places.append(_Number(container, key))
 
     def begin(self, recorder: Any) -> None:
@@ -312,4 +314,5 @@ def _plain(x: Any, known: set[int]) -> Any:
         return x
     if data.weak is not None:
         return data.data.item()
-    return np.array(data.data) if data.ndim or data is x else data.data[()]
+    is_array = data.ndim or (data is x and data.buffer.node.op in ("input", "copy"))  # NumPy computes scalars
+    return np.array(data.data) if is_array else data.data[()]

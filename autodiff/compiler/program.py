@@ -25,8 +25,6 @@ from .slots import spot
 
 __all__ = ["InvalidError", "Program", "filled", "mark"]
 
-LARGE = 1 << 25  # bytes of an array that are looked at as a whole
-
 
 class InvalidError(Exception):
     """0/0 or the like occurred: the derivatives may need the masks that were left out."""
@@ -139,16 +137,7 @@ def filled(template: Any, outputs: list[Any]) -> Any:
 
 
 def mark(x: Any) -> Any:
-    """The contents of an array, as a checksum.
-
-    Of one over 32 MB the checksum is of every eighth block of 8 kB, and there are sums along two directions: a change
-    outside these blocks that keeps all the sums is not seen.
-    """
-    if x.nbytes <= 65536 or not x.flags.c_contiguous or x.dtype.hasobject:
+    """The contents of an array, as a checksum of all of it."""
+    if x.dtype.hasobject or x.nbytes <= 65536 or not x.flags.forc:
         return hash(x.tobytes())
-    data = x.reshape(-1).view(np.uint8)
-    if x.nbytes <= LARGE:
-        return zlib.crc32(data)
-    words = data[: data.size // 8192 * 8192].view(np.uint64).reshape(-1, 1024)
-    sums = np.add.reduce(words, axis=0), np.add.reduce(words, axis=1), data[words.nbytes :]
-    return hash((zlib.crc32(words[::8].copy()), *[part.tobytes() for part in sums]))
+    return zlib.crc32((x if x.flags.c_contiguous else x.T).reshape(-1).view(np.uint8))

@@ -2,6 +2,7 @@
 
 import random
 from collections import deque
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,16 @@ LIMIT = 1 << 26  # bytes of arrays
 
 
 class Undo:
-    """Copies of the containers and arrays in `captures`, and of the states of random generators."""
+    """Copies of the containers and arrays in `captures`, and of the states of random generators.
 
-    def __init__(self, captures: Captures) -> None:
+    Arrays that are `replaced` while the function runs, by id, stay as they are.
+    """
+
+    def __init__(self, captures: Captures, replaced: Container[int] = ()) -> None:
         self.captures = captures
         self.containers = [(x, x.copy()) for x, _ in captures.lengths]
         self.data: list[Any] = [(x, content(x)) for x, _ in captures.contents]
-        arrays = [x for x, _ in captures.arrays.values()]
+        arrays = [x for x, _ in captures.arrays.values() if id(x) not in replaced]
         self.arrays = [(x, x.copy(order="K")) for x in arrays if x.nbytes < LIMIT and x.flags.writeable]
         self.marks = [(x, mark(x)) for x in arrays if x.nbytes >= LIMIT and x.flags.writeable]
         self.numpy = state_of(GLOBAL)

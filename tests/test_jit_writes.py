@@ -1,0 +1,235 @@
+"""jit: what f writes to arrays that it captures, and arrays that share memory."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from autodiff import JitWarning
+
+Array = np.ndarray[Any, Any]
+G = np.full(3, 0.5)
+
+
+def runs(make: Callable[[], tuple[Callable[..., Any], Callable[[], Any]]], *args: Any) -> Any:
+    """Compare four calls of f and of its jit, and what there is to be seen afterwards; the jitted function.
+
+    `make` gives an f with a state of its own, and a function that looks at the state.
+    """
+    f, look = make()
+    jitted, look_again = make()
+    jitted = ad.jit(jitted, strict=True)
+    for _ in range(4):
+        expected, found = f(*args), jitted(*args)
+        np.testing.assert_allclose(found, expected, rtol=1e-14)
+        for a, b in zip(look(), look_again(), strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-14)
+    assert jitted.cache_info().hits >= 2  # type: ignore[attr-defined]
+    return jitted
+
+
+class Layer:
+    def __init__(self) -> None:
+        self.w = np.arange(3.0)
+        self.moments = [np.zeros(3), np.ones(3)]
+
+
+def attributes() -> Any:
+    layer = Layer()
+    w = layer.w
+
+    def f(g: Any) -> Any:
+        layer.moments[0] *= 0.9
+        layer.moments[0] += g
+        layer.w -= 0.1 * layer.moments[0]
+        np.multiply(layer.moments[1], g, out=layer.moments[1])
+        layer.w[1:] += 1
+        return layer.w.sum()
+
+    return f, lambda: (w, layer.w, *layer.moments)
+
+
+def closure() -> Any:
+    w = np.arange(3.0)
+
+    def f(g: Any) -> Any:
+        w[...] = w - g
+        np.add.at(w, np.array([0, 0, 2]), g)
+        return w * 2
+
+    return f, lambda: (w,)
+
+
+def shared() -> Any:
+    """One array in two places."""
+    state = {"w": np.arange(3.0)}
+    state["same"] = state["w"]
+
+    def f(g: Any) -> Any:
+        state["w"] -= g
+        return state["same"] * 1
+
+    return f, lambda: (state["w"], state["same"])
+
+
+@pytest.mark.parametrize("make", [attributes, closure, shared])
+def test_captured_arrays_are_written_to(make: Any) -> None:
+    assert runs(make, G).cache_info().recordings == 1
+
+
+W, TOTAL, BIG = np.zeros(3), np.zeros(()), np.zeros(20_000)
+
+
+def into_global(g: Any) -> Any:
+    W[...] = W - g
+    return W.sum()
+
+
+def global_operator(g: Any) -> Any:
+    global W, TOTAL
+    W -= g
+    TOTAL += g.sum()
+    return W * TOTAL
+
+
+def global_without_arguments(g: Any) -> Any:
+    global W
+    W += 1.0
+    return W * g
+
+
+def large_global(g: Any) -> Any:
+    BIG[5:8] += g
+    return BIG.sum()
+
+
+@pytest.mark.parametrize("f", [into_global, global_operator, global_without_arguments, large_global])
+def test_global_arrays_are_written_to(f: Any) -> None:
+    def clear() -> None:
+        for array in (W, TOTAL, BIG):
+            array[...] = 0
+
+    clear()
+    w, big = W, BIG
+    expected = [f(G) for _ in range(4)]
+    after = W.copy(), TOTAL.copy(), BIG.copy()
+    clear()
+    jitted = ad.jit(f, strict=True)
+    np.testing.assert_allclose([jitted(G) for _ in range(4)], expected, rtol=1e-14)
+    assert jitted.cache_info().hits >= 2 and W is w and BIG is big
+    for array, before in zip((W, TOTAL, BIG), after, strict=True):
+        np.testing.assert_allclose(array, before)
+
+
+TABLE = np.arange(3e4)
+
+
+def test_any_change_of_a_large_global_is_seen() -> None:
+    """Also of an element that no sample of a thousand would have."""
+    table = TABLE.copy()
+    jitted = ad.jit(lambda x: (TABLE * x).sum(), strict=True)
+    try:
+        for i in (0, 1, 2, 12345, 29_999):
+            TABLE[i] += 1000.0
+            assert jitted(2.0) == (TABLE * 2.0).sum()
+        assert jitted.cache_info().recordings == 1  # type: ignore[attr-defined]
+    finally:
+        TABLE[...] = table
+
+
+def test_any_change_of_a_large_array_in_a_tuple_is_seen() -> None:
+    held = (np.arange(3e4),)
+    jitted = ad.jit(lambda x: np.square(held[0]).sum() * x, strict=True)
+    for i in (0, 1, 2, 12345, 29_999):
+        held[0][i] += 0.5
+        np.testing.assert_allclose(jitted(2.0), np.square(held[0]).sum() * 2.0)
+
+
+def test_arrays_in_tuples_are_written_to_without_a_program() -> None:
+    held = (np.zeros(3),)
+
+    def f(g: Any) -> Any:
+        held[0][...] = held[0] + g
+        return held[0].sum()
+
+    jitted = ad.jit(f)
+    with pytest.warns(JitWarning):
+        assert [float(jitted(G)) for _ in range(3)] == [1.5, 3.0, 4.5]
+    np.testing.assert_array_equal(held[0], 3 * G)
+
+
+# -- properties
+
+
+class Weights:
+    """Its setter notes what is set."""
+
+    def __init__(self) -> None:
+        self._w, self.total, self.changes = np.arange(3.0), 3.0, 0
+
+    @property
+    def w(self) -> Any:
+        return self._w
+
+    @w.setter
+    def w(self, w: Any) -> None:
+        self._w, self.total = w, w.sum()
+        self.changes += 1
+
+
+class Slotted(Weights):
+    __slots__ = ("_w", "changes", "total")
+
+
+@pytest.mark.parametrize("cls", [Weights, Slotted])
+def test_setters_of_properties(cls: Any) -> None:
+    def make() -> Any:
+        held = cls()
+
+        def f(g: Any) -> Any:
+            held.w = held.w - g
+            held.w -= g
+            return held.w * held.total
+
+        return f, lambda: (held.w, held.total, held.changes)
+
+    f, look = make()
+    jitted, look_again = make()
+    jitted = ad.jit(jitted, strict=True)
+    for _ in range(6):
+        np.testing.assert_allclose(jitted(G), f(G), rtol=1e-14)
+        for a, b in zip(look(), look_again(), strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-14)
+    assert jitted.cache_info().hits >= 2  # type: ignore[attr-defined]
+
+
+def test_setters_that_refuse_are_asked_when_f_is_recorded_only() -> None:
+    class Positive(Weights):
+        @property
+        def w(self) -> Any:
+            return self._w
+
+        @w.setter
+        def w(self, w: Any) -> None:
+            if (w < 0).any():
+                raise ValueError("negative")
+            self._w = w
+
+    held = Positive()
+    held.w = np.full(3, 1.0)
+
+    def f(g: Any) -> Any:
+        held.w = held.w - g
+        return held.w.sum()
+
+    jitted = ad.jit(f, strict=True)
+    assert jitted(G) == 1.5 and jitted(G) == 0.0
+    with warnings.catch_warnings(), pytest.raises(ValueError, match="negative"):
+        warnings.simplefilter("error")
+        jitted(G)
+    np.testing.assert_array_equal(held.w, np.zeros(3))
