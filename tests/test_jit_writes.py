@@ -233,3 +233,101 @@ def test_setters_that_refuse_are_asked_when_f_is_recorded_only() -> None:
         warnings.simplefilter("error")
         jitted(G)
     np.testing.assert_array_equal(held.w, np.zeros(3))
+
+
+# -- arguments that share memory
+
+
+def first_is_written(a: Any, b: Any) -> Any:
+    a[0] = 5.0
+    return a + b
+
+
+def second_is_written(a: Any, b: Any) -> Any:
+    c = a * 2
+    b[1:] *= 3.0
+    return a + b + c
+
+
+def neither_is_written(a: Any, b: Any) -> Any:
+    c = a * 1
+    c[0] = 7.0
+    return a * b + c
+
+
+def through_a_view(a: Any, b: Any) -> Any:
+    a.reshape(-1)[1] = 5.0
+    return a * b
+
+
+WRITERS = [first_is_written, second_is_written, neither_is_written, through_a_view]
+
+
+@pytest.mark.parametrize("f", WRITERS)
+@pytest.mark.parametrize("order", [(0, 1, 0, 1), (1, 0, 1, 0), (0, 0, 1, 1), (1, 1, 0, 0)])
+def test_an_array_that_is_two_arguments(f: Any, order: Any) -> None:
+    jitted = ad.jit(f, strict=True)
+    for same in (*order, *order):
+        a, b = np.arange(3.0), np.arange(3.0)
+        found = jitted(a, a if same else b)
+        np.testing.assert_array_equal(a, np.arange(3.0))  # arguments are copied
+        np.testing.assert_array_equal(found, f(a, a if same else b))
+    assert jitted.cache_info().hits >= 4  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("f", WRITERS)
+def test_an_array_in_containers_of_arguments(f: Any) -> None:
+    jitted = ad.jit(lambda x, scale: f(x["a"], x["b"][0]) * scale, strict=True)
+    for _ in range(3):
+        a = np.arange(3.0)
+        found = jitted({"a": a, "b": [a]}, 2.0)
+        np.testing.assert_array_equal(found, f(a, a) * 2.0)
+
+
+@pytest.mark.parametrize("f", WRITERS)
+def test_arguments_that_overlap(f: Any) -> None:
+    jitted = ad.jit(f)
+    is_written = f is not neither_is_written
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", JitWarning)
+        for _ in range(3):
+            whole, other = np.arange(4.0), np.arange(4.0)
+            found = jitted(whole[:3], whole[1:])
+            np.testing.assert_array_equal(found, f(other[:3], other[1:]))
+            a, b = np.arange(3.0), np.arange(3.0) + 1
+            np.testing.assert_array_equal(jitted(a, b), f(a.copy(), b.copy()))
+    assert bool(caught) is is_written
+    assert jitted.cache_info().hits >= 2  # type: ignore[attr-defined]
+
+
+def test_overlapping_arguments_are_refused_by_strict() -> None:
+    jitted = ad.jit(first_is_written, strict=True)
+    whole = np.arange(4.0)
+    with pytest.raises(ad.OperandError, match="shares memory"):
+        jitted(whole[:3], whole[1:])
+
+
+def test_an_argument_that_f_captures_too() -> None:
+    """Both what f writes to the captured array, and what it writes to the argument."""
+    state: dict[str, Any] = {}
+
+    def into_captured(x: Any) -> Any:
+        state["w"] += 1.0
+        return x * 2
+
+    def into_argument(x: Any) -> Any:
+        x[0] = 9.0
+        return state["w"] * 2
+
+    for f in into_captured, into_argument:
+        for order in ((0, 1, 0, 1), (1, 0, 1, 0)):
+            jitted = ad.jit(f)
+            for same in order:
+                found = []
+                for g in f, jitted:
+                    state["w"] = np.arange(3.0)
+                    x = state["w"] if same else np.arange(3.0)
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore", JitWarning)
+                        found.append(np.array(g(x)))
+                np.testing.assert_array_equal(*found)

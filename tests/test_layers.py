@@ -42,7 +42,7 @@ LAYERS = [
     "compiler.llvm_values compiler.llvm_exp compiler.llvm_power compiler.llvm_trig compiler.llvm_math",
     "compiler.disk compiler.objects compiler.blas compiler.driver_text compiler.entry_text compiler.driver",
     "compiler.state compiler.python_steps compiler.native",
-    "compiler.code compiler.slots compiler.draws compiler.captures compiler.places compiler.signature compiler.entry",
+    "compiler.aliases compiler.code compiler.slots compiler.draws compiler.captures compiler.places compiler.signature compiler.entry",
     "compiler.program compiler.explain compiler.undo compiler.tracked compiler.entries compiler.api compiler",
     "draw_layout draw",
     "nn.replace nn.module nn.layers nn.losses nn",

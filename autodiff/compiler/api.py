@@ -10,30 +10,27 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable
-from types import CoroutineType
 from typing import Any
 
 import numpy as np
 
-from ..box import Inner
 from ..buffers import watching
 from ..errors import JitWarning, OperandError
 from ..tape import LEAF, RECORDING
 from ..transform import name_of, transform
-from ..tree import tree_map
 from ..value import Value
 from ..views import make_place
 from . import llvm_math
+from .aliases import Aliases
 from .captures import Captures, TooManyError
 from .draws import GlobalDraws, bits_of
 from .entries import RECORDINGS, CacheInfo, Entry, Kept
-from .entry import Out, flattener, odd_one
+from .entry import flattener
 from .explain import described
 from .interpret import Mismatch
 from .lower import lower
 from .places import Fixed, Places, UnstableError, scrub
-from .program import InvalidError, Program, filled
-from .recorded import Recorded
+from .program import InvalidError, Program, filled, template_of
 from .recorder import Recorder, Unrecordable
 from .signature import Signature, signature
 from .slots import spot
@@ -48,6 +45,10 @@ PATHS = 8  # programs for one signature
 
 class _GiveUpError(Exception):
     """Why a function cannot be recorded."""
+
+
+class _OverlapError(Exception):
+    """It writes to an argument that shares memory with other arrays."""
 
 
 class _FailedError(_GiveUpError):
@@ -228,6 +229,10 @@ class _Jitted:
             entry.volatile |= known.captures.numbers(entry.globals_too)
         try:
             return self._run(entry, given, args, kwargs)
+        except _OverlapError:
+            return self._give_up(
+                entry, "writes to an argument that shares memory with another array", args, kwargs, True
+            )
         except _FailedError as failed:
             result = self._eagerly(args, kwargs)
             entry.failed += 1
@@ -244,8 +249,11 @@ class _Jitted:
                     reason = again.args[0]
             return self._give_up(entry, reason, args, kwargs)
 
-    def _run(self, entry: Entry, given: Signature, args: Any, kwargs: Any) -> Any:
-        """Run the function on arrays that record, keep the program if there is one, and give the result."""
+    def _run(self, entry: Entry, given: Signature, args: Any, kwargs: Any, merged: bool = False) -> Any:
+        """Run the function on arrays that record, keep the program if there is one, and give the result.
+
+        `merged`: an array that is several arguments is one Value.
+        """
         try:
             captures = Captures([self.f, *given.objects], entry.globals_too)
         except TooManyError:
@@ -258,12 +266,16 @@ class _Jitted:
         recorder = Recorder()
         recorder.masked = entry.masked
         recorder.captured = {i: Fixed(captures, slot) for i, (_, slot) in captures.arrays.items()}
-        inputs = iter([recorder.input(x, type(x) if type(x) in (int, float, complex) else None) for x in given.leaves])
+        inputs = [recorder.input(x, type(x) if type(x) in (int, float, complex) else None) for x in given.leaves]
+        aliases = Aliases(given.leaves)
+        values: list[Value] = []
 
         def wrapped(x: Any) -> Value:
-            value: Value = Value._wrap(next(inputs))
+            i = len(values)
+            value: Value = values[aliases.same[i]] if merged and aliases.same[i] < i else Value._wrap(inputs[i])
             if type(x) is np.ndarray and not x.ndim:
                 make_place(value)
+            values.append(value)
             return value
 
         new_args, new_kwargs = given.rebuilt(args, kwargs, wrapped)
@@ -277,8 +289,19 @@ class _Jitted:
                 raise Unrecordable("other threads use what it captures")
             if recorder.reason or recorder.raised:
                 raise recorder.escape(recorder.raised)
-            template = self._template(recorder, result)
+            template = template_of(recorder, result)
+            aliases.note(values, inputs)
             places.end(recorder)
+            if not merged and not aliases.is_apart(given.leaves, False):
+                places.restore()
+                undo()
+                return self._run(entry, given, args, kwargs, True)
+            if not aliases.is_apart(given.leaves, True) or places.meets(given.leaves, aliases.written):
+                raise _OverlapError
+        except _OverlapError:
+            places.restore()
+            undo()
+            raise
         except (Unrecordable, UnstableError) as error:
             places.restore()
             undo()
@@ -318,15 +341,15 @@ class _Jitted:
             entry.volatile |= changed
             scrub(Captures([self.f, *given.objects]), captures)
             reason = reason or (unsteady or "changes a number that it captures" if entry.unsteady > 3 else "")
-        values = recorder.values()
+        outputs = recorder.values()
         if reason:
             self._warn(entry, reason)
         elif not (unsteady or changed or written_to):
             if captures.circular:
                 self.entries.hold(given.key)
-            self._keep(entry, Program(recorder, captures, places, template))
-        places.write(values)
-        return filled(template, values)
+            self._keep(entry, Program(recorder, captures, places, aliases, template))
+        places.write(outputs)
+        return filled(template, outputs)
 
     def _keep(self, entry: Entry, program: Program) -> None:
         with self.lock:
@@ -341,37 +364,14 @@ class _Jitted:
         if not self.eager:
             program.compile()
 
-    def _template(self, recorder: Recorder, result: Any) -> Any:
-        """The result with outputs in the places of its arrays."""
-
-        def place(y: Any) -> Any:
-            data = y._array if isinstance(y, Value) else y
-            spent = False
-            if isinstance(y, Value) and y._node is not None and RECORDING.get():
-                spent = y._node.case is not None and y._node.case.is_spent  # as a loss is after its backward()
-                if not spent:
-                    raise recorder.escape("returns a tracked Value; return its .data")
-            if isinstance(data, Recorded):
-                return Out(recorder.result(data), not data.ndim, data.weak is not None, spent)
-            if isinstance(data, Inner):
-                raise recorder.escape("returns a batch")
-            if isinstance(data, (np.ndarray, np.generic)):
-                return Out(recorder.result(recorder.constant(data)), not data.ndim)
-            return y
-
-        template = tree_map(place, result, result=True)
-        odd = odd_one(template)
-        if odd is not None:
-            if isinstance(odd, CoroutineType):
-                odd.close()  # it is made anew
-            raise recorder.escape(f"returns a {type(odd).__name__}")
-        return template
-
     def _eagerly(self, args: Any, kwargs: Any) -> Any:
         return self.f(*args, **kwargs)
 
-    def _give_up(self, entry: Entry, reason: str, args: Any, kwargs: Any) -> Any:
+    def _give_up(self, entry: Entry, reason: str, args: Any, kwargs: Any, once: bool = False) -> Any:
+        """Run it as it is, from now on, or this `once`."""
         self._warn(entry, reason)
+        if once:
+            entry.eager = ""
         return self._eagerly(args, kwargs)
 
     def _warn(self, entry: Entry, reason: str) -> None:

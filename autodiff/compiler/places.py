@@ -7,6 +7,7 @@ replaced by ones that note each draw, and a run draws the same again from the or
 """
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from ..box import Box
 from ..value import Value
 from ..views import origin, set_array, stale
+from .aliases import overlap
 from .captures import Captures
 from .draws import GENERATORS, drawing
 from .recorded import Recorded
@@ -235,6 +237,16 @@ class Places:
         if any(x is not array and _share(x, array) for x in (*self.before, *self.arrays)):
             raise UnstableError("writes to an array that shares memory with another one that it captures")
         self.written.append((place, same))
+
+    def meets(self, leaves: Sequence[Any], written: Sequence[int]) -> bool:
+        """Whether what is written, there or to arguments, shows in the other ones."""
+        for place, _ in self.written:
+            array = place.get() if self.restored else self.before[self.places.index(place)]
+            if any(overlap(array, x) for x in leaves):
+                return True
+        arrays = [place.get() for place in self.places] if self.restored else [*self.before, *self.arrays]
+        data = [x._array if isinstance(x, Box) else x for x in arrays] if written else []
+        return any(overlap(leaves[i], x) for i in written for x in data)
 
     def settle(self) -> None:
         """Forget the arrays of the run that was recorded, which has ended; runs of the program need the places only."""

@@ -5,25 +5,31 @@ import importlib.util
 import os
 import threading
 import zlib
+from collections.abc import Sequence
+from types import CoroutineType
 from typing import Any
 
 import numpy as np
 
-from ..box import Box
+from ..box import Box, Inner
+from ..tape import RECORDING
 from ..tree import tree_map
+from ..value import Value
 from . import llvm_math
+from .aliases import Aliases, overlap
 from .captures import Captures
 from .draws import Draw, put_state, state_of
-from .entry import Out, filler
+from .entry import Out, filler, odd_one
 from .graph import Graph
 from .interpret import Interpreted, Mismatch
 from .lower import lower
 from .native import Program as Native
 from .places import Places
+from .recorded import Recorded
 from .recorder import Recorder
 from .slots import spot
 
-__all__ = ["InvalidError", "Program", "filled", "mark"]
+__all__ = ["InvalidError", "Program", "filled", "mark", "template_of"]
 
 
 class InvalidError(Exception):
@@ -33,8 +39,10 @@ class InvalidError(Exception):
 class Program:
     """What was recorded in one run: a graph, when it holds, how to make the result, and what to write back."""
 
-    def __init__(self, recorder: Recorder, captures: Captures, places: Places, result: Any) -> None:
+    def __init__(self, recorder: Recorder, captures: Captures, places: Places, aliases: Aliases, result: Any) -> None:
         self.captures, self.places, self.volatile = captures, places, places.numbers()
+        self.aliases = aliases
+        self.aliasing = bool(aliases.written or places.written)  # whether it matters what memory arguments share
         self.result = result
         self.fill = filler(result) or functools.partial(filled, result)
         self.graph = recorder.close()
@@ -62,6 +70,15 @@ class Program:
             return False
         return all(mark(self.captures.array(slot)) == before for slot, before in self.fixed.items())
 
+    def _is_apart(self, leaves: Sequence[Any]) -> bool:
+        """Whether what is written shows in no array that f takes for another one."""
+        written = self.aliases.written
+        if not self.aliases.fits(leaves) or self.places.meets(leaves, written):
+            return False
+        return not written or not any(
+            overlap(leaves[i], self.captures.array(slot)) for slot in self.fixed for i in written
+        )
+
     def compile(self) -> Any:
         """What runs it, made at the first time."""
         with self.lock:
@@ -70,6 +87,8 @@ class Program:
 
     def run(self, leaves: list[Any]) -> Any:
         """The result for other numbers. Raises Mismatch, and InvalidError; then nothing has happened."""
+        if self.aliasing and not self._is_apart(leaves):
+            raise Mismatch(None, "arguments share memory")
         runner = self.runner or self.compile()
         states = [(generator, state_of(generator)) for generator in self.draws.values()]
         try:
@@ -96,7 +115,7 @@ class Program:
         """The outputs for arrays that may not be of the right kinds; None if they are not, or there is more to it."""
         runner = self.runner
         whole = runner.whole if type(runner) is Native and not self.draws else None
-        if whole is None or not self.holds():
+        if whole is None or not self.holds() or (self.aliasing and not self._is_apart(arrays)):
             return None
         if self.sources:
             further = [source.get() for source in self.sources]
@@ -125,6 +144,33 @@ def _runner_of(graph: Graph) -> Any:
     if os.environ.get("AUTODIFF_JIT") == "numpy" or importlib.util.find_spec("llvmlite") is None:
         return Interpreted(graph)
     return Native(lower(graph, llvm_math))
+
+
+def template_of(recorder: Recorder, result: Any) -> Any:
+    """The result with outputs in the places of its arrays."""
+
+    def place(y: Any) -> Any:
+        data = y._array if isinstance(y, Value) else y
+        spent = False
+        if isinstance(y, Value) and y._node is not None and RECORDING.get():
+            spent = y._node.case is not None and y._node.case.is_spent  # as a loss is after its backward()
+            if not spent:
+                raise recorder.escape("returns a tracked Value; return its .data")
+        if isinstance(data, Recorded):
+            return Out(recorder.result(data), not data.ndim, data.weak is not None, spent)
+        if isinstance(data, Inner):
+            raise recorder.escape("returns a batch")
+        if isinstance(data, (np.ndarray, np.generic)):
+            return Out(recorder.result(recorder.constant(data)), not data.ndim)
+        return y
+
+    template = tree_map(place, result, result=True)
+    odd = odd_one(template)
+    if odd is not None:
+        if isinstance(odd, CoroutineType):
+            odd.close()  # it is made anew
+        raise recorder.escape(f"returns a {type(odd).__name__}")
+    return template
 
 
 def filled(template: Any, outputs: list[Any]) -> Any:

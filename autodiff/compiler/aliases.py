@@ -1,0 +1,52 @@
+"""Arguments that share memory: what f writes to one of them shows in the others, so its program is for such arguments.
+
+The same array in two places is one Value while f is recorded. Arrays that overlap otherwise have no program.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Aliases", "overlap"]
+
+
+def overlap(x: Any, y: Any) -> bool:
+    """Whether two arrays may share memory."""
+    if type(x) is not np.ndarray or type(y) is not np.ndarray:
+        return False
+    return x is y if x.base is None and y.base is None else bool(np.may_share_memory(x, y))
+
+
+def _same_as(leaves: Sequence[Any]) -> tuple[int, ...]:
+    """For each argument, the position of the first one that is the same array."""
+    first: dict[int, int] = {}
+    return tuple([first.setdefault(id(x), i) if type(x) is np.ndarray else i for i, x in enumerate(leaves)])
+
+
+class Aliases:
+    """Which arguments f writes to, and which of all are the same."""
+
+    def __init__(self, leaves: Sequence[Any]) -> None:
+        self.same = _same_as(leaves)
+        self.written: list[int] = []
+
+    def note(self, values: Sequence[Any], inputs: Sequence[Any]) -> None:
+        """Note those that have been written to: the Values that stood for them, and what was in these at first."""
+        self.written = [
+            i
+            for i, (value, x) in enumerate(zip(values, inputs, strict=True))
+            if value._array is not x or x.buffer.node.op != "input"
+        ]
+
+    def is_apart(self, leaves: Sequence[Any], merged: bool) -> bool:
+        """Whether no argument that is written to shares memory with another one; `merged`: the same array is one."""
+        return not any(
+            i != j and overlap(leaves[i], x) and not (merged and self.same[i] == self.same[j])
+            for i in self.written
+            for j, x in enumerate(leaves)
+        )
+
+    def fits(self, leaves: Sequence[Any]) -> bool:
+        """Whether the program is right for these arguments."""
+        return not self.written or (_same_as(leaves) == self.same and self.is_apart(leaves, True))
