@@ -42,6 +42,10 @@ class Inner:
         """Whether an invalid operation such as 0/0 is reported, as NumPy's arrays do."""
         raise NotImplementedError
 
+    def copy(self, order: Any = "C") -> Any:
+        """The same numbers in memory of their own."""
+        raise NotImplementedError
+
     def __autodiff_apply__(self, function: Any, args: Any, kwargs: Any) -> Any:
         """A function of ours, see arrays.dispatchable."""
         raise NotImplementedError

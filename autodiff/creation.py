@@ -22,7 +22,7 @@ from .errors import OperandError
 from .nested import holds_values, untangled
 from .rule import composite
 from .value import Value
-from .views import has_place, make_place, peek
+from .views import has_place, is_laid_out, make_place, peek
 
 __all__ = ["CREATORS", "UNTANGLING", "Vectorize", "as_values", "untangling"]
 
@@ -65,18 +65,12 @@ def _array(
     if dtype is not None and new._array.dtype != dtype:
         new = apply(cast, (new, np.dtype(dtype)), {})
     scalar = new is object and not (peek(new)[0].ndim or has_place(new))  # it becomes an array
-    if scalar or not _is_laid_out(new._array, order) or (copy and new is object):
+    if scalar or not is_laid_out(new._array, order) or (copy and new is object):
         new = apply(np.copy, (new,), {"order": order})
     if copy is False and new is not object:
         raise ValueError(f"{name}: copy=False, but what was given cannot be used without copying; use copy=None")
     shape = new._array.shape
     return apply(np.reshape, (new, (1,) * (ndmin - len(shape)) + shape), {}) if ndmin > len(shape) else new
-
-
-def _is_laid_out(a: Any, order: Any) -> bool:
-    if order not in ("C", "F") or not a.ndim:
-        return True
-    return bool(a.flags.c_contiguous if order == "C" else a.flags.f_contiguous)
 
 
 def _asarray(

@@ -193,3 +193,55 @@ def test_functions_are_as_ever_outside() -> None:
     a = seen[0].rand()
     np.random.seed(0)
     assert a == np.random.rand() and seen[0].RandomState is np.random.RandomState
+
+
+# -- draws past the generator that is captured
+
+
+def by_its_bits(rng: Any) -> Any:
+    return lambda x: x * np.random.Generator(rng.bit_generator).random()
+
+
+def by_bits_from_before(rng: Any) -> Any:
+    bits = rng.bit_generator
+    return lambda x: x * np.random.Generator(bits).random() + rng.random()
+
+
+def at_the_end(rng: Any) -> Any:
+    bits = rng.bit_generator
+    return lambda x: x * rng.random() + np.random.Generator(bits).random()
+
+
+def raw(rng: Any) -> Any:
+    bits = rng.bit_generator
+    return lambda x: x * rng.random() + float(bits.random_raw() % 1000)
+
+
+def by_a_method(rng: Any) -> Any:
+    draw = rng.random
+    return lambda x: x * draw() + rng.random()
+
+
+def in_a_tuple(rng: Any) -> Any:
+    held = (rng,)
+    return lambda x: x * held[0].random() + rng.random()
+
+
+def children(rng: Any) -> Any:
+    return lambda x: x * rng.spawn(1)[0].random()
+
+
+def seeds_of_children(rng: Any) -> Any:
+    seeds = rng.bit_generator.seed_seq
+    return lambda x: x * np.random.default_rng(seeds.spawn(1)[0]).random()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [by_its_bits, by_bits_from_before, at_the_end, raw, by_a_method, in_a_tuple, children, seeds_of_children],
+)
+def test_draws_past_a_generator_are_never_repeated(make: Any) -> None:
+    f, jitted = make(np.random.default_rng(1)), ad.jit(make(np.random.default_rng(1)))
+    expected = [f(X) for _ in range(4)]
+    with pytest.warns(JitWarning):
+        np.testing.assert_array_equal([jitted(X) for _ in range(4)], expected)

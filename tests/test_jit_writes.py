@@ -331,3 +331,29 @@ def test_an_argument_that_f_captures_too() -> None:
                         warnings.simplefilter("ignore", JitWarning)
                         found.append(np.array(g(x)))
                 np.testing.assert_array_equal(*found)
+
+
+# -- NumPy's scalars
+
+
+@pytest.mark.parametrize("start", [np.float64(1.0), np.float32(2.0), np.int64(3), 4, 5.0])
+def test_operators_replace_scalars(start: Any) -> None:
+    """`+=` makes another number, and who has the old one keeps it."""
+
+    def make() -> Any:
+        held = {"count": start}
+
+        def f(g: Any) -> Any:
+            before = held["count"]
+            held["count"] += 1
+            return before * g + 100 * held["count"]
+
+        return f, lambda: (held["count"],)
+
+    f, look = make()
+    other, look_again = make()
+    jitted = ad.jit(other, strict=True)
+    for _ in range(5):
+        np.testing.assert_allclose(jitted(G), f(G), rtol=1e-6)
+        assert look() == look_again() and type(look()[0]) is type(look_again()[0])
+    assert jitted.cache_info().hits >= 2  # type: ignore[attr-defined]

@@ -23,7 +23,7 @@ from ..views import make_place
 from . import llvm_math
 from .aliases import Aliases
 from .captures import Captures, TooManyError
-from .draws import GlobalDraws, bits_of
+from .draws import GlobalDraws, noted
 from .entries import RECORDINGS, CacheInfo, Entry, Kept
 from .entry import flattener
 from .explain import described
@@ -280,10 +280,10 @@ class _Jitted:
 
         new_args, new_kwargs = given.rebuilt(args, kwargs, wrapped)
         places = Places(captures, entry.volatile, arrays=not entry.by_reference)
-        undo, draws = Undo(captures, places.replaced), GlobalDraws(recorder)
+        undo = Undo(captures, places.replaced)
         try:
             places.begin(recorder)
-            with watching(self.f), draws:
+            with watching(self.f), GlobalDraws(recorder):
                 result = self.f(*new_args, **new_kwargs)
             if recorder.disturbed:
                 raise Unrecordable("other threads use what it captures")
@@ -325,13 +325,14 @@ class _Jitted:
         finally:
             places.restore()
             recorder.ended = True
-        reason = undo.drawn(draws.state)
+        seen = noted(recorder)
+        reason = undo.drawn(seen)
         written_to = undo.written()
         if written_to and captures.has_globals() and not entry.globals_too:
             entry.globals_too = True  # so that it can be recorded at the next call
         else:
             reason = reason or written_to
-        if captures.drawn({*map(id, draws.generators), *[id(bits_of(g)) for _, g in places.generators]}):
+        if captures.drawn(seen):
             reason = "draws random numbers with a generator that is not in a variable, attribute, list or dict"
         changed = captures.numbers() - entry.volatile
         written = {spot(p.container, p.key) for p, _, _ in places.writes if hasattr(p, "container")}

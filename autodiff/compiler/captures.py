@@ -45,6 +45,9 @@ LARGE = 65536  # bytes of an array
 NUMBERS = (bool, int, float, complex, np.generic, str, bytes)
 OPAQUE = (Inner, np.ufunc, np.dtype, type(None), range, slice)
 WRAPPED = (staticmethod, classmethod)
+RANDOM = (
+    np.random.Generator, np.random.RandomState, np.random.BitGenerator, np.random.SeedSequence, random.Random
+)  # fmt: skip
 DATA = (bytearray, memoryview, array.array, set)  # compared as a whole
 VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
 MUTATORS = ("__setitem__", "__delitem__", "__iadd__", "append", "put", "add")
@@ -113,7 +116,7 @@ class Captures:
         self._seen[id(x)] = x
         if isinstance(x, Box):
             self.values.append(x)
-        elif isinstance(x, (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)):
+        elif isinstance(x, RANDOM):
             bits = bits_of(x)
             self.generators.append((bits, _state_of(bits)))
         elif isinstance(x, (MethodType, BuiltinFunctionType)):

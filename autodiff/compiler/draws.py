@@ -2,7 +2,7 @@
 
 A captured generator is replaced by one that notes what is asked of it. NumPy's global functions, `np.random.rand`, have
 stand-ins, as creation functions have (see stand_ins); these ask DRAWS. Draws that neither has seen, as in an installed
-package, are found by the state of the global generator, which is looked at before and after each noted one.
+package, or with the bits of a generator, are found by its state, which is looked at before and after each noted one.
 """
 
 import sys
@@ -18,11 +18,11 @@ from ..value import Value
 from .recorded import Recorded
 
 __all__ = [
-    "GENERATORS", "GLOBAL", "Draw", "GlobalDraws", "bits_of", "drawing", "put_state", "same_state", "state_of",
+    "GENERATORS", "GLOBAL", "Draw", "GlobalDraws", "bits_of", "drawing", "noted", "put_state", "same_state", "state_of",
 ]  # fmt: skip
 
 GLOBAL: Any = np.random.get_state.__self__  # type: ignore[attr-defined]
-STATES = frozenset(("seed", "get_state", "set_state", "bytes"))  # what is no draw of numbers
+STATES = frozenset(("seed", "get_state", "set_state", "bytes", "spawn"))  # what is no draw of numbers
 GENERATORS = (np.random.Generator, np.random.RandomState)
 
 
@@ -64,6 +64,23 @@ def same_state(a: Any, b: Any) -> bool:
     return bool(np.array_equal(a, b)) if isinstance(a, np.ndarray) else bool(a == b)
 
 
+def note_state(recorder: Any, generator: Any) -> None:
+    """Note the state of a generator, all of whose draws have been noted."""
+    recorder.states[id(bits_of(generator))] = generator, state_of(generator)
+
+
+def check_state(recorder: Any, generator: Any) -> None:
+    """Raises Unrecordable if a generator has drawn what was not noted."""
+    if not same_state(recorder.states[id(bits_of(generator))][1], state_of(generator)):
+        whose = "NumPy's global" if generator is GLOBAL else "a random"
+        raise recorder.escape(f"draws from {whose} generator where that is not seen")
+
+
+def noted(recorder: Any) -> set[int]:
+    """The generators, by the ids of their bits, all of whose draws have been noted."""
+    return {i for i, (generator, state) in recorder.states.items() if same_state(state, state_of(generator))}
+
+
 def _noted(recorder: Any, generator: Any, name: str, args: Any, kwargs: Any) -> Any:
     """Draw, and note the draw."""
     if recorder.closed:
@@ -76,7 +93,9 @@ def _noted(recorder: Any, generator: Any, name: str, args: Any, kwargs: Any) -> 
     given = (*args, *kwargs.values())
     if any(isinstance(x, (Box, Recorded)) for x in given) or name == "shuffle" or "out" in kwargs:
         raise recorder.escape(f"draws with {name} and arguments that are recorded")
+    check_state(recorder, generator)
     drawn = getattr(generator, name)(*args, **kwargs)
+    note_state(recorder, generator)
     if not isinstance(drawn, (np.ndarray, np.generic, float, int)) or np.asarray(drawn).dtype.kind not in "biuf":
         raise recorder.escape(f"draws with {name}")
     weak = type(drawn) if type(drawn) in (float, int) else None
@@ -121,7 +140,9 @@ class _Notes:
 
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
-        if name.startswith("_") or not callable(found) or name in ("noting", "original", "recorder", "spawn"):
+        if name in ("bit_generator", "_bit_generator") and not self.recorder.closed:
+            raise self.recorder.escape("takes the bits of a random generator")  # whose draws nobody notes
+        if name.startswith("_") or not callable(found) or name in ("noting", "original", "recorder"):
             return found
         return _Method(self.original, name, self.recorder)
 
@@ -148,6 +169,7 @@ class _Method:
 
 def drawing(generator: Any, recorder: Any) -> Any:
     """What stands for a generator while a function is recorded."""
+    note_state(recorder, generator)
     if isinstance(generator, np.random.RandomState):
         return _DrawingState(generator._bit_generator).noting(generator, recorder)
     return _Drawing(generator.bit_generator).noting(generator, recorder)
@@ -161,8 +183,7 @@ class GlobalDraws:
 
     def __init__(self, recorder: Any) -> None:
         self.recorder = recorder
-        self.state = state_of(GLOBAL)  # after the last draw that was noted
-        self.generators: list[Any] = []  # it, if it has drawn
+        note_state(recorder, GLOBAL)
 
     def __enter__(self) -> "GlobalDraws":
         self.token = DRAWS.set(self)
@@ -175,15 +196,7 @@ class GlobalDraws:
         name = function.__name__
         if name in STATES:
             raise self.recorder.escape(f"calls np.random.{name}")
-        self.check()
-        drawn = _noted(self.recorder, GLOBAL, "random_sample" if name in ("ranf", "sample") else name, args, kwargs)
-        self.state, self.generators = state_of(GLOBAL), [GLOBAL]
-        return drawn
-
-    def check(self) -> None:
-        """Raises Unrecordable if something else has been drawn."""
-        if not same_state(self.state, state_of(GLOBAL)):
-            raise self.recorder.escape("draws from NumPy's global generator where that is not seen")
+        return _noted(self.recorder, GLOBAL, "random_sample" if name in ("ranf", "sample") else name, args, kwargs)
 
 
 def _global_functions() -> Iterator[str]:

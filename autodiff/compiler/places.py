@@ -161,7 +161,8 @@ class Places:
                 made[id(x)] = place, inside
                 self.nodes[id(inside)] = inside.buffer.node
             self.inside.append(inside)
-            place.put(Value._wrap(inside) if isinstance(x, Box) else inside)
+            is_scalar = isinstance(x, (Box, np.generic))  # operators replace these, and do not write into them
+            place.put(Value._wrap(inside) if is_scalar else inside)
         for place, generator in self.generators:
             place.put(drawing(generator, recorder))
 

@@ -18,17 +18,20 @@ if TYPE_CHECKING:
     from .graph import Node
     from .recorder import Recorder
 
-__all__ = ["Buffer", "Recorded"]
+__all__ = ["ASKED", "REORDERED", "RESHAPED", "Buffer", "Recorded"]
+
+REORDERED, RESHAPED, ASKED = 1, 2, 3
 
 
 class Buffer:
-    """Memory: a C-contiguous array, and the node of what is in it now."""
+    """Memory: a C-contiguous array, and the node of what is in it now. `order`: how NumPy's may be another."""
 
-    __slots__ = ("_root", "data", "node", "recorder")
+    __slots__ = ("_root", "data", "node", "order", "recorder")
 
     def __init__(self, recorder: "Recorder", node: "Node", data: Any) -> None:
         self.recorder, self.node, self.data = recorder, node, data
         self._root: Any = None
+        self.order = 0  # as it is
 
     @property
     def root(self) -> "Recorded":
@@ -83,6 +86,8 @@ class Recorded(Inner):
 
     @property
     def flags(self) -> Any:
+        if self.buffer.order:  # others in NumPy: whether there is a copy hangs on them
+            self.buffer.order = ASKED
         return self.data.flags
 
     @property
@@ -219,7 +224,7 @@ class Recorded(Inner):
         return self.buffer.recorder.cast(self, np.dtype(dtype), copy)
 
     def copy(self, order: Any = "C") -> Any:
-        return self.buffer.recorder.copy(self)
+        return self.buffer.recorder.copy(self, order)
 
     def flatten(self, order: Any = "C") -> Any:
         return self.buffer.recorder.copy(self.reshape(-1, order=order))

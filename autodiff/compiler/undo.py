@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .captures import Captures
-from .draws import GLOBAL, put_state, same_state, state_of
+from .draws import GLOBAL, put_state, state_of
 from .program import mark
 from .slots import MISSING, content, get, put
 
@@ -33,9 +33,9 @@ class Undo:
         self.numpy = state_of(GLOBAL)
         self.python = random.getstate()
 
-    def drawn(self, noted: Any) -> str:
-        """Which of the global generators has drawn random numbers, but for those up to the state `noted` of NumPy's."""
-        if not same_state(state_of(GLOBAL), noted):
+    def drawn(self, noted: set[int]) -> str:
+        """Which of the global generators has drawn random numbers that are not noted."""
+        if id(GLOBAL) not in noted:
             return "draws from NumPy's global generator where that is not seen; make one with np.random.default_rng()"
         return "draws random numbers from Python's global generator" if random.getstate() != self.python else ""
 
@@ -65,7 +65,7 @@ class Undo:
                 generator.setstate(state)
             elif isinstance(generator, np.random.RandomState):
                 put_state(generator, state)
-            else:
+            elif not isinstance(generator, np.random.SeedSequence):  # which does not take back what it has given
                 generator.state = state
         put_state(GLOBAL, self.numpy)
         random.setstate(self.python)

@@ -303,7 +303,7 @@ composite(np.full_like, full_like)
 composite(np.angle,     lambda z, deg=False: np.arctan2(np.imag(z), np.real(z)) * (180 / np.pi if deg else 1))
 
 if hasattr(np, "astype"):  # NumPy 2.1
-    composite(np.astype, lambda x, dtype, /, *, copy=True, device=None: cast(x, np.dtype(dtype)))
+    composite(np.astype, lambda x, dtype, /, *, copy=True, device=None: x.astype(dtype, copy=copy))
 
 nondiff(
     np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type, np.can_cast,
