@@ -239,4 +239,6 @@ def is_laid_out(array: Any, order: Any) -> bool:
     """Whether an array is contiguous in this order already; all are in K and A."""
     if order not in ("C", "F") or not array.ndim:
         return True
+    if isinstance(array, Inner):
+        return array.is_laid_out(order)
     return bool(array.flags.c_contiguous if order == "C" else array.flags.f_contiguous)

@@ -64,12 +64,12 @@ def same_state(a: Any, b: Any) -> bool:
     return bool(np.array_equal(a, b)) if isinstance(a, np.ndarray) else bool(a == b)
 
 
-def note_state(recorder: Any, generator: Any) -> None:
+def _note_state(recorder: Any, generator: Any) -> None:
     """Note the state of a generator, all of whose draws have been noted."""
     recorder.states[id(bits_of(generator))] = generator, state_of(generator)
 
 
-def check_state(recorder: Any, generator: Any) -> None:
+def _check_state(recorder: Any, generator: Any) -> None:
     """Raises Unrecordable if a generator has drawn what was not noted."""
     if not same_state(recorder.states[id(bits_of(generator))][1], state_of(generator)):
         whose = "NumPy's global" if generator is GLOBAL else "a random"
@@ -93,9 +93,9 @@ def _noted(recorder: Any, generator: Any, name: str, args: Any, kwargs: Any) -> 
     given = (*args, *kwargs.values())
     if any(isinstance(x, (Box, Recorded)) for x in given) or name == "shuffle" or "out" in kwargs:
         raise recorder.escape(f"draws with {name} and arguments that are recorded")
-    check_state(recorder, generator)
+    _check_state(recorder, generator)
     drawn = getattr(generator, name)(*args, **kwargs)
-    note_state(recorder, generator)
+    _note_state(recorder, generator)
     if not isinstance(drawn, (np.ndarray, np.generic, float, int)) or np.asarray(drawn).dtype.kind not in "biuf":
         raise recorder.escape(f"draws with {name}")
     weak = type(drawn) if type(drawn) in (float, int) else None
@@ -169,7 +169,7 @@ class _Method:
 
 def drawing(generator: Any, recorder: Any) -> Any:
     """What stands for a generator while a function is recorded."""
-    note_state(recorder, generator)
+    _note_state(recorder, generator)
     if isinstance(generator, np.random.RandomState):
         return _DrawingState(generator._bit_generator).noting(generator, recorder)
     return _Drawing(generator.bit_generator).noting(generator, recorder)
@@ -183,7 +183,7 @@ class GlobalDraws:
 
     def __init__(self, recorder: Any) -> None:
         self.recorder = recorder
-        note_state(recorder, GLOBAL)
+        _note_state(recorder, GLOBAL)
 
     def __enter__(self) -> "GlobalDraws":
         self.token = DRAWS.set(self)

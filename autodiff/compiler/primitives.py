@@ -255,7 +255,7 @@ def _copyto(recorder: Any, dst: Any, src: Any, casting: Any = "same_kind", where
 def _ordered(a: Any, order: Any, made: Any) -> Any:
     """A new array, in the order in memory of `a` if that is asked for: noted, as it is in C's."""
     if order != "C":
-        note_order(made, a if order in ("A", "K") else made.data.T)
+        note_order(made, plain(a) if order in ("A", "K") else made.data.T)
     return made
 
 

@@ -86,9 +86,12 @@ class Recorded(Inner):
 
     @property
     def flags(self) -> Any:
-        if self.buffer.order:  # others in NumPy: whether there is a copy hangs on them
-            self.buffer.order = ASKED
         return self.data.flags
+
+    def is_laid_out(self, order: str) -> bool:
+        if self.buffer.order:  # NumPy may say something else, and copy, or not
+            self.buffer.order = ASKED
+        return super().is_laid_out(order)
 
     @property
     def layout(self) -> Any:
