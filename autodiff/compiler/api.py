@@ -283,7 +283,7 @@ class _Jitted:
         undo = Undo(captures, places.replaced)
         try:
             places.begin(recorder)
-            with watching(self.f), GlobalDraws(recorder):
+            with watching(self.f), GlobalDraws(recorder, undo.numpy):
                 result = self.f(*new_args, **new_kwargs)
             if recorder.disturbed:
                 raise Unrecordable("other threads use what it captures")

@@ -179,11 +179,11 @@ def drawing(generator: Any, recorder: Any) -> Any:
 
 
 class GlobalDraws:
-    """Notes what is drawn with NumPy's global functions: `with GlobalDraws(recorder): f()`."""
+    """Notes what is drawn with NumPy's global functions: `with GlobalDraws(recorder, state_of(GLOBAL)): f()`."""
 
-    def __init__(self, recorder: Any) -> None:
+    def __init__(self, recorder: Any, state: Any) -> None:
         self.recorder = recorder
-        _note_state(recorder, GLOBAL)
+        recorder.states[id(GLOBAL)] = GLOBAL, state
 
     def __enter__(self) -> "GlobalDraws":
         self.token = DRAWS.set(self)
