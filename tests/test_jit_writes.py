@@ -357,3 +357,49 @@ def test_operators_replace_scalars(start: Any) -> None:
         np.testing.assert_allclose(jitted(G), f(G), rtol=1e-6)
         assert look() == look_again() and type(look()[0]) is type(look_again()[0])
     assert jitted.cache_info().hits >= 2  # type: ignore[attr-defined]
+
+
+# -- writes that the recording cannot see, into memory that it has replaced or copied
+
+
+def test_a_view_in_a_tuple_of_an_array_in_a_dict() -> None:
+    base = np.zeros(4)
+    state, views = {"w": base}, (base[1:],)
+
+    def f(g: Any) -> Any:
+        views[0][0] += 1.0
+        return state["w"] * g
+
+    jitted = ad.jit(f)
+    with pytest.warns(JitWarning, match="writes to an array that it captures"):
+        found = [jitted(2.0).tolist() for _ in range(3)]
+    assert found == [[0, 2, 0, 0], [0, 4, 0, 0], [0, 6, 0, 0]] and base[1] == 3
+
+
+def test_a_view_in_a_tuple_of_an_argument() -> None:
+    base = np.zeros(4)
+    views = (base[1:],)
+
+    def f(x: Any) -> Any:
+        views[0][0] += 1.0
+        return x * 2.0
+
+    jitted = ad.jit(f)
+    with pytest.warns(JitWarning, match="writes to an array that it captures"):
+        assert [jitted(base)[1] for _ in range(3)] == [2, 4, 6]
+
+
+STATE = {"w": np.zeros(4)}
+VIEW = STATE["w"][1:]
+
+
+def test_a_global_view_of_an_array_in_a_dict() -> None:
+    def f(g: Any) -> Any:
+        VIEW[0] += 1.0
+        return STATE["w"] * g
+
+    jitted = ad.jit(f)
+    STATE["w"][...] = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", JitWarning)
+        assert [jitted(2.0)[1] for _ in range(3)] == [2, 4, 6]

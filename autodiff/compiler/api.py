@@ -41,6 +41,7 @@ __all__ = ["CacheInfo", "jit"]
 
 INTEGERS = 3  # signatures that differ in integers only, until these become inputs
 PATHS = 8  # programs for one signature
+WRITES = "writes to an array that it captures"
 
 
 class _GiveUpError(Exception):
@@ -328,10 +329,15 @@ class _Jitted:
         seen = noted(recorder)
         reason = undo.drawn(seen)
         written_to = undo.written()
-        if written_to and captures.has_globals() and not entry.globals_too:
-            entry.globals_too = True  # so that it can be recorded at the next call
-        else:
-            reason = reason or written_to
+        once_more = bool(written_to) and captures.has_globals() and not entry.globals_too
+        entry.globals_too = entry.globals_too or once_more  # so that it can be recorded at the next call
+        if places.missed(written_to, given.leaves) and undo.has_copies(written_to):
+            undo()
+            if once_more:
+                return self._run(entry, given, args, kwargs)
+            raise _GiveUpError(WRITES)
+        if written_to and not once_more:
+            reason = reason or WRITES
         if captures.drawn(seen):
             reason = "draws random numbers with a generator that is not in a variable, attribute, list or dict"
         changed = captures.numbers() - entry.volatile

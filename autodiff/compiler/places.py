@@ -249,6 +249,10 @@ class Places:
         data = [x._array if isinstance(x, Box) else x for x in arrays] if written else []
         return any(overlap(leaves[i], x) for i in written for x in data)
 
+    def missed(self, written: Sequence[Any], leaves: Sequence[Any]) -> bool:
+        """Whether plain arrays have been written to whose memory the run has seen as recorded arrays, unchanged."""
+        return any(_share(x, array) for array in written for x in (*self.before, *leaves))
+
     def settle(self) -> None:
         """Forget the arrays of the run that was recorded, which has ended; runs of the program need the places only."""
         self.before, self.inside, self.nodes, self.arrays, self.generators = [], [], {}, [], []

@@ -39,10 +39,13 @@ class Undo:
             return "draws from NumPy's global generator where that is not seen; make one with np.random.default_rng()"
         return "draws random numbers from Python's global generator" if random.getstate() != self.python else ""
 
-    def written(self) -> str:
-        """Whether plain arrays have been written to."""
-        same = all(_same(x, copy) for x, copy in self.arrays) and all(mark(x) == m for x, m in self.marks)
-        return "" if same else "writes to an array that it captures"
+    def written(self) -> list[Any]:
+        """The plain arrays that have been written to."""
+        return [x for x, copy in self.arrays if not _same(x, copy)] + [x for x, m in self.marks if mark(x) != m]
+
+    def has_copies(self, arrays: list[Any]) -> bool:
+        """Whether these can be put back; the largest ones cannot."""
+        return all(any(x is array for x, _ in self.arrays) for array in arrays)
 
     def __call__(self) -> None:
         """Make everything as it was."""
