@@ -44,7 +44,7 @@ LAYERS = [
     "compiler.state compiler.python_steps compiler.native",
     "compiler.aliases compiler.code compiler.slots compiler.draws compiler.captures compiler.places",
     "compiler.signature compiler.entry compiler.program compiler.explain compiler.undo compiler.tracked",
-    "compiler.entries compiler.api compiler",
+    "compiler.entries compiler.frames compiler.api compiler",
     "draw_layout draw",
     "nn.replace nn.module nn.layers nn.losses nn",
     "optim.optimizer optim.sgd optim.adam optim",

@@ -5,9 +5,7 @@ was recorded for still holds: shapes and dtypes, numbers that `f` branches on, w
 again; and what cannot be a program runs as it is, after one warning that says why. It never refuses.
 """
 
-import sys
 import threading
-import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +25,7 @@ from .draws import GlobalDraws, noted
 from .entries import RECORDINGS, CacheInfo, Entry, Kept
 from .entry import flattener
 from .explain import described
+from .frames import depth, is_ours
 from .interpret import Mismatch
 from .lower import lower
 from .places import Fixed, Places, UnstableError, scrub
@@ -313,7 +312,7 @@ class _Jitted:
                 return self._run(entry, given, args, kwargs)
             raise _GiveUpError(recorder.reason or str(error)) from None
         except Exception as error:
-            if recorder.disturbed or recorder.reason or _is_ours(error):
+            if recorder.disturbed or recorder.reason or is_ours(error):
                 places.restore()
                 undo()
                 if recorder.reason and not recorder.disturbed:
@@ -386,25 +385,8 @@ class _Jitted:
         if self.strict:
             raise OperandError(f"{text}, which cannot be compiled; leave out strict=True to run it as it is")
         entry.eager = reason
-        warnings.warn(f"{text}; it runs without the compiler for these arguments", JitWarning, stacklevel=_depth())
+        warnings.warn(f"{text}; it runs without the compiler for these arguments", JitWarning, stacklevel=depth())
 
 
 def _signature(program: Program) -> str:
     return ", ".join(f"{n.dtype}{list(n.shape)}" for n in program.graph.inputs) or "no arguments"
-
-
-def _is_ours(error: Exception) -> bool:
-    """Whether it may be that another exception, or none, is raised without recording."""
-    frames = [f.f_globals.get("__name__", "") for f, _ in traceback.walk_tb(error.__traceback__)][1:]
-    package = __name__.partition(".")[0]
-    return isinstance(error, (TypeError, AttributeError)) or any(
-        f"{name}.".startswith(f"{package}.") for name in frames
-    )
-
-
-def _depth() -> int:
-    """How many calls lie between the caller of a jitted function and the one who asks."""
-    package, depth, frame = __name__.partition(".")[0], 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
-        frame, depth = frame.f_back, depth + 1
-    return depth
