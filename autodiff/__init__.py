@@ -14,8 +14,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import states
-from .buffers import watch
-from .checking import check_grads
 from .errors import (
     AutodiffError,
     BatchError,
@@ -28,7 +26,6 @@ from .errors import (
     OperandError,
 )
 from .modes import no_grad, stop_gradient
-from .nans import debug_nans
 from .rules.activations import (
     gelu,
     leaky_relu,
@@ -41,18 +38,23 @@ from .rules.activations import (
     softplus,
 )
 from .supported import supported
-from .transforms import elementwise_grad, grad, hvp, jvp, linearize, value_and_grad, vhp, vjp
 from .value import Value
 
 if TYPE_CHECKING:
     from . import extend, nn, optim
+    from .buffers import watch
+    from .checking import check_grads
     from .compiler.api import jit
     from .custom import custom_rule, numeric
     from .draw import draw_graph
     from .jacobians import hessian, jacfwd, jacobian, jacrev
     from .mapping import vmap
     from .memory import checkpoint, checkpoint_scan
+    from .nans import debug_nans
+    from .saving import load, save
     from .sparse import jacobian_sparsity, sparse_hessian, sparse_jacobian
+    from .training import batches, evaluate, fit
+    from .transforms import elementwise_grad, grad, hvp, jvp, linearize, value_and_grad, vhp, vjp
 
 __version__ = "0.1.0"
 
@@ -67,6 +69,7 @@ __all__ = [
     "NanError",
     "OperandError",
     "Value",
+    "batches",
     "check_grads",
     "checkpoint",
     "checkpoint_scan",
@@ -74,7 +77,9 @@ __all__ = [
     "debug_nans",
     "draw_graph",
     "elementwise_grad",
+    "evaluate",
     "extend",
+    "fit",
     "gelu",
     "grad",
     "hessian",
@@ -87,6 +92,7 @@ __all__ = [
     "jvp",
     "leaky_relu",
     "linearize",
+    "load",
     "log_softmax",
     "logsumexp",
     "nn",
@@ -94,6 +100,7 @@ __all__ = [
     "numeric",
     "optim",
     "relu",
+    "save",
     "sigmoid",
     "silu",
     "softmax",
@@ -109,22 +116,34 @@ __all__ = [
     "watch",
 ]
 
-# What a plain computation does not need, by module: it is loaded at its first use.
+# What a computation with Values does not need, by module: it is loaded at its first use.
 LATE = {
-    **dict.fromkeys(["hessian", "jacfwd", "jacobian", "jacrev"], "jacobians"),
+    "check_grads": "checking",
     **dict.fromkeys(["checkpoint", "checkpoint_scan"], "memory"),
     **dict.fromkeys(["custom_rule", "numeric"], "custom"),
+    "debug_nans": "nans",
     "draw_graph": "draw",
+    **dict.fromkeys(["elementwise_grad", "grad", "hvp", "jvp"], "transforms"),
+    **dict.fromkeys(["hessian", "jacfwd", "jacobian", "jacrev"], "jacobians"),
     "jit": "compiler.api",
+    **dict.fromkeys(["load", "save"], "saving"),
     **dict.fromkeys(["jacobian_sparsity", "sparse_hessian", "sparse_jacobian"], "sparse"),
+    **dict.fromkeys(["batches", "evaluate", "fit"], "training"),
+    **dict.fromkeys(["linearize", "value_and_grad", "vhp", "vjp"], "transforms"),
     "vmap": "mapping",
+    "watch": "buffers",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Load what a plain computation does not need at its first use."""
+    """Load what a computation with Values does not need; it is an attribute like any other from then on."""
     if name in ("extend", "nn", "optim"):
         return importlib.import_module(f".{name}", __name__)
     if name in LATE:
-        return getattr(importlib.import_module(f".{LATE[name]}", __name__), name)
+        found = globals()[name] = getattr(importlib.import_module(f".{LATE[name]}", __name__), name)
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

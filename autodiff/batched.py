@@ -28,6 +28,7 @@ __all__ = [
     "BATCHING",
     "Batched",
     "Level",
+    "Levels",
     "aligned",
     "axes_of",
     "batch",
@@ -208,8 +209,8 @@ class Batched(Inner):
         raise _refusal(
             self,
             "a plain array",
-            "use functions of numpy or autodiff, which take batches as they are; in T[i], np.take(T, i) and "
-            "T.dot(x) a plain array T has to be an argument of f, with in_axes=None, or to be made inside f",
+            "use functions of numpy or autodiff, which take batches as they are, as np.take(T, i); in T[i], T.take(i) "
+            "and T.dot(x) a plain array T has to be an argument of f, with in_axes=None, or to be made inside f",
         )
 
     def __format__(self, spec: str) -> str:

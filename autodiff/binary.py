@@ -52,7 +52,10 @@ def {name}(a, b):
         except ValueError as error:
             raise mismatch(function.__name__, error) from None
         if node_b is None:
-            if node_a is None or recording() is not True:
+            if node_a is None:
+                v = new(Value); v._array = ans; v._node = None
+                return v
+            if recording() is not True:
                 return unrecorded(function, {operands}, ans)
             n = Node(); n.parents = (node_a,)
             if (type(ans) is float64 and type({a}) is float64) or (
@@ -84,7 +87,10 @@ def {name}(a, b):
             return apply(function, ({operands}), {{}})
         {b} = b
         ans = x {sign} y
-        if node_a is None or recording() is not True:
+        if node_a is None:
+            v = new(Value); v._array = ans; v._node = None
+            return v
+        if recording() is not True:
             return unrecorded(function, {operands}, ans)
         n = Node(); n.parents = (node_a,)
         n.case, n.saved = {number}
@@ -186,8 +192,10 @@ class Binary(Operators):
 
     def __neg__(self) -> Self:
         x, parent = self._array, self._node
-        if parent is None or RECORDING.get() is not True or type(x) not in (np.ndarray, np.float64):
+        if type(x) not in (np.ndarray, np.float64) or (parent is not None and RECORDING.get() is not True):
             return super().__neg__()
+        if parent is None:
+            return self._wrap(-x)
         n = Node()
         n.parents, n.case, n.saved, n.number = (parent,), NEGATIVE, None, number()
         return self._wrap(-x, n)

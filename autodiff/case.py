@@ -109,12 +109,14 @@ class Case:
         total = "fit(d, sans)" if self.restored else "d"
         lines = ["def push(saved, ts, masked=False):", "    if masked: return push_masked(saved, ts)"]
         lines += [unpacked(self.fields).rstrip(), f"    {''.join(f't{i}, ' for i in self.argnums)} = ts"]
-        if self.count == 1:
+        if len(self.argnums) == 1:
             lines.append(f"    d = {self.pushed(self.argnums[0])}")
         else:
             lines.append("    d = None")
             for i in self.argnums:
-                lines.append(f"    if t{i} is not None: e = {self.pushed(i)}; d = e if d is None else d + e")
+                e, minus = self.pushed(i), f"(-t{i})"  # a difference is one operation, and one node
+                add = f"d = {e} if d is None else d - t{i}" if e == minus else f"e = {e}; d = e if d is None else d + e"
+                lines.append(f"    if t{i} is not None: {add}")
         return "\n".join([*lines, f"    return {total}", ""])
 
     def lift_source(self) -> str:

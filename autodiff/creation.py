@@ -246,6 +246,10 @@ def _for_values(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
     return creator
 
 
+# Functions of which NumPy asks the first argument only, or not all others, whether it has something to say.
+OVERLOOKS = "all amax amin any max mean min nan_to_num nanmax nanmean nanmin nanprod nanstd nansum nanvar pad prod std"
+OVERLOOKING = frozenset((*OVERLOOKS.split(), "sum", "take", "var"))
+
 JOINS = "choose column_stack concatenate dstack hstack multi_dot piecewise select stack vstack"
 JOINING = frozenset(JOINS.split())
 
@@ -256,7 +260,7 @@ def _is_index(x: Any) -> bool:
 
 def untangling(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of arrays, or of lists of arrays, which may be given as nested lists with Values in them."""
-    joins = function.__name__ in JOINING
+    joins, overlooks = function.__name__ in JOINING, function.__name__ in OVERLOOKING
 
     def entry(x: Any) -> Any:
         if type(x) is tuple and all(map(_is_index, x)):
@@ -267,6 +271,9 @@ def untangling(function: Callable[..., Any]) -> Callable[..., Any]:
     def taking(*args: Any, **kwargs: Any) -> Any:
         if kwargs:
             kwargs = {name: entry(x) for name, x in kwargs.items()}
+        if overlooks and args and type(args[0]) is np.ndarray:
+            if any(isinstance(x, Box) for x in (*args[1:], *kwargs.values())):
+                args = (as_values(args[0]), *args[1:])  # whom NumPy asks for all of them
         return function(*map(entry, args), **kwargs)
 
     return function if function.__name__ == "block" else taking

@@ -24,7 +24,7 @@ from .transforms import gradient_in
 from .tree import leaves, tree_map
 from .value import Value
 
-__all__ = ["hessian", "jacfwd", "jacobian", "jacrev", "pulled_rows"]
+__all__ = ["hessian", "jacfwd", "jacobian", "jacrev", "precision", "pulled_rows"]
 
 Function = Callable[..., Any]
 Positions = int | str | Sequence[int | str]
@@ -38,8 +38,8 @@ def jacobian(f: Function, argnums: Positions = 0, *, mode: str | None = None) ->
 
     `mode` is "fwd", one direction for each input, or "rev", one for each output; None takes the fewer. For containers
     the Jacobian has the structure of the result, with that of the argument in place of its leaves; for a sequence
-    `argnums` these are tuples. For complex numbers it is df/dz, and `f` has to be holomorphic. Where argument and
-    result differ in precision, it has that of the result forward and that of the argument backward.
+    `argnums` these are tuples. It has the precision of the argument, as a gradient has, in either mode. For complex
+    numbers it is df/dz, and `f` has to be holomorphic.
 
     >>> jacobian(lambda x: x * x.sum())(np.array([1.0, 2.0]))
     array([[4., 1.],
@@ -156,7 +156,11 @@ def _pushed(record: Record, result: Any) -> list[list[Any]]:
             cut = [whole]
         else:
             cut = [whole[..., end - size : end] for end, size in zip(ends, sizes, strict=True)]
-        blocks.append([_settled(b, shape + s) for b, s in zip(cut, shapes, strict=True)])
+        row = []
+        for b, (_, x) in zip(cut, record.inputs, strict=True):
+            dtype = x.dtype if b.dtype == x.dtype else precision(x.dtype, b.dtype)
+            row.append(_settled(b if b.dtype == dtype else b.astype(dtype), shape + x.shape))
+        blocks.append(row)
     return blocks
 
 
@@ -226,6 +230,12 @@ def _shown(x: Any, level: Level, axis: int) -> Any:
 
 def _joined(parts: Sequence[Any], axis: int) -> Any:
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
+
+
+def precision(argument: Any, result: Any) -> Any:
+    """The dtype of a Jacobian: complex if that of the result is, and as precise as the argument, like a gradient."""
+    real = np.finfo(argument).dtype
+    return np.result_type(real, np.complex64) if result.kind == "c" else real
 
 
 def _settled(block: Any, shape: tuple[int, ...]) -> Any:

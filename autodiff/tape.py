@@ -254,17 +254,18 @@ def walk_forward(
     """
     order = sorted(reachable(roots, floor, top, lifted or prune), key=attrgetter("number"))
     tangents = dict(tangents)
-    last = {p: n for n in order for p in n.parents} | dict.fromkeys(roots)  # the last node that needs a tangent
+    get, last = tangents.get, {p: n for n in order for p in n.parents} | dict.fromkeys(roots)  # the last use
     flag = _InvalidFlag(tangents.values())
     levels = LEVELS.set(Active(number()))  # no tangent is summed over examples
     token = RECORDING.set(CHECKS.get() or True)
     try:
         with np.errstate(all="ignore", invalid="call", call=flag):
             for n in order:
-                ts = tuple(map(tangents.get, n.parents))
-                if not [t for t in ts if t is not None]:
+                parents = n.parents
+                ts = (get(parents[0]),) if len(parents) == 1 else tuple([get(p) for p in parents])
+                if not ts or (ts[0] is None and all(t is None for t in ts)):
                     continue
-                for p in n.parents:
+                for p in parents:
                     if last[p] is n:
                         tangents.pop(p, None)
                 case = n.case

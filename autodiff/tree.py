@@ -12,7 +12,6 @@ On its own, anything but None is a leaf. Of a dataclass the fields are looked at
 """
 
 import copy
-import dataclasses
 import functools
 import operator
 from collections.abc import Callable, Iterator
@@ -222,6 +221,8 @@ def _rebuilt(x: Any, kind: int, parts: list[Any], result: bool) -> Any:
 
 def _fields(x: Any) -> list[str]:
     """The fields of a dataclass that may hold arrays; not those that have yet to be set."""
+    import dataclasses  # who has made one has loaded it, anybody else need not
+
     return [f.name for f in dataclasses.fields(x) if not f.metadata.get("static") and hasattr(x, f.name)]
 
 

@@ -212,7 +212,9 @@ def read(v: Any, key: Any) -> Any:
         node.saved = (_spec(x, ans), (key,), {})
         if type(key) is ndarray and key.ndim:
             node.case = tainted(node.case, (x,))
-    if not _is_scalar(ans, key):
+    if type(key) is slice and type(x) is ndarray:
+        link(out, v, step_to(key))  # as most that are indexed with slices
+    elif not _is_scalar(ans, key):
         if shares(ans, x) and (x.ndim or has_place(v)):
             link(out, v, step_to(key))
         elif not ans.ndim:

@@ -45,6 +45,19 @@ def version(package: str) -> str | None:
         return None
 
 
+def blas() -> str | None:
+    """NumPy's BLAS and the kernels that it has chosen, as `openblas 0.3.31 (SkylakeX)`."""
+    try:
+        import numpy  # noqa: F401
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return None
+    for pool in threadpool_info():
+        if pool["user_api"] == "blas" and "numpy" in pool["filepath"]:
+            return f"{pool['internal_api']} {pool['version']} ({pool.get('architecture', 'kernels unknown')})"
+    return None
+
+
 def facts(threads: int) -> dict[str, object]:
     """The facts that go on record next to the figures."""
     return {
@@ -56,5 +69,6 @@ def facts(threads: int) -> dict[str, object]:
         "load_at_start": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "blas": blas(),
         "packages": {name: version(name) for name in PACKAGES},
     }

@@ -22,7 +22,7 @@ INTRODUCTION = """\
 Written by `python -m benchmarks`; do not edit. Every figure of this page is in
 [`{results}`](../{results}), with quartiles.
 
-Measured on {date}: {cpu}, {threads} of {cores_in_machine} cores, {system}, {python}; {packages}.
+Measured on {date}: {cpu}, {threads} of {cores_in_machine} cores, {system}, {python}; {packages}; NumPy's BLAS: {blas}.
 Load average before the start: {load_at_start}.
 """
 
@@ -204,7 +204,7 @@ def markdown(rows: Sequence[Row], orders: dict[str, Sequence[str]], facts: dict[
     packages += f" (not installed: {', '.join(missing)})" if missing else ""
     head = ["workload", "peer", "ours", "peer's", "ours / peer", "must", "aim", "met"]
     parts = [
-        INTRODUCTION.format(**(facts | {"packages": packages, "results": results})),
+        INTRODUCTION.format(**({"blas": None} | facts | {"packages": packages, "results": results})),
         "".join(f"Measured again on {date}: {group}.\n" for group, date in facts.get("again", {}).items()),
         "## Against the goals\n\nThe ratios that the project set itself; lower is better.\n",
         table(head, goal_lines(rows)),

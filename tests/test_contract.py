@@ -13,6 +13,7 @@ from test_rules import adjoint, compare_first_order
 
 import autodiff as ad
 from autodiff import OperandError, Value
+from autodiff.rules import einsum
 from autodiff.rules.einsum import LARGE
 
 Generator = np.random.Generator
@@ -324,3 +325,17 @@ def test_infinities_off_the_diagonal() -> None:
     gradient = ad.grad(lambda x: np.sqrt(np.einsum("ii->i", x)).sum())(x)
     np.testing.assert_array_equal(gradient, [[np.inf, 0], [0, np.inf]])
     np.testing.assert_array_equal(ad.grad(lambda x: np.sqrt(np.trace(x)))(x), [[np.inf, 0], [0, np.inf]])
+
+
+@pytest.mark.parametrize(
+    "subscripts", ["bij,bjk->bik", "kjb,ijb->kib", "Lbij,Lbik->bjk", "bi,bic->cb", "abic,cjab->jiab"]
+)
+def test_large_stacks_of_products(subscripts: str, rng: Generator) -> None:
+    """These are matrix products for each element of the stack."""
+    lengths = dict(zip("abcijkL", (3, 8, 40, 60, 50, 40, 30), strict=True))
+    terms = subscripts.partition("->")[0].split(",")
+    x, y = [random_like(rng, np.empty([lengths[c] for c in term])) for term in terms]
+    for a, b in ((x, y), (np.asfortranarray(x), y[..., ::-1]), (x + 1j * x, y.astype(np.float32))):
+        common = np.result_type(a, b)
+        assert einsum.contract(a.astype(common), b.astype(common), subscripts).dtype == common
+        assert_close(np.einsum(subscripts, Value(a), Value(b)).data, np.einsum(subscripts, a, b), rtol=1e-10)

@@ -127,9 +127,10 @@ def test_dtypes() -> None:
     single = x3.astype(np.float32)
     for mode in MODES:
         assert ad.jacobian(np.sin, mode=mode)(single).dtype == np.float32
-        assert ad.jacobian(lambda x: x * np.ones(3), mode=mode)(single).dtype == (
-            np.float64 if mode != "rev" else np.float32
-        )
+        assert ad.jacobian(lambda x: x * np.ones(3), mode=mode)(single).dtype == np.float32  # as ad.grad's would be
+        assert ad.jacobian(lambda x: x.astype(np.float32), mode=mode)(x3).dtype == np.float64
+        assert ad.jacobian(lambda x: x * 1j, mode=mode)(single).dtype == np.complex64
+        assert ad.jacobian(lambda x: np.ones(3), mode=mode)(single).dtype == np.float32
     assert ad.hessian(lambda x: (x**3).sum())(single).dtype == np.float32
     with pytest.raises(OperandError, match="jacobian: differentiated argument 0"):
         ad.jacobian(np.sin)(np.arange(3))

@@ -849,3 +849,30 @@ def weights(n: int) -> Any:
 
 def test_caches() -> None:
     alike(lambda: lambda x: x * weights(len(x)))
+
+
+@pytest.mark.parametrize("module", ["autodiff.training", "numpy", "pytest"])
+def test_closures_of_functions_from_packages_are_looked_into(module: str) -> None:
+    """A library that makes a function of a user's model must not get a program of the model as it was."""
+    w = Value(2.0)
+    rate = [3.0]
+
+    def made(x: Any) -> Any:
+        return (x * w * rate[0]).data
+
+    made.__module__ = module
+    f = ad.jit(made)
+    assert [float(f(1.0)) for _ in range(3)] == [6.0] * 3
+    w.data = np.float64(5.0)
+    assert float(f(1.0)) == 15.0
+    rate[0] = 1.0
+    assert float(f(1.0)) == 5.0
+
+
+def test_a_function_of_an_installed_package_reads_its_globals() -> None:
+    namespace: dict[str, Any] = {"__name__": "pytest", "scale": 2.0}
+    exec("def f(x):\n    return x * scale", namespace)
+    f = ad.jit(namespace["f"])
+    assert [float(f(3.0)) for _ in range(3)] == [6.0] * 3
+    namespace["scale"] = 4.0
+    assert float(f(3.0)) == 12.0

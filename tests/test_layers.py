@@ -23,12 +23,13 @@ LAYERS = [
     "arrays case regions many rule convert nested",
     "rules.special rules.elementwise rules.scimath rules.activations rules.reduce rules.sort",
     "rules.statistics rules.nan rules.shape rules.join rules.index rules.pad rules.einsum rules.contract",
+    "rules.convolution rules.pooling",
     "rules.creation rules.region rules.fft rules.numeric rules.polynomial rules.linalg_decompositions",
     "rules.linalg rules.nondiff rules",
     "tape constants taint arguments views mutation outputs plain dispatch inplace ufuncs ends",
     "operators binary flat attributes methods copies value states creation stand_ins buffers",
-    "batching.loop batching.axes batching.bodies batching.creation batching.indexing batching.levels batching.linalg",
-    "batching.products batching.shapes batching.sorting batching",
+    "batching.loop batching.axes batching.bodies batching.convolution batching.creation batching.indexing",
+    "batching.levels batching.linalg batching.pooling batching.products batching.shapes batching.sorting batching",
     "record modes nans transform argnums transforms mapping jacobians checking supported",
     "custom.running custom.call custom.case custom.declaring custom.differences custom declared extend",
     "sparse.patterns sparse.kinds sparse.products sparse.special sparse.structures sparse.batches sparse.sparsity",
@@ -45,9 +46,12 @@ LAYERS = [
     "compiler.aliases compiler.code compiler.slots compiler.draws compiler.captures compiler.places",
     "compiler.signature compiler.entry compiler.program compiler.explain compiler.undo compiler.tracked",
     "compiler.entries compiler.frames compiler.api compiler",
-    "draw_layout draw",
-    "nn.replace nn.module nn.layers nn.losses nn",
-    "optim.optimizer optim.sgd optim.adam optim",
+    "draw_layout draw saving",
+    "nn.replace nn.module nn.init nn.activations nn.layers nn.convolution nn.normalisation nn.recurrent nn.attention",
+    "nn.losses nn",
+    "optim.groups optim.optimizer optim.sgd optim.adam optim.adaptive optim.clip optim.ema optim.lbfgs",
+    "optim.schedules optim",
+    "training.data training.history training.progress training.loop training",
     "numpy._info numpy._lift numpy._standard numpy.linalg numpy.fft numpy",
     "autodiff",
 ]
@@ -57,19 +61,30 @@ ENGINE = ["value", "tape", "rule", "dispatch", "operators"]
 TABLES = [name for name in ORDER if name.startswith("rules.")]
 LAZY = [
     "batching",
+    "buffers",
+    "checking",
     "compiler",
     "draw",
     "jacobians",
     "mapping",
     "memory",
+    "nans",
     "nn",
     "numpy",
     "optim",
+    "record",
+    "saving",
     "sparse",
+    "training",
+    "transforms",
 ]  # loaded at first use
 OPTIONAL = {
     "compiler.objects": "llvmlite",
+    "saving": "safetensors",
+    "training.history": "matplotlib",
+    "training.progress": "tqdm",
     "sparse.patterns": "scipy",
+    "optim.lbfgs": "scipy",
 }  # of an extra, imported inside a function that says so if it is missing
 
 
@@ -187,6 +202,17 @@ def test_import_loads_nothing_else() -> None:
     program = f"import sys, autodiff; print(*(m for m in {heavy + lazy} if m in sys.modules))"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT.parent)
     assert run.stdout.split() == []
+
+
+def test_what_is_loaded_late_is_an_attribute_like_others() -> None:
+    """Its first use puts it among the names of the package, and dir() knows it before."""
+    program = (
+        "import autodiff as ad, sys; assert {*ad.__all__} <= {*dir(ad)}; assert 'dataclasses' not in sys.modules\n"
+        "for name in ad.__all__: getattr(ad, name)\n"
+        "print({*ad.__all__} <= {*vars(ad)}, *(n for n in ad.__all__ if type(getattr(ad, n)) is type(ad)))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT.parent)
+    assert run.stdout.split() == ["True", "extend", "nn", "optim"]
 
 
 def test_lazy_parts_load_at_first_use() -> None:

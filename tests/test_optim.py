@@ -321,7 +321,10 @@ def test_a_new_optimizer_needs_only_its_update() -> None:
 
 
 def test_the_repr_shows_the_options() -> None:
-    assert repr(optim.SGD([Value(1.0)], lr=0.1)) == "SGD(lr=0.1, momentum=0.0, weight_decay=0.0, parameters=1)"
+    assert (
+        repr(optim.SGD([Value(1.0)], lr=0.1))
+        == "SGD(lr=0.1, momentum=0.0, weight_decay=0.0, nesterov=False, parameters=1)"
+    )
 
 
 def test_parameters_and_state_are_freed_without_the_collector() -> None:

@@ -134,3 +134,22 @@ def test_a_plain_copy_of_a_constant_is_read_only() -> None:
     with pytest.raises(ValueError, match="read-only"):
         np.asarray(v)[0] = 5.0
     assert np.array(v).flags.writeable
+
+
+@pytest.mark.parametrize("exponent", [0, 0.0, -0.0, np.float32(0), np.uint8(0)], ids=repr)
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float16", "float32", "complex64"])
+def test_power_zero_has_numpys_dtype(dtype: str, exponent: Any) -> None:
+    """`np.power(uint8, -0.0)` is a float64: only the exponent 0 is a weak integer."""
+    a = np.array([3, 0], dtype)
+    result = np.power(ad.Value(a, requires_grad=False), exponent)
+    assert result.dtype == np.power(a, exponent).dtype
+    assert list(result.data) == [1, 1]
+
+
+@pytest.mark.parametrize("deg", [False, True])
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int64", "float16", "float32", "complex64"])
+def test_angle_has_numpys_dtype(dtype: str, deg: bool) -> None:
+    a = np.array([1, 0], dtype)
+    result = np.angle(ad.Value(a, requires_grad=False), deg)
+    assert result.dtype == np.angle(a, deg).dtype
+    np.testing.assert_array_equal(result.data, np.angle(a, deg))

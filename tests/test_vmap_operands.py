@@ -75,3 +75,40 @@ def test_a_mask_of_each_example() -> None:
     expected = np.stack([ad.grad(total)(a) for a in A])
     np.testing.assert_array_equal(vmap(ad.grad(total))(A), expected)
     np.testing.assert_array_equal(ad.grad(lambda a: (vmap(chosen)(a) ** 2).sum())(A), expected)
+
+
+# NumPy asks some functions' first argument only whether it has something to say, and here it is a plain array.
+M = np.array([[0.0, 3.0, 1.0], [4.0, 2.0, 5.0]])
+HOLES = np.where(M == 3.0, np.nan, M)
+OVERLOOKED: dict[str, Callable[[Any], Any]] = {
+    "sum, initial": lambda x: np.sum(M, initial=x),
+    "sum, initial and axis": lambda x: np.sum(M, axis=1, initial=x),
+    "max, initial": lambda x: np.max(M, initial=3 * x),
+    "prod, initial": lambda x: np.prod(M[1], initial=x),
+    "prod, where and initial": lambda x: np.prod(M[1], where=x < M[1], initial=x),
+    "any, where": lambda x: np.any(M > 4, where=x > M),
+    "nansum, initial": lambda x: np.nansum(HOLES, initial=x),
+    "nanmean, where": lambda x: np.nanmean(HOLES, where=x < HOLES),
+    "nanmean, where, axis": lambda x: np.nanmean(HOLES, axis=1, where=x - 1 <= HOLES),
+    "nanvar, where": lambda x: np.nanvar(HOLES, where=x < HOLES),
+    "nanstd, where": lambda x: np.nanstd(HOLES, where=x < HOLES),
+    "nanmax, where": lambda x: np.nanmax(HOLES, where=x < HOLES, initial=-1),
+    "take": lambda x: np.take(M, x.astype(int), axis=1),
+    "take, mode": lambda x: np.take(M, x.astype(int) + 5, mode="wrap"),
+    "pad": lambda x: np.pad(M, 1, constant_values=x),
+    "nan_to_num": lambda x: np.nan_to_num(HOLES, nan=x),
+    "nan_to_num of a batch": lambda x: np.nan_to_num(HOLES * x, nan=x),
+    "isclose, atol": lambda x: np.isclose(M, 1.0, atol=x),
+    "isclose, by position": lambda x: np.isclose(M, x, 0.0, x),
+}
+
+
+@pytest.mark.parametrize("name", OVERLOOKED)
+def test_options_that_numpy_overlooks(name: str) -> None:
+    f, batch = OVERLOOKED[name], np.array([0.0, 1.0, 2.0])
+    np.testing.assert_allclose(vmap(f)(batch), np.stack([f(b) for b in batch]))
+
+
+def test_a_tracked_option_is_refused_by_name() -> None:
+    with pytest.raises(ad.DetachError, match="sum: no derivative for a tracked Value here"):
+        ad.grad(lambda x: np.sum(M, initial=x))(1.0)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..batched import BATCHING
 from ..rule import RULES
-from . import axes, bodies, creation, indexing, linalg, products, shapes, sorting
+from . import axes, bodies, convolution, creation, indexing, linalg, pooling, products, shapes, sorting
 from .creation import REFUSED
 from .levels import enter, leave
 from .loop import call_aligned, call_each
@@ -21,12 +21,14 @@ __all__ = [
     "axes",
     "bodies",
     "body_of",
+    "convolution",
     "creation",
     "enter",
     "indexing",
     "leave",
     "linalg",
     "manner",
+    "pooling",
     "products",
     "shapes",
     "sorting",

@@ -14,12 +14,15 @@ __all__ = ["call_aligned", "call_each"]
 
 
 def call_aligned(function: Callable[..., Any], operands: int, *args: Any, where: Any = True, **kwargs: Any) -> Any:
-    """An elementwise function: its operands are the first arguments, and options of the same value for all follow."""
+    """An elementwise function: its operands are the first arguments. Options of another value for each make a loop."""
+    out = kwargs.pop("out", None)
+    if Batched in map(type, (*args[operands:], *kwargs.values())):
+        given = kwargs if where is True else {**kwargs, "where": where}
+        return call_each(function, *args, **given, **({} if out is None else {"out": out}))
     arrays, levels = aligned([*args[:operands], where])
     *arrays, where = arrays
     if where is not True:
         kwargs["where"] = where
-    out = kwargs.pop("out", None)
     ans = function(*arrays, *args[operands:], **kwargs)
     if out is not None:
         target = out[0] if isinstance(out, tuple) else out

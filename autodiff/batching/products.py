@@ -7,7 +7,7 @@ import numpy as np
 from ..arrays import cast
 from ..batched import Batched, aligned, batch, hide
 from ..rules.contract import cross_product
-from ..rules.einsum import LETTERS, contract, rearrange, split
+from ..rules.einsum import LETTERS, contract, contract_levels, rearrange, split
 
 __all__: list[str] = []  # its entries are in BATCHING
 
@@ -57,17 +57,7 @@ def _dot(a: Any, b: Any, out: Any = None) -> Any:
     return contract(a, b, f"{rows}{k},{columns}{k}{last}->{rows}{columns}{last}")
 
 
-@batch(contract)
-def _contract(x: Any, y: Any, subscripts: str, **order: Any) -> Any:
-    (a, b), c = split(subscripts)
-    levels = tuple(sorted({level for z in (x, y) if type(z) is Batched for level in z.levels}))
-    free = iter([letter for letter in LETTERS if letter not in subscripts])
-    names = {level: next(free) for level in levels}
-    (x, a), (y, b) = [
-        (z.whole, "".join(names[level] for level in z.levels) + term) if type(z) is Batched else (z, term)
-        for z, term in ((x, a), (y, b))
-    ]
-    return hide(contract(x, y, f"{a},{b}->{''.join(names.values())}{c}", **order), levels)
+batch(contract)(contract_levels)
 
 
 @batch(rearrange)

@@ -5,7 +5,8 @@ texts, functions have to be the same, arrays are read anew. A slot is a place wh
 and a key. What the function itself changes there (`self.steps += 1`) is seen when it has run.
 
 Functions and classes are looked into, with the globals and modules that their code names; those of NumPy, of Python's
-library and of installed packages are taken to stay as they are. Objects are looked into wherever they are from.
+library and of installed packages are taken to stay as they are. Closures and objects are looked into wherever they are
+from, and the function itself is, unless it is NumPy's, Python's or ours.
 """
 
 import array
@@ -81,6 +82,7 @@ class Captures:
         self._found: dict[int, ModuleType] = {}  # modules, but for known ones
         self._names: set[str] = set()  # in functions
         roots = [*roots]
+        self._roots = {id(x) for x in roots}
         self._own = {id(x) for x in roots[1:] if not isinstance(x, type)}
         for root in roots:
             self._look_into(root)
@@ -166,16 +168,15 @@ class Captures:
             self._object(x)
 
     def _function(self, f: FunctionType) -> None:
-        if is_installed(f.__module__):
-            for name in ("__wrapped__",):
-                if name in f.__dict__:
-                    self._slot(f.__dict__, name, f.__dict__[name])
-            return
-        self.functions.append((weakref.ref(f), f.__code__, f.__defaults__, f.__kwdefaults__))
         for cell in f.__closure__ or ():
             self._slot(cell, None, get(cell, None))
         self._look_into(f.__defaults__)
         self._look_into(f.__kwdefaults__)
+        if is_installed(f.__module__) and (is_known(f.__module__) or id(f) not in self._roots):
+            if "__wrapped__" in f.__dict__:
+                self._slot(f.__dict__, "__wrapped__", f.__wrapped__)  # type: ignore[attr-defined]
+            return
+        self.functions.append((weakref.ref(f), f.__code__, f.__defaults__, f.__kwdefaults__))
         names = names_in(f.__code__)
         self._modules.add(id(f.__globals__))
         looked_up = global_names(f.__code__)

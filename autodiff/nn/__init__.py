@@ -5,8 +5,53 @@
 ['0.weight', '0.bias', '2.weight', '2.bias']
 """
 
-from .layers import GELU, Linear, ReLU, Sequential, Sigmoid, Tanh
-from .losses import cross_entropy, mse
+from . import init
+from .activations import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
+from .attention import MultiHeadAttention, TransformerBlock, attention
+from .convolution import AvgPool, Conv1d, Conv2d, MaxPool, avg_pool, conv, max_pool
+from .layers import Dropout, Embedding, Flatten, Linear, Sequential, dropout
+from .losses import bce_with_logits, cross_entropy, huber, kl_div, mse
 from .module import Module
+from .normalisation import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from .recurrent import GRU, LSTM, RNN
 
-__all__ = ["GELU", "Linear", "Module", "ReLU", "Sequential", "Sigmoid", "Tanh", "cross_entropy", "mse"]
+__all__ = [
+    "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
+    "AvgPool",
+    "BatchNorm",
+    "Conv1d",
+    "Conv2d",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "GroupNorm",
+    "LayerNorm",
+    "LeakyReLU",
+    "Linear",
+    "MaxPool",
+    "Module",
+    "MultiHeadAttention",
+    "RMSNorm",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+    "TransformerBlock",
+    "attention",
+    "avg_pool",
+    "bce_with_logits",
+    "conv",
+    "cross_entropy",
+    "dropout",
+    "huber",
+    "init",
+    "kl_div",
+    "max_pool",
+    "mse",
+]

@@ -164,6 +164,23 @@ class Module:
         for v, array in arrays:
             v.data = array
 
+    _transposed: tuple[str, ...] = ()  # attributes that PyTorch's layer of the same name keeps the other way round
+
+    def _from_torch(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """A state of PyTorch's for the same layers: some matrices transposed, and counters that it has left out."""
+        turned = {
+            f"{name}.{attribute}" if name else attribute
+            for name, part, _ in _walk(self)
+            if isinstance(part, Module)
+            for attribute in vars(part)
+            if attribute.startswith(part._transposed or "\0")
+        }
+        return {
+            name: np.swapaxes(array, 0, 1) if name in turned and np.ndim(array) == 2 else array
+            for name, array in state.items()
+            if not name.endswith("num_batches_tracked")
+        }
+
     def _named_leaves(self) -> list[tuple[str, Value]]:
         return [(name, part) for name, part, _ in _walk(self) if isinstance(part, Value) and part.is_leaf]
 

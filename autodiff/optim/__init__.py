@@ -12,7 +12,30 @@
 """
 
 from .adam import Adam, AdamW
+from .adaptive import Adagrad, Lion, RMSprop
+from .clip import clip_grad_norm, clip_grad_value
+from .ema import EMA
+from .lbfgs import LBFGS
 from .optimizer import Optimizer
+from .schedules import constant, cosine, exponential, linear, one_cycle, piecewise
 from .sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+__all__ = [
+    "EMA",
+    "LBFGS",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Lion",
+    "Optimizer",
+    "RMSprop",
+    "clip_grad_norm",
+    "clip_grad_value",
+    "constant",
+    "cosine",
+    "exponential",
+    "linear",
+    "one_cycle",
+    "piecewise",
+]

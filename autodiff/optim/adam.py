@@ -1,12 +1,11 @@
 """Adam and AdamW: steps scaled by running averages of the gradient and of its square."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from ..value import Value
-from .optimizer import Optimizer, nonnegative, number
+from .groups import Params
+from .optimizer import Optimizer, Rate, fraction, nonnegative, number
 
 __all__ = ["Adam", "AdamW"]
 
@@ -17,6 +16,7 @@ class Adam(Optimizer):
     `mean` and `square` average the gradient and its square, forgetting as `betas` say. `weight_decay`
     adds `weight_decay * p` to the gradient; see AdamW for the other way.
 
+    >>> from autodiff import Value
     >>> w = Value([1.0, -2.0])
     >>> (w * w).sum().backward()
     >>> Adam([w], lr=0.5).step()
@@ -31,18 +31,15 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Value],
-        lr: float = 1e-3,
+        params: Params,
+        lr: Rate = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(params, lr)
         function = type(self).__name__
-        beta1, beta2 = (nonnegative(function, f"betas[{i}]", beta) for i, beta in enumerate(betas))
-        if beta1 >= 1 or beta2 >= 1:
-            raise ValueError(f"{function}: betas are {betas}; they have to be below 1")
-        self.betas = beta1, beta2
+        self.betas = fraction(function, "betas[0]", betas[0]), fraction(function, "betas[1]", betas[1])
         self.eps = nonnegative(function, "eps", eps)
         self.weight_decay = nonnegative(function, "weight_decay", weight_decay)
 
@@ -57,7 +54,7 @@ class Adam(Optimizer):
         mean += (1 - beta1) * (g - mean)
         square += (1 - beta2) * (g * g - square)
         scale = (1 - beta2**t) ** 0.5
-        p -= (number(self.lr) * scale / (1 - beta1**t)) * mean / (np.sqrt(square) + self.eps * scale)
+        p -= (number(self.rate) * scale / (1 - beta1**t)) * mean / (np.sqrt(square) + self.eps * scale)
 
 
 class AdamW(Adam):
@@ -65,6 +62,7 @@ class AdamW(Adam):
 
     Each step first shrinks the parameters, `p *= 1 - lr * weight_decay`, and then is Adam's.
 
+    >>> from autodiff import Value
     >>> w = Value([1.0, -2.0])
     >>> (w * w).sum().backward()
     >>> AdamW([w], lr=0.5, weight_decay=0.1).step()
@@ -76,8 +74,8 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        params: Iterable[Value],
-        lr: float = 1e-3,
+        params: Params,
+        lr: Rate = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.01,
@@ -85,5 +83,5 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay)
 
     def _decay(self, p: Any, g: Any) -> Any:
-        p *= 1 - number(self.lr) * self.weight_decay
+        p *= 1 - number(self.rate) * self.weight_decay
         return g

@@ -14,17 +14,20 @@ backward walk, or the user took `p.data`. Writing into it would silently change 
 writes in place only if it can see that the parameter alone holds its array; else it binds a new one.
 """
 
+import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..box import Inner
-from ..errors import OperandError
 from ..value import Value
+from .groups import Params, grouped
 
-__all__ = ["Optimizer", "is_alone", "nonnegative", "number", "references"]
+__all__ = ["Optimizer", "Rate", "fraction", "is_alone", "nonnegative", "number", "references"]
+
+Rate = float | Callable[[Any], Any]
 
 BLOCK = 32768  # elements: 128 kB of float32
 
@@ -32,16 +35,22 @@ BLOCK = 32768  # elements: 128 kB of float32
 class Optimizer:
     """Base class: the parameters, their learning rate `lr`, and the moving averages that a method keeps.
 
-    `lr` may be assigned at any time. Parameters without a gradient are left alone.
+    `params` are Values, or groups of them with options of their own: `[{"params": weights, "weight_decay": 0.1},
+    {"params": biases}]`. `lr` is a number, or a schedule: a function of how many steps there have been. It may be
+    assigned at any time, and so may other options. Parameters without a gradient are left alone.
 
-    Raises OperandError for what is not a tracked leaf Value, ValueError if there is none or lr < 0.
+    Raises OperandError for what is not a tracked leaf Value, ValueError if there is none or lr < 0, TypeError for an
+    option of a group that the optimizer does not have.
     """
 
     averages = 0  # arrays like the parameter that `_update` receives after p and g, zero at first
 
-    def __init__(self, params: Iterable[Value], lr: float) -> None:
-        self.params = _checked(type(self).__name__, params)
-        self.lr = nonnegative(type(self).__name__, "lr", lr)
+    def __init__(self, params: Params, lr: Rate) -> None:
+        name = type(self).__name__
+        options = [*inspect.signature(type(self)).parameters][1:]
+        self.params, self.groups = grouped(name, params, options)
+        self.lr: Any = lr if callable(lr) else nonnegative(name, "lr", lr)
+        self.count = 0  # steps so far, for schedules
         self.steps = [0] * len(self.params)
         self.state: list[list[Any]] = [[] for _ in self.params]
 
@@ -50,24 +59,52 @@ class Optimizer:
         for p in self.params:
             p.zero_grad()
 
+    @property
+    def rate(self) -> Any:
+        """The learning rate of the next step, or of this one in `_update`."""
+        return self.lr(self.count) if callable(self.lr) else self.lr
+
     def step(self) -> None:
         """Move every parameter that has a gradient."""
-        for i, p in enumerate(self.params):
-            g = p.grad
-            if g is None:
-                continue
-            if isinstance(g, Value):  # after create_graph=True
-                g = g.data
-            alone = is_alone(p)
-            data = p.data if alone else np.array(p.data) if isinstance(p.data, np.generic) else p.data.copy("C")
-            if not self.state[i]:
-                self.state[i] = [np.zeros_like(data) for _ in range(self.averages)]
-            self.steps[i] += 1
-            arrays = [_flat(data), _flat(g.astype(data.dtype, order="C", copy=False)), *map(_flat, self.state[i])]
-            for start in range(0, len(arrays[0]), BLOCK):
-                self._update(self.steps[i], *[a[start : start + BLOCK] for a in arrays])
-            if not alone:
-                p.data = data
+        self._for_each(self._move)
+        self.count += 1
+
+    def prepare(self) -> None:
+        """Make all moving averages, which else are made when a parameter first has a gradient."""
+        self._for_each(self._averages)
+
+    def _for_each(self, do: Callable[[int], Any]) -> None:
+        """Call `do` with the number of each parameter, under the options of its group."""
+        for group in self.groups:
+            usual = {name: getattr(self, name) for name in group.options}
+            vars(self).update(group.options)
+            try:
+                for i in group.members:
+                    do(i)
+            finally:
+                vars(self).update(usual)
+
+    def _averages(self, i: int) -> list[Any]:
+        while len(self.state[i]) < self.averages:
+            self.state[i].append(np.zeros_like(self.params[i].data, order="C", subok=False))
+        return self.state[i]
+
+    def _move(self, i: int) -> None:
+        p = self.params[i]
+        g = p.grad
+        if g is None:
+            return
+        if isinstance(g, Value):  # after create_graph=True
+            g = g.data
+        alone = is_alone(p)
+        data = p.data if alone else np.array(p.data) if isinstance(p.data, np.generic) else p.data.copy("C")
+        averages = self._averages(i)
+        self.steps[i] += 1
+        arrays = [_flat(data), _flat(g.astype(data.dtype, order="C", copy=False)), *map(_flat, averages)]
+        for start in range(0, len(arrays[0]), BLOCK):
+            self._update(self.steps[i], *[a[start : start + BLOCK] for a in arrays])
+        if not alone:
+            p.data = data
 
     def _update(self, t: int, p: Any, g: Any, *averages: Any) -> None:
         """Change a block `p` of a parameter, and its `averages`, in place; `g` is the gradient, read only.
@@ -76,8 +113,60 @@ class Optimizer:
         """
         raise NotImplementedError(f"{type(self).__name__} needs a method _update(self, t, p, g, *averages)")
 
+    # -- saving and loading
+
+    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
+        """All that `step` needs besides the parameters, by name: counters, and copies of the moving averages.
+
+        Options, such as the learning rate, are not among them: make the optimizer as it was made.
+
+        >>> from autodiff.optim import Adam
+        >>> sorted(Adam([Value(1.0)]).state_dict())
+        ['count', 'steps']
+        """
+        state = {"count": np.array(self.count), "steps": np.array(self.steps)}
+        for i, arrays in enumerate(self.state):
+            state.update({f"state.{i}.{k}": np.array(array) for k, array in enumerate(arrays)})
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on as the optimizer whose `state_dict` it is: with the same gradients, to the same bits.
+
+        >>> from autodiff.optim import Adam
+        >>> Adam([Value(1.0)]).load_state_dict(Adam([Value(2.0)]).state_dict())
+
+        Raises ValueError naming what is missing, unexpected, or of another shape; then nothing has changed.
+        """
+        name = f"{type(self).__name__}.load_state_dict"
+        missing = [key for key in ("count", "steps") if key not in state]
+        if missing:
+            raise ValueError(f"{name}: {' and '.join(missing)} missing; pass what state_dict() returned")
+        steps = np.asarray(state["steps"])
+        if steps.shape != (len(self.params),):
+            raise ValueError(f"{name}: it is for {steps.size} parameters, and this optimizer has {len(self.params)}")
+        averages: list[list[Any]] = [[] for _ in self.params]
+        wrong = []
+        for key in state:
+            if key in ("count", "steps"):
+                continue
+            _, _, place = str(key).partition("state.")
+            i, _, k = place.partition(".")
+            if not (i.isdecimal() and k.isdecimal() and int(i) < len(averages)):
+                wrong.append(f"{key} is unexpected")
+                continue
+            p, array = self.params[int(i)], np.array(state[key])
+            if array.shape != p.shape or array.dtype != p.dtype:
+                wrong.append(f"{key} is {array.dtype}{[*array.shape]} instead of {p.dtype}{[*p.shape]}")
+            averages[int(i)].append((int(k), array))
+        if wrong:
+            raise ValueError(f"{name}: " + "; ".join(wrong))
+        for own, found in zip(self.state, averages, strict=True):  # in place: compiled steps know these lists
+            own[:] = [array for _, array in sorted(found, key=lambda pair: pair[0])]
+        self.steps[:] = [int(n) for n in steps]
+        self.count = int(np.asarray(state["count"]))
+
     def __repr__(self) -> str:
-        hidden = ("params", "state", "steps", "averages")
+        hidden = ("params", "groups", "state", "steps", "count")
         options = "".join(f"{name}={x}, " for name, x in vars(self).items() if name not in hidden)
         return f"{type(self).__name__}({options}parameters={len(self.params)})"
 
@@ -90,34 +179,17 @@ def nonnegative(function: str, argument: str, x: Any) -> float:
     return number
 
 
+def fraction(function: str, argument: str, x: Any) -> float:
+    """`x` as a float. Raises ValueError unless 0 <= x < 1."""
+    number = nonnegative(function, argument, x)
+    if number >= 1:
+        raise ValueError(f"{function}: {argument} is {number}; it has to be below 1")
+    return number
+
+
 def number(x: Any) -> Any:
     """A learning rate as a Python number, so that it does not decide the dtype; one that is recorded is one."""
     return x if isinstance(x, Inner) else float(x)
-
-
-def _checked(function: str, params: Any) -> list[Value]:
-    """The parameters as a list, each once."""
-    if isinstance(params, Value):
-        raise OperandError(f"{function}: params is a single Value; pass a list: [v]")
-    if not isinstance(params, Iterable):
-        raise OperandError(f"{function}: params is a {type(params).__name__}; pass Values, such as model.parameters()")
-    unique: dict[int, Value] = {}
-    for i, p in enumerate(params):
-        if not isinstance(p, Value):
-            raise OperandError(
-                f"{function}: params[{i}] is a {type(p).__name__}; pass Values, such as model.parameters()"
-            )
-        if not p.requires_grad:
-            raise OperandError(f"{function}: params[{i}] is untracked and gets no gradient; make it with Value(...)")
-        if not p.is_leaf:
-            raise OperandError(
-                f"{function}: params[{i}] was computed from other Values; pass those, or make it a variable "
-                "of its own with Value(v.data)"
-            )
-        unique[id(p)] = p
-    if not unique:
-        raise ValueError(f"{function}: params is empty; a generator can be used once only")
-    return list(unique.values())
 
 
 def _flat(array: Any) -> Any:

@@ -1,10 +1,9 @@
 """SGD: stochastic gradient descent, with momentum."""
 
-from collections.abc import Iterable
 from typing import Any
 
-from ..value import Value
-from .optimizer import Optimizer, nonnegative, number
+from .groups import Params
+from .optimizer import Optimizer, Rate, nonnegative, number
 
 __all__ = ["SGD"]
 
@@ -13,22 +12,39 @@ class SGD(Optimizer):
     """Gradient descent: `p -= lr * g`, or with momentum `v = momentum * v + g; p -= lr * v`.
 
     The momentum is the one of Sutskever et al. (ICML 2013) in PyTorch's form: v is not scaled by lr.
-    `weight_decay` adds `weight_decay * p` to the gradient.
+    With `nesterov` the step is along `g + momentum * v` (Nesterov, 1983). `weight_decay` adds `weight_decay * p` to the
+    gradient.
 
+    >>> from autodiff import Value
     >>> w = Value([1.0, 2.0])
     >>> (w * w).sum().backward()
     >>> SGD([w], lr=0.25).step()
     >>> w.data
     array([0.5, 1. ])
 
-    Raises ValueError for no parameters or a negative number, OperandError for what is no tracked leaf.
+    Raises ValueError for no parameters, a negative number, or nesterov without momentum, OperandError for what is no
+    tracked leaf.
     """
 
-    def __init__(self, params: Iterable[Value], lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self,
+        params: Params,
+        lr: Rate,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
         super().__init__(params, lr)
         self.momentum = nonnegative("SGD", "momentum", momentum)
         self.weight_decay = nonnegative("SGD", "weight_decay", weight_decay)
-        self.averages = 1 if self.momentum else 0
+        self.nesterov = bool(nesterov)
+        if self.nesterov and not self.momentum:
+            raise ValueError("SGD: nesterov=True needs a momentum")
+
+    @property
+    def averages(self) -> int:  # type: ignore[override]
+        """One with momentum."""
+        return 1 if self.momentum else 0
 
     def _update(self, t: int, p: Any, g: Any, *averages: Any) -> None:
         if self.weight_decay:
@@ -36,5 +52,5 @@ class SGD(Optimizer):
         for v in averages:
             v *= self.momentum
             v += g
-            g = v
-        p -= number(self.lr) * g
+            g = g + self.momentum * v if self.nesterov else v
+        p -= number(self.rate) * g

@@ -3,6 +3,7 @@
 from . import (
     activations,
     contract,
+    convolution,
     creation,
     einsum,
     elementwise,
@@ -16,6 +17,7 @@ from . import (
     numeric,
     pad,
     polynomial,
+    pooling,
     reduce,
     region,
     scimath,
@@ -28,6 +30,7 @@ from . import (
 __all__ = [
     "activations",
     "contract",
+    "convolution",
     "creation",
     "einsum",
     "elementwise",
@@ -41,6 +44,7 @@ __all__ = [
     "numeric",
     "pad",
     "polynomial",
+    "pooling",
     "reduce",
     "region",
     "scimath",

@@ -11,24 +11,43 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from ..arrays import dispatchable, expand
 from ..convert import as_operand
 from ..rule import bilinear, composite, linear
-from .einsum import LETTERS, as_array, contract, diagonal_mask
+from .einsum import LETTERS, as_array, contract, contract_levels, diagonal_mask, shared_by
 from .elementwise import is_complex
 
 __all__ = ["cross_product"]
 
 
+def terms(left, right, result):
+    """The subscripts of a matrix product of these shapes; None if it broadcasts stacks, which letters cannot say."""
+    n = max(len(left), len(right), 2) - 2
+    stack = LETTERS[3 : 3 + n]
+    if [shape for shape in (left, right) if len(shape) > 2 and shape[:-2] != result[n + 2 - len(shape) : n]]:
+        return None
+    a, b = [stack[n + 2 - len(shape) :] if len(shape) > 2 else "" for shape in (left, right)]
+    rows, columns = "A" * (len(left) > 1), "C" * (len(right) > 1)
+    return f"{a}{rows}B", f"{b}B{columns}", f"{stack}{rows}{columns}"
+
+
 def matmul_lhs(g, x, y):
     """`x` is a Spec: what of g = x @ y belongs to x, before broadcasting is undone."""
+    summed = shared_by(x, g, y)
+    named = terms(x.shape, y.shape, g.shape) if summed else None
+    if named:
+        return contract_levels(g, y, f"{named[2]},{named[1]}->{named[0]}", summed)
     if y.ndim == 1:
         return np.outer(g, y) if g.ndim == 1 else g[..., None] * y
     if x.ndim == 1:
-        g = g[..., None, :]
-        return (g @ y.swapaxes(-1, -2))[..., 0, :]
+        return y @ g if y.ndim == 2 else (y @ g[..., None])[..., 0]
+    # swapaxes takes part in __array_function__; np.matrix_transpose and .mT would only read one attribute of g
     return g @ y.swapaxes(-1, -2)
 
 
 def matmul_rhs(g, x, y):
     """`y` is a Spec."""
+    summed = shared_by(y, g, x)
+    named = terms(x.shape, y.shape, g.shape) if summed else None
+    if named:
+        return contract_levels(g, x, f"{named[2]},{named[0]}->{named[1]}", summed)
     if x.ndim == 1:
         return np.outer(x, g) if g.ndim == 1 else x[:, None] * g[..., None, :] if g.ndim else x * g
     if y.ndim == 1:
@@ -44,6 +63,9 @@ def dot_lhs(g, x, y):
     if not np.ndim(x) or not np.ndim(y):
         return g * y
     if y.ndim <= 2:
+        summed = shared_by(x, g, y)
+        if summed:
+            return matmul_lhs(g, x, y)
         return g[..., None] * y if y.ndim == 1 else g @ y.swapaxes(0, 1)
     further = math.prod(y.shape[:-2]) * y.shape[-1]
     rows = y.swapaxes(-1, -2).reshape((further, y.shape[-2]))
@@ -54,6 +76,9 @@ def dot_rhs(g, x, y):
     """`y` is a Spec."""
     if not np.ndim(x) or not np.ndim(y):
         return g * x
+    summed = shared_by(y, g, x)
+    if y.ndim <= 2 and summed:
+        return matmul_rhs(g, x, y)
     rows = x.reshape((math.prod(x.shape[:-1]), x.shape[-1])).swapaxes(0, 1)
     columns = rows @ g.reshape((rows.shape[1], math.prod(y.shape[:-2]) * (y.shape[-1] if y.ndim > 1 else 1)))
     if y.ndim <= 2:

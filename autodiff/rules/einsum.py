@@ -8,17 +8,17 @@ before, by `rearrange`). So its transposes are contractions again: for "ab,bc->a
 """
 
 import math
-import string
 
 import numpy as np
 
-from ..arrays import arange_like, cast, dispatchable, expand
+from ..arrays import arange_like, cast, closed_levels, dispatchable, expand, sum_levels
+from ..batched import Batched, hide, levels_of, union
 from ..convert import as_operand, is_array, to_data
 from ..rule import bilinear, composite, linear, nondiff
 
-__all__ = ["LETTERS", "as_array", "contract", "diagonal_mask", "rearrange", "split"]
+__all__ = ["LETTERS", "as_array", "contract", "contract_levels", "diagonal_mask", "rearrange", "shared_by", "split"]
 
-LETTERS = string.ascii_uppercase + string.ascii_lowercase  # sorted; NumPy numbers them in this order
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # sorted; NumPy numbers them in this order
 LARGE = 1 << 15  # multiplications; from here on NumPy's search for a faster way than a plain loop pays
 
 
@@ -31,9 +31,30 @@ def as_array(a, argument):
 @dispatchable
 def contract(x, y, subscripts, **order):
     """`np.einsum(subscripts, x, y)`, see above."""
-    (a, b), _ = split(subscripts)
+    (a, b), result = split(subscripts)
     count = x.size * math.prod([n for c, n in zip(b, y.shape, strict=True) if c not in a])
+    if count > LARGE and not order and x.dtype.kind in "fc":
+        stack = [c for c in result if c in a and c in b]
+        if stack and min(len(a), len(b), len(result)) > len(stack):  # a stack of products, which einsum would add up in loops
+            return contract_stacks(x, y, a, b, result, stack)
     return np.einsum(subscripts, x, y, optimize=count > LARGE, **order)
+
+
+def contract_stacks(x, y, a, b, result, stack):
+    """`contract` as one matrix product for each element of the axes that both operands and the result have."""
+    length = dict(zip(a + b, x.shape + y.shape, strict=True))
+    summed = [c for c in a if c in b and c not in stack]
+    rows, columns = [[c for c in result if c in term and c not in stack] for term in (a, b)]
+    shape = [length[c] for c in stack]
+
+    def matrices(array, term, *parts):
+        array = array.transpose([term.index(c) for part in (stack, *parts) for c in part])
+        array = array.reshape(shape + [math.prod([length[c] for c in part]) for part in parts])
+        return array if array.itemsize in array.strides[-2:] else array.copy()  # BLAS takes nothing else
+
+    ans = matrices(x, a, rows, summed) @ matrices(y, b, summed, columns)
+    free = [*stack, *rows, *columns]
+    return ans.reshape([length[c] for c in free]).transpose([free.index(c) for c in result])
 
 
 @dispatchable
@@ -48,14 +69,45 @@ def split(subscripts):
     return terms.split(","), result
 
 
+def contract_levels(x, y, subscripts, summed=(), **order):
+    """`contract` of arrays of which one at least is a batch; over the levels `summed` it sums as it does over letters."""
+    (a, b), c = split(subscripts)
+    own = levels_of(x), levels_of(y)
+    x, y = [
+        sum_levels(z, alone) if (alone := tuple([level for level in mine if level in summed and level not in others])) else z
+        for z, mine, others in ((x, *own), (y, *own[::-1]))
+    ]
+    levels = union((levels_of(x), levels_of(y)))
+    names = dict(zip(levels, [letter for letter in LETTERS if letter not in subscripts], strict=False))
+    kept = tuple([level for level in levels if level not in summed])
+    (x, a), (y, b) = [
+        (z.whole, "".join([names[level] for level in z.levels]) + term) if type(z) is Batched else (z, term)
+        for z, term in ((x, a), (y, b))
+    ]
+    return hide(contract(x, y, f"{a},{b}->{''.join([names[level] for level in kept])}{c}", **order), kept)
+
+
+def shared_by(x, *others):
+    """The levels over which a product with `others` can sum at once, as the operand with the Spec `x` is one for all.
+
+    Otherwise the cotangent would be an array for each example first. Where the product is recorded there are none.
+    """
+    return closed_levels(x.levels, *others) if Batched in map(type, others) else ()
+
+
+def contract_map(g, spec, other, subscripts):
+    summed = shared_by(spec, g, other)
+    return contract_levels(g, other, subscripts, summed) if summed else contract(g, other, subscripts)
+
+
 def contract_lhs(g, x, y, subscripts, order="K"):
     (a, b), c = split(subscripts)
-    return contract(g, y, f"{c},{b}->{a}")
+    return contract_map(g, x, y, f"{c},{b}->{a}")
 
 
 def contract_rhs(g, x, y, subscripts, order="K"):
     (a, b), c = split(subscripts)
-    return contract(g, x, f"{c},{a}->{b}")
+    return contract_map(g, y, x, f"{c},{a}->{b}")
 
 
 def diagonal_mask(g, ndim, axis1, axis2, offset=0):

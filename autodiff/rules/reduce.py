@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..arrays import arange_like, cast, dispatchable, expand, keepaxes, safe_divide, scatter_add
+from ..batched import Batched, run
 from ..convert import as_operand
 from ..errors import OperandError
 from ..rule import composite, general, linear, nondiff
@@ -109,7 +110,10 @@ def regular(ans):
 
 
 def prod(x, *args, where=True, **kwargs):
-    ans = x.prod(*args, **(kwargs if where is True else {"where": where, **kwargs}))
+    options = kwargs if where is True else {"where": where, **kwargs}
+    if Batched in map(type, options.values()):  # which the method of an array would not look at
+        return run(np.prod, (x, *args), options), None
+    ans = x.prod(*args, **options)
     return ans, regular(ans) if where is True else None
 
 

@@ -295,12 +295,18 @@ def full_like(a, fill_value, dtype=None, order="K", subok=True, **kwargs):
     return full
 
 
+def angle(z, deg=False):
+    z = as_operand(z, "angle")
+    a = np.arctan2(np.imag(z), np.real(z)) if np.result_type(z).kind == "c" else np.arctan2(0, z)
+    return a * (180 / np.pi) if deg else a
+
+
 linear(cast,            lambda g, x, dtype: cast(g, x.dtype), name="astype")
 linear(np.real,         lambda g, x: g)
 linear(np.imag,         lambda g, x: cast(g * -1j, x.dtype))
 composite(np.real_if_close, real_if_close)
 composite(np.full_like, full_like)
-composite(np.angle,     lambda z, deg=False: np.arctan2(np.imag(z), np.real(z)) * (180 / np.pi if deg else 1))
+composite(np.angle,     angle)
 
 if hasattr(np, "astype"):  # NumPy 2.1
     composite(np.astype, lambda x, dtype, /, *, copy=True, device=None: x.astype(dtype, copy=copy))

@@ -17,7 +17,7 @@ from ..batched import Batched, Level, check_running, hide
 from ..batching import leave
 from ..convert import describe, is_array
 from ..errors import BatchError, GraphError, OperandError
-from ..jacobians import pulled_rows
+from ..jacobians import precision, pulled_rows
 from ..record import Record
 from ..tape import OuterGraphError, number, reachable
 from ..transform import name_of, transform
@@ -39,10 +39,11 @@ AT_ONCE = 1 << 23  # elements of the directions and results that are held at a t
 def sparse_jacobian(f: Function, argnums: int = 0, *, sparsity: Any = None, mode: Mode = None) -> Function:
     """The Jacobian of `f` with respect to one array argument, as a SciPy CSR array.
 
-    Its shape is (size of the result, size of the argument), both in C order; its dtype is that of the result. Stored
-    are the entries that `jacobian_sparsity` finds at this point, zeros among them included; or those of `sparsity`, a
-    SciPy matrix or an array of truth values that leaves out zeros only, which one random direction verifies. `mode` is
-    "fwd" or "rev", or None for the one that takes fewer passes. Complex entries are df/dz.
+    Its shape is (size of the result, size of the argument), both in C order; it has the precision of the argument, as
+    a gradient has. Stored are the entries that `jacobian_sparsity` finds at this point, zeros among them included; or
+    those of `sparsity`, a SciPy matrix or an array of truth values that leaves out zeros only, which one random
+    direction verifies. `mode` is "fwd" or "rev", or None for the one that takes fewer passes. Complex entries are
+    df/dz.
 
     >>> print(sparse_jacobian(lambda u: u[1:] * u[:-1])(np.array([1.0, 2.0, 3.0])).toarray())
     [[2. 1. 0.]
@@ -239,7 +240,7 @@ class _Run:
             mode, colours, count = self.coloured(pattern, mode)
         own, other = (columns, rows) if mode == "fwd" else (rows, columns)
         shape, dtype = (self.x_shape, self.dtype) if mode == "fwd" else (self.y_shape, self.y_dtype)
-        data = np.zeros(len(rows), dtype=self.y_dtype)
+        data = np.zeros(len(rows), dtype=precision(self.dtype, self.y_dtype))
         step = max(AT_ONCE // max(sum(self.shape), 1), 1)
         for first in range(0, count, step):
             among = colours - first
@@ -274,7 +275,8 @@ class _Run:
         direction = np.random.default_rng(0).uniform(0.5, 1.5, self.x_shape).astype(self.dtype)
         expected = _passes(self.record, self.result, direction[None], "fwd").reshape(-1)
         found, size = matrix @ direction.reshape(-1), abs(matrix) @ abs(direction.reshape(-1)) + abs(expected)
-        wrong = abs(found - expected) > np.sqrt(np.finfo(self.y_dtype).eps) * size
+        eps = max(np.finfo(dtype).eps for dtype in (self.dtype, self.y_dtype))
+        wrong = abs(found - expected) > np.sqrt(eps) * size
         if wrong.any():
             raise GraphError(
                 f"{self.name}: sparsity= leaves out entries that are not 0; row {int(np.argmax(wrong))} of the matrix, "

@@ -1,0 +1,115 @@
+"""Activations as layers; the functions are in `rules.activations`."""
+
+from typing import Any
+
+import numpy as np
+
+from ..rules.activations import gelu, leaky_relu, relu, sigmoid, silu, softmax, softplus
+from .module import Module
+
+__all__ = ["GELU", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh"]
+
+
+class ReLU(Module):
+    """`max(x, 0)`, element by element.
+
+    >>> ReLU()(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+
+    def forward(self, x: Any) -> Any:
+        """`max(x, 0)`."""
+        return relu(x)
+
+
+class Tanh(Module):
+    """The hyperbolic tangent, element by element.
+
+    >>> Tanh()(np.zeros(2))
+    array([0., 0.])
+    """
+
+    def forward(self, x: Any) -> Any:
+        """`tanh(x)`."""
+        return np.tanh(x)
+
+
+class Sigmoid(Module):
+    """`1 / (1 + exp(-x))`, element by element, without overflow.
+
+    >>> Sigmoid()(np.zeros(2))
+    array([0.5, 0.5])
+    """
+
+    def forward(self, x: Any) -> Any:
+        """`1 / (1 + exp(-x))`."""
+        return sigmoid(x)
+
+
+class GELU(Module):
+    """`x * Phi(x)`, element by element; `approximate="tanh"` is the faster formula.
+
+    >>> GELU()(np.zeros(2))
+    array([0., 0.])
+    """
+
+    def __init__(self, approximate: str = "none") -> None:
+        self.approximate = approximate
+
+    def forward(self, x: Any) -> Any:
+        """`x * Phi(x)`."""
+        return gelu(x, self.approximate)
+
+
+class SiLU(Module):
+    """`x * sigmoid(x)`, element by element, also known as swish.
+
+    >>> SiLU()(np.zeros(2))
+    array([0., 0.])
+    """
+
+    def forward(self, x: Any) -> Any:
+        """`x * sigmoid(x)`."""
+        return silu(x)
+
+
+class LeakyReLU(Module):
+    """`x` where positive, else `slope * x`, element by element.
+
+    >>> LeakyReLU(0.1)(np.array([-1.0, 2.0]))
+    array([-0.1,  2. ])
+    """
+
+    def __init__(self, slope: float = 0.01) -> None:
+        self.slope = float(slope)
+
+    def forward(self, x: Any) -> Any:
+        """`x` or `slope * x`."""
+        return leaky_relu(x, self.slope)
+
+
+class Softplus(Module):
+    """`log(1 + exp(x))`, element by element, without overflow.
+
+    >>> Softplus()(np.array([1000.0]))
+    array([1000.])
+    """
+
+    def forward(self, x: Any) -> Any:
+        """`log(1 + exp(x))`."""
+        return softplus(x)
+
+
+class Softmax(Module):
+    """`exp(x) / sum(exp(x))` along an axis, without overflow.
+
+    >>> Softmax()(np.zeros(2))
+    array([0.5, 0.5])
+    """
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def forward(self, x: Any) -> Any:
+        """Probabilities along the axis."""
+        return softmax(x, self.axis)

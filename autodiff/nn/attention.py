@@ -1,0 +1,173 @@
+"""Attention: every place of a sequence looks at others (Vaswani et al., arXiv:1706.03762)."""
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from ..convert import as_operand
+from ..rules.activations import softmax
+from ..value import Value
+from .activations import GELU
+from .init import Seed, glorot_uniform
+from .layers import Dropout, Linear, dropout
+from .module import Module
+from .normalisation import LayerNorm
+
+__all__ = ["MultiHeadAttention", "TransformerBlock", "attention"]
+
+
+def attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    mask: Any = None,
+    causal: bool = False,
+    p: float = 0.0,
+    rng: np.random.Generator | None = None,
+) -> Any:
+    """`softmax(query @ key.mT / sqrt(d)) @ value`, for arrays (..., length, d).
+
+    `mask` is true where a query may look at a key, and broadcasts to (..., queries, keys). With `causal` no place looks
+    at later ones. A query that may look nowhere gets nan. Weights are put to 0 with probability `p`, drawn from `rng`.
+
+    >>> x = np.ones((2, 5, 4))
+    >>> attention(x, x, x, causal=True).shape
+    (2, 5, 4)
+
+    Raises ValueError for shapes that do not fit, TypeError for a mask that is not boolean.
+    """
+    query, key, value = [as_operand(x, "attention") for x in (query, key, value)]
+    fits = min(query.ndim, key.ndim, value.ndim) > 1 and query.shape[-1] == key.shape[-1]
+    if not fits or key.shape[-2] != value.shape[-2]:
+        raise ValueError(
+            f"attention: query {query.shape}, key {key.shape} and value {value.shape}; the first two need the same "
+            "last axis, the last two the same length"
+        )
+    scores = (query * query.shape[-1] ** -0.5) @ np.swapaxes(key, -1, -2)
+    if mask is not None and np.asarray(mask).dtype != bool:
+        raise TypeError(f"attention: mask has dtype {np.asarray(mask).dtype}; make it boolean, as in mask != 0")
+    if causal:
+        earlier = np.tri(query.shape[-2], key.shape[-2], dtype=bool)
+        mask = earlier if mask is None else np.logical_and(mask, earlier)
+    if mask is not None:
+        scores = np.where(mask, scores, -np.inf)
+    weights = softmax(scores)
+    if p:
+        weights = dropout(weights, p, np.random.default_rng(rng))
+    return weights @ value
+
+
+class MultiHeadAttention(Module):
+    """Attention of several heads, each in a part of the features: (N, length, embed_dim) to the same shape.
+
+    `in_proj_weight` is (embed_dim, 3 * embed_dim), for queries, keys and values side by side; it starts as Glorot's.
+    In training weights of the heads are left out with probability `dropout`.
+
+    >>> MultiHeadAttention(8, 2, rng=0)(np.zeros((3, 5, 8)), causal=True).shape
+    (3, 5, 8)
+
+    Raises ValueError if the heads do not divide embed_dim, and for inputs of other shapes.
+    """
+
+    _transposed = ("in_proj_weight",)
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        *,
+        dtype: Any = np.float64,
+        rng: Seed = None,
+    ) -> None:
+        self.embed_dim, self.num_heads = operator.index(embed_dim), operator.index(num_heads)
+        if min(self.embed_dim, self.num_heads) < 1 or self.embed_dim % self.num_heads:
+            raise ValueError(f"MultiHeadAttention: {num_heads} heads do not divide embed_dim={embed_dim}")
+        self.rng = rng = np.random.default_rng(rng)
+        self.dropout = float(dropout)
+        weights = [glorot_uniform((self.embed_dim, self.embed_dim), rng, dtype) for _ in range(3)]
+        self.in_proj_weight = Value(np.concatenate(weights, axis=1))
+        self.in_proj_bias = Value(np.zeros(3 * self.embed_dim, dtype)) if bias else None
+        self.out_proj = Linear(self.embed_dim, self.embed_dim, bias, init=glorot_uniform, dtype=dtype, rng=rng)
+
+    def forward(self, query: Any, key: Any = None, value: Any = None, mask: Any = None, causal: bool = False) -> Any:
+        """What the heads see of `value` (of `key`, if it is None; both of `query`, if both are), put together.
+
+        `mask` is as for `attention`, and broadcasts to (N, heads, queries, keys).
+        """
+        key = query if key is None else key
+        value = key if value is None else value
+        for x in (query, key, value):
+            if len(np.shape(x)) != 3 or np.shape(x)[-1] != self.embed_dim:
+                raise ValueError(f"{self!r}: input has shape {np.shape(x)}; it has to be (N, length, {self.embed_dim})")
+        n, d = self.embed_dim, self.embed_dim // self.num_heads
+        if key is query and value is query:
+            parts = query @ self.in_proj_weight
+            parts = parts if self.in_proj_bias is None else parts + self.in_proj_bias
+            heads = parts.reshape((*parts.shape[:2], 3, self.num_heads, d)).transpose(2, 0, 3, 1, 4)
+            q, k, v = heads[0], heads[1], heads[2]
+        else:
+            q, k, v = [self._heads(x, slice(i * n, (i + 1) * n)) for i, x in enumerate((query, key, value))]
+        y = attention(q, k, v, mask, causal, self.dropout if self.training else 0.0, self.rng)
+        return self.out_proj(y.swapaxes(1, 2).reshape((*query.shape[:2], n)))
+
+    def _heads(self, x: Any, part: slice) -> Any:
+        y = x @ self.in_proj_weight[:, part]
+        y = y if self.in_proj_bias is None else y + self.in_proj_bias[part]
+        return y.reshape((*y.shape[:2], self.num_heads, self.embed_dim // self.num_heads)).swapaxes(1, 2)
+
+    def __repr__(self) -> str:
+        return f"MultiHeadAttention({self.embed_dim}, {self.num_heads})"
+
+
+class TransformerBlock(Module):
+    """Attention and a network of two layers, each added to what it got: (N, length, embed_dim) to the same shape.
+
+    What comes in is normalised first, as in GPT-2; with `norm_first=False` what goes out, as in the paper. The
+    network is `hidden` wide, 4 * embed_dim if it is None. With `causal` no place looks at later ones.
+
+    >>> TransformerBlock(8, 2, causal=True, rng=0)(np.zeros((3, 5, 8))).shape
+    (3, 5, 8)
+
+    Raises ValueError if the heads do not divide embed_dim, and for inputs of other shapes.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        hidden: int | None = None,
+        dropout: float = 0.0,
+        causal: bool = False,
+        norm_first: bool = True,
+        *,
+        activation: Any = None,
+        dtype: Any = np.float64,
+        rng: Seed = None,
+    ) -> None:
+        rng = np.random.default_rng(rng)
+        hidden = 4 * embed_dim if hidden is None else hidden
+        self.causal, self.norm_first = bool(causal), bool(norm_first)
+        self.norm1 = LayerNorm(embed_dim, dtype=dtype)
+        self.self_attn = MultiHeadAttention(embed_dim, num_heads, dropout, dtype=dtype, rng=rng)
+        self.norm2 = LayerNorm(embed_dim, dtype=dtype)
+        self.linear1 = Linear(embed_dim, hidden, dtype=dtype, rng=rng)
+        self.activation = GELU() if activation is None else activation
+        self.linear2 = Linear(hidden, embed_dim, dtype=dtype, rng=rng)
+        self.dropout = Dropout(dropout, rng=rng)
+
+    def forward(self, x: Any, mask: Any = None) -> Any:
+        """The block's output; `mask` is as for `attention`."""
+        if self.norm_first:
+            x = x + self._look(self.norm1(x), mask)
+            return x + self._network(self.norm2(x))
+        x = self.norm1(x + self._look(x, mask))
+        return self.norm2(x + self._network(x))
+
+    def _look(self, x: Any, mask: Any) -> Any:
+        return self.dropout(self.self_attn(x, mask=mask, causal=self.causal))
+
+    def _network(self, x: Any) -> Any:
+        return self.dropout(self.linear2(self.dropout(self.activation(self.linear1(x)))))

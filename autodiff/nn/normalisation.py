@@ -1,0 +1,204 @@
+"""Layers that bring what they get to mean 0 and variance 1, then scale and shift it."""
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..modes import stop_gradient
+from ..value import Value
+from .module import Module
+
+__all__ = ["BatchNorm", "GroupNorm", "LayerNorm", "RMSNorm"]
+
+
+def _normalised(x: Any, axes: tuple[int, ...], eps: float) -> Any:
+    centred = x - x.mean(axis=axes, keepdims=True)
+    return centred / np.sqrt((centred * centred).mean(axis=axes, keepdims=True) + eps)
+
+
+def _affine(x: Any, weight: Any, bias: Any, shape: tuple[int, ...] | None = None) -> Any:
+    for parameter, operation in (weight, operator.mul), (bias, operator.add):
+        if parameter is not None:
+            x = operation(x, parameter if shape is None else parameter.reshape(shape))
+    return x
+
+
+class BatchNorm(Module):
+    """Each channel of a batch to mean 0 and variance 1 (Ioffe and Szegedy, arXiv:1502.03167).
+
+    Takes (N, channels) or (N, channels, *size). In training, mean and variance are those of the batch, and running
+    averages of them move by `momentum` (the variance without bias, as in PyTorch); after `eval()` these averages are
+    used. A transform that takes the model as an argument works on a copy: return it as auxiliary data to keep its
+    averages, or call the model of a closure.
+
+    >>> layer = BatchNorm(2)
+    >>> layer(np.array([[1.0, 5.0], [3.0, 5.0]])).round(2).data
+    array([[-1.,  0.],
+           [ 1.,  0.]])
+    >>> layer.running_mean.data
+    array([0.2, 0.5])
+
+    Raises ValueError for other channels, and in training for a batch with one number in each channel.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+        *,
+        dtype: Any = np.float64,
+    ) -> None:
+        self.num_features, self.eps, self.momentum = _count("BatchNorm", num_features), float(eps), float(momentum)
+        self.weight = Value(np.ones(num_features, dtype)) if affine else None
+        self.bias = Value(np.zeros(num_features, dtype)) if affine else None
+        self.running_mean = Value(np.zeros(num_features, dtype), requires_grad=False)
+        self.running_var = Value(np.ones(num_features, dtype), requires_grad=False)
+
+    def forward(self, x: Any) -> Any:
+        """The normalised batch."""
+        shape = np.shape(x)
+        if len(shape) < 2 or shape[1] != self.num_features:
+            raise ValueError(f"{self!r}: input has shape {shape}; it has to be (N, {self.num_features}, ...)")
+        axes, wide = (0, *range(2, len(shape))), (-1,) + (1,) * (len(shape) - 2)
+        if not self.training:
+            scale = 1 / np.sqrt(self.running_var.data + self.eps)
+            x = (x - self.running_mean.data.reshape(wide)) * scale.reshape(wide)
+            return _affine(x, self.weight, self.bias, wide)
+        count = 1
+        for n in (shape[0], *shape[2:]):
+            count *= n
+        if count < 2:
+            raise ValueError(f"{self!r}: input has shape {shape}; training needs more than one number in each channel")
+        mean = x.mean(axis=axes, keepdims=True)
+        centred = x - mean
+        var = (centred * centred).mean(axis=axes, keepdims=True)
+        self._move(self.running_mean, mean, 1.0)
+        self._move(self.running_var, var, count / (count - 1))
+        return _affine(centred / np.sqrt(var + self.eps), self.weight, self.bias, wide)
+
+    def _move(self, average: Value, new: Any, factor: float) -> None:
+        new = stop_gradient(new)
+        array = (new.data if isinstance(new, Value) else new).reshape(-1)
+        moved = average.data + self.momentum * (factor * array - average.data)
+        average.data = moved.astype(average.dtype)
+
+    def __repr__(self) -> str:
+        return f"BatchNorm({self.num_features}{'' if self.weight is not None else ', affine=False'})"
+
+
+class LayerNorm(Module):
+    """The last axes, of shape `normalized_shape`, to mean 0 and variance 1 (Ba et al., arXiv:1607.06450).
+
+    >>> LayerNorm(2)(np.array([[1.0, 3.0]])).round(2).data
+    array([[-1.,  1.]])
+
+    Raises ValueError for an input with other last axes.
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        bias: bool = True,
+        *,
+        dtype: Any = np.float64,
+    ) -> None:
+        self.normalized_shape, self.eps = _shape("LayerNorm", normalized_shape), float(eps)
+        self.weight = Value(np.ones(self.normalized_shape, dtype))
+        self.bias = Value(np.zeros(self.normalized_shape, dtype)) if bias else None
+
+    def forward(self, x: Any) -> Any:
+        """The normalised input."""
+        axes = _last(self, x, self.normalized_shape)
+        return _affine(_normalised(x, axes, self.eps), self.weight, self.bias)
+
+    def __repr__(self) -> str:
+        return f"LayerNorm({_shown(self.normalized_shape)}{'' if self.bias is not None else ', bias=False'})"
+
+
+class RMSNorm(Module):
+    """The last axes divided by their root mean square (Zhang and Sennrich, arXiv:1910.07467).
+
+    `eps` is the machine epsilon of the dtype if it is None, as in PyTorch.
+
+    >>> RMSNorm(2)(np.array([[3.0, 4.0]])).round(4).data
+    array([[0.8485, 1.1314]])
+
+    Raises ValueError for an input with other last axes.
+    """
+
+    def __init__(
+        self, normalized_shape: int | Sequence[int], eps: float | None = None, *, dtype: Any = np.float64
+    ) -> None:
+        self.normalized_shape, self.eps = _shape("RMSNorm", normalized_shape), eps
+        self.weight = Value(np.ones(self.normalized_shape, dtype))
+
+    def forward(self, x: Any) -> Any:
+        """The normalised input."""
+        axes = _last(self, x, self.normalized_shape)
+        eps = float(np.finfo(self.weight.dtype).eps) if self.eps is None else self.eps
+        return x / np.sqrt((x * x).mean(axis=axes, keepdims=True) + eps) * self.weight
+
+    def __repr__(self) -> str:
+        return f"RMSNorm({_shown(self.normalized_shape)})"
+
+
+class GroupNorm(Module):
+    """Groups of channels of each example to mean 0 and variance 1 (Wu and He, arXiv:1803.08494): (N, channels, *size).
+
+    >>> GroupNorm(1, 2)(np.array([[1.0, 3.0]])).round(2).data
+    array([[-1.,  1.]])
+
+    Raises ValueError if the groups do not divide the channels, and for an input of other channels.
+    """
+
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, dtype: Any = np.float64
+    ) -> None:
+        self.num_groups, self.num_channels = _count("GroupNorm", num_groups), _count("GroupNorm", num_channels)
+        if self.num_channels % self.num_groups:
+            raise ValueError(f"GroupNorm: {num_groups} groups do not divide {num_channels} channels")
+        self.eps = float(eps)
+        self.weight = Value(np.ones(num_channels, dtype)) if affine else None
+        self.bias = Value(np.zeros(num_channels, dtype)) if affine else None
+
+    def forward(self, x: Any) -> Any:
+        """The normalised input."""
+        shape = np.shape(x)
+        if len(shape) < 2 or shape[1] != self.num_channels:
+            raise ValueError(f"{self!r}: input has shape {shape}; it has to be (N, {self.num_channels}, ...)")
+        size = 1
+        for n in shape[1:]:
+            size *= n
+        grouped = x.reshape((shape[0], self.num_groups, size // self.num_groups))
+        y = _normalised(grouped, (2,), self.eps).reshape(shape)
+        return _affine(y, self.weight, self.bias, (-1,) + (1,) * (len(shape) - 2))
+
+    def __repr__(self) -> str:
+        return f"GroupNorm({self.num_groups}, {self.num_channels})"
+
+
+def _count(layer: str, n: Any) -> int:
+    count = operator.index(n)
+    if count < 1:
+        raise ValueError(f"{layer}: sizes have to be at least 1, got {n}")
+    return count
+
+
+def _shape(layer: str, given: int | Sequence[int]) -> tuple[int, ...]:
+    return tuple([_count(layer, n) for n in (given if isinstance(given, Sequence) else (given,))])
+
+
+def _last(layer: Module, x: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The last axes, counted from the end."""
+    if np.shape(x)[-len(shape) :] != shape:
+        raise ValueError(f"{layer!r}: input has shape {np.shape(x)}; its last axes have to be {shape}")
+    return tuple(range(-len(shape), 0))
+
+
+def _shown(shape: tuple[int, ...]) -> str:
+    return repr(shape[0] if len(shape) == 1 else shape)

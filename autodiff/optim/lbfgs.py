@@ -1,0 +1,85 @@
+"""L-BFGS, SciPy's, over the parameters of a model."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..value import Value
+from .groups import Params, leaves_of
+
+__all__ = ["LBFGS"]
+
+
+class LBFGS:
+    """Quasi-Newton steps with a line search (Liu and Nocedal, 1989), by `scipy.optimize`.
+
+    `step(closure)` calls the closure as often as it needs: it computes the loss, calls `backward()`, and returns the
+    loss. One call of `step` is a whole minimisation of at most `max_iter` iterations, with `history_size` pairs kept;
+    it starts without a memory. All data, or a large batch, should be in the closure.
+
+    >>> w = Value([3.0, -1.0])
+    >>> optimizer = LBFGS([w])
+    >>> def closure():
+    ...     optimizer.zero_grad()
+    ...     loss = ((w - 1.0) ** 4).sum()
+    ...     loss.backward()
+    ...     return loss
+    >>> optimizer.step(closure) < 1e-8
+    True
+
+    Raises OperandError for what is no tracked leaf, ValueError if there is none or max_iter < 1, ImportError without
+    SciPy.
+    """
+
+    def __init__(
+        self, params: Params, max_iter: int = 20, tolerance_grad: float = 1e-7, history_size: int = 10
+    ) -> None:
+        self.params = leaves_of("LBFGS", params)
+        if max_iter < 1 or history_size < 1:
+            raise ValueError(f"LBFGS: max_iter={max_iter} and history_size={history_size} have to be at least 1")
+        if any(p.dtype.kind == "c" for p in self.params):
+            raise TypeError("LBFGS: a parameter is complex; SciPy's needs real ones")
+        self.max_iter, self.tolerance_grad, self.history_size = max_iter, tolerance_grad, history_size
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for p in self.params:
+            p.zero_grad()
+
+    def step(self, closure: Callable[[], Any]) -> float:
+        """Minimise the loss that `closure` computes; the loss at the end."""
+        minimize = _scipy()
+
+        def loss_and_gradient(x: Any) -> tuple[float, Any]:
+            self._set(x)
+            loss = closure()
+            parts = [np.zeros(p.size) if p.grad is None else np.ravel(_array(p.grad)) for p in self.params]
+            return float(_array(loss)), np.concatenate(parts).astype(float)
+
+        start = np.concatenate([np.ravel(p.data) for p in self.params]).astype(float)
+        options = {"maxiter": self.max_iter, "gtol": self.tolerance_grad, "maxcor": self.history_size}
+        found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=options)
+        self._set(found.x)
+        return float(found.fun)
+
+    def _set(self, x: Any) -> None:
+        at = 0
+        for p in self.params:
+            p.data = x[at : at + p.size].reshape(p.shape).astype(p.dtype)
+            at += p.size
+
+    def __repr__(self) -> str:
+        return f"LBFGS(max_iter={self.max_iter}, history_size={self.history_size}, parameters={len(self.params)})"
+
+
+def _array(x: Any) -> Any:
+    return x.data if isinstance(x, Value) else x
+
+
+def _scipy() -> Any:
+    try:
+        from scipy.optimize import minimize
+    except ImportError as error:
+        raise ImportError('LBFGS: needs SciPy: pip install "autodiff[scipy]"') from error
+    return minimize
