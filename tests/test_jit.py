@@ -293,7 +293,7 @@ def test_too_many_paths() -> None:
     jitted = ad.jit(lambda x: x * float(x[0]))
     for i in range(8):
         np.testing.assert_allclose(jitted(X + i), (X + i) * (X[0] + i))
-    with pytest.warns(JitWarning, match="8 paths"):
+    with pytest.warns(JitWarning, match="8 values"):
         jitted(X + 8)
     for i in range(12):
         np.testing.assert_allclose(jitted(X + i), (X + i) * (X[0] + i))

@@ -43,7 +43,7 @@ LAYERS = [
     "compiler.disk compiler.objects compiler.blas compiler.driver_text compiler.entry_text compiler.driver",
     "compiler.state compiler.python_steps compiler.native",
     "compiler.code compiler.slots compiler.captures compiler.places compiler.signature compiler.entry compiler.program",
-    "compiler.explain compiler.undo compiler.tracked compiler.entries compiler.api compiler",
+    "compiler.paths compiler.explain compiler.undo compiler.tracked compiler.entries compiler.api compiler",
     "draw_layout draw",
     "nn.replace nn.module nn.layers nn.losses nn",
     "optim.optimizer optim.sgd optim.adam optim",

@@ -10,29 +10,26 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable
-from types import CoroutineType
 from typing import Any
 
 import numpy as np
 
-from ..box import Inner
 from ..buffers import watching
 from ..errors import JitWarning, OperandError
 from ..tape import LEAF, RECORDING
 from ..transform import name_of, transform
-from ..tree import tree_map
 from ..value import Value
 from ..views import make_place
 from . import llvm_math
 from .captures import Captures, TooManyError
-from .entries import RECORDINGS, CacheInfo, Entry, Kept
-from .entry import Out, flattener, odd_one
+from .entries import RECORDINGS, VALUES, CacheInfo, Entry, Kept
+from .entry import flattener, template_of
 from .explain import described
 from .interpret import Mismatch
 from .lower import lower
+from .paths import Paths, Search
 from .places import Fixed, Places, UnstableError, scrub
 from .program import InvalidError, Program, filled
-from .recorded import Recorded
 from .recorder import Recorder, Unrecordable
 from .signature import Signature, signature
 from .slots import spot
@@ -42,7 +39,6 @@ from .undo import Undo
 __all__ = ["CacheInfo", "jit"]
 
 INTEGERS = 3  # signatures that differ in integers only, until these become inputs
-PATHS = 8  # programs for one signature
 
 
 class _GiveUpError(Exception):
@@ -63,8 +59,8 @@ def jit(f: Callable[..., Any], *, strict: bool = False, eager: bool = True) -> C
     arguments are part of the program. Arguments are copied. Results are new, and plain: a Value comes back where an
     argument is tracked, and can be differentiated.
 
-    `if` and `while` are recorded for each path that is taken, `float(v)` for each number, at most 8 programs for one
-    signature. What `f` captures is looked up at each call. Arrays, Values with their gradients, optimizers, counters
+    `if` and `while` are recorded for each path that is taken, at most 64 for one signature; `float(v)` for each number,
+    at most 8. What `f` captures is looked up at each call. Arrays, Values with their gradients, optimizers, counters
     and draws of a `np.random.Generator` are inputs of the program, and outputs where `f` changes them.
 
     The program is compiled at the second call; with `eager=False` at the first one, when it is recorded.
@@ -97,17 +93,23 @@ class _Jitted:
         self.seen: Kept[list[int]] = Kept()  # how many signatures differ in integers only
         self.lock = threading.RLock()
         self.hits = self.recordings = 0
-        self.last: Any = None  # the last program, and what takes the arrays out of the arguments for it
+        self.last: tuple[Any, Program, Entry] | None = None  # what takes the arrays out of the arguments, for which
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        last = self.last
+        last, search = self.last, None
         if last is not None:
             arrays = last[0](args, kwargs)
             if arrays is not None:
                 outputs = last[1].quickly(arrays)
-                if outputs is not None:
+                if type(outputs) is list:
                     self.hits += 1
                     return last[1].fill(outputs)
+                if isinstance(outputs, Mismatch):
+                    search = Search()
+                    search.failed(last[1], outputs)
+                    found = self._elsewhere(last, search, arrays)
+                    if found is not None:
+                        return found[0]
         given = signature(args, kwargs, bool(self.integers))
         if given is None and self.strict:
             raise OperandError(
@@ -125,45 +127,68 @@ class _Jitted:
                 entry = self.entries.add(given.key, Entry(), given.watched)
         if entry.eager:
             return self._eagerly(args, kwargs)
+        if search is None or last is None or last[2] is not entry:
+            search = Search()
         recordings = self.recordings
-        found = self._found(entry, given, args, kwargs)
+        found = self._found(entry, search, given, args, kwargs)
         if found is not None:
             return found[0]
+        if entry.full and not self.strict:
+            return self._eagerly(args, kwargs)
         lock = RECORDINGS.lock
         if not lock.acquire(timeout=RECORDINGS.patience):
             return self._eagerly(args, kwargs)
         try:
             if recordings != self.recordings:  # another thread may have recorded it meanwhile
-                found = self._found(entry, given, args, kwargs)
+                search = Search()
+                found = self._found(entry, search, given, args, kwargs)
                 if found is not None:
                     return found[0]
-            return self._record(entry, given, args, kwargs)
+            return self._record(entry, search, given, args, kwargs)
         finally:
             lock.release()
 
-    def _found(self, entry: Entry, given: Signature, args: Any, kwargs: Any) -> tuple[Any] | None:
+    def _elsewhere(self, last: tuple[Any, Program, Entry], search: Search, arrays: Any) -> tuple[Any] | None:
+        """The result of another program for the same arrays as the last one, which has failed."""
+        flat, _, entry = last
+        for attempt in entry.paths.candidates(search):
+            outputs = attempt.quickly(arrays)
+            if type(outputs) is list:
+                self._use(entry, search, attempt, flat)
+                return (attempt.fill(outputs),)
+            if not isinstance(outputs, Mismatch):
+                search.tried.discard(attempt)  # there is more to it
+                return None
+            search.failed(attempt, outputs)
+        return None
+
+    def _found(self, entry: Entry, search: Search, given: Signature, args: Any, kwargs: Any) -> tuple[Any] | None:
         """The result of a program, if there is one."""
-        for attempt in [*entry.programs]:
+        for attempt in entry.paths.candidates(search):
             if not attempt.holds():
                 continue
             try:
                 result = attempt.run(given.leaves)
-            except Mismatch:
+            except Mismatch as mismatch:
+                search.failed(attempt, mismatch)
                 continue
             except InvalidError:
                 with self.lock:
-                    entry.masked, entry.programs = True, []
+                    entry.masked, entry.paths = True, Paths()
                 break
-            self.hits += 1
-            if attempt is not entry.programs[0]:
-                with self.lock:
-                    entry.programs = [attempt, *[p for p in entry.programs if p is not attempt]]
-            last = self.last
-            if last is None or last[1] is not attempt:
-                flat = flattener(args, kwargs, given.integers)
-                self.last = (flat, attempt) if flat else None
+            entry.flat = entry.flat or flattener(args, kwargs, given.integers)
+            self._use(entry, search, attempt, entry.flat)
             return (result,)
         return None
+
+    def _use(self, entry: Entry, search: Search, program: Program, flat: Any) -> None:
+        """Note that a program has run."""
+        self.hits += 1
+        if program is not entry.programs[0]:
+            with self.lock:
+                entry.paths.used(program, search)
+        if self.last is None or self.last[1] is not program:
+            self.last = (flat, program, entry) if flat else None
 
     def _loosened(self, given: Signature, args: Any, kwargs: Any) -> Signature:
         """The signature of a call that is a new one. Integers that keep changing are inputs, as floats are."""
@@ -213,14 +238,14 @@ class _Jitted:
         except TooManyError:
             return False
 
-    def _record(self, entry: Entry, given: Signature, args: Any, kwargs: Any) -> Any:
+    def _record(self, entry: Entry, search: Search, given: Signature, args: Any, kwargs: Any) -> Any:
         if entry.eager:
             return self._eagerly(args, kwargs)
-        if len(entry.programs) >= PATHS and given.integers:  # they decide the path, so each is for itself
-            self.integers, self.entries = None, Kept()
+        reason = entry.crowded(search)
+        if reason and given.integers:  # they decide the path, so each is for itself
+            self.integers, self.entries, self.last = None, Kept(), None
             return self._eagerly(args, kwargs)
-        if len(entry.programs) >= PATHS:
-            reason = f"took {PATHS} paths, or was called with as many values of what it captures"
+        if reason:
             return self._give_up(entry, reason, args, kwargs)
         for known in entry.programs:
             entry.globals_too = entry.globals_too or known.globals_changed()
@@ -276,7 +301,7 @@ class _Jitted:
                 raise Unrecordable("other threads use what it captures")
             if recorder.reason or recorder.raised:
                 raise recorder.escape(recorder.raised)
-            template = self._template(recorder, result)
+            template = template_of(recorder, result)
             places.end(recorder)
         except (Unrecordable, UnstableError) as error:
             places.restore()
@@ -321,42 +346,13 @@ class _Jitted:
 
     def _keep(self, entry: Entry, program: Program) -> None:
         with self.lock:
-            for known in entry.programs:
-                if known.text == program.text:
-                    entry.programs.remove(known)
-                    entry.repeated += 1
-                    if entry.repeated > PATHS and self.hits < 4 * self.recordings:
-                        self._warn(entry, "captures what is another thing at each call")
-                    break
-            entry.programs.insert(0, program)
+            program.state = entry.state
+            if entry.paths.add(program):
+                entry.repeated += 1
+                if entry.repeated > VALUES and self.hits < 4 * self.recordings:
+                    self._warn(entry, "captures what is another thing at each call")
         if not self.eager:
             program.compile()
-
-    def _template(self, recorder: Recorder, result: Any) -> Any:
-        """The result with outputs in the places of its arrays."""
-
-        def place(y: Any) -> Any:
-            data = y._array if isinstance(y, Value) else y
-            spent = False
-            if isinstance(y, Value) and y._node is not None and RECORDING.get():
-                spent = y._node.case is not None and y._node.case.is_spent  # as a loss is after its backward()
-                if not spent:
-                    raise recorder.escape("returns a tracked Value; return its .data")
-            if isinstance(data, Recorded):
-                return Out(recorder.result(data), not data.ndim, data.weak is not None, spent)
-            if isinstance(data, Inner):
-                raise recorder.escape("returns a batch")
-            if isinstance(data, (np.ndarray, np.generic)):
-                return Out(recorder.result(recorder.constant(data)), not data.ndim)
-            return y
-
-        template = tree_map(place, result, result=True)
-        odd = odd_one(template)
-        if odd is not None:
-            if isinstance(odd, CoroutineType):
-                odd.close()  # it is made anew
-            raise recorder.escape(f"returns a {type(odd).__name__}")
-        return template
 
     def _eagerly(self, args: Any, kwargs: Any) -> Any:
         return self.f(*args, **kwargs)
@@ -369,8 +365,12 @@ class _Jitted:
         text = f"jit: {name_of(self.f)} {reason}"
         if self.strict:
             raise OperandError(f"{text}, which cannot be compiled; leave out strict=True to run it as it is")
-        entry.eager = reason
-        warnings.warn(f"{text}; it runs without the compiler for these arguments", JitWarning, stacklevel=_depth())
+        if entry.full:
+            text += "; further ones run without the compiler"
+        else:
+            entry.eager = reason
+            text += "; it runs without the compiler for these arguments"
+        warnings.warn(text, JitWarning, stacklevel=_depth())
 
 
 def _signature(program: Program) -> str:

@@ -147,6 +147,7 @@ class Interpreted:
         self.guards: dict[int, list[tuple[int, Any]]] = {}
         for position, (node, value) in enumerate(graph.guards):
             self.guards.setdefault(node.number, []).append((position, value))
+        self.order = tuple([i for n in (*graph.inputs, *self.nodes) for i, _ in self.guards.get(n.number, ())])
 
     def run(self, arrays: Sequence[Any]) -> tuple[list[Any], bool]:
         """The outputs, and whether there was an invalid operation such as 0/0."""

@@ -39,7 +39,9 @@ class Program:
         self.result = result
         self.fill = filler(result) or functools.partial(filled, result)
         self.graph = recorder.close()
-        self.text = self.graph.fingerprint()
+        self.guards: Any = ()  # pairs of a question and an answer, and the whole as such: see `Paths`
+        self.text: Any = None
+        self.state = 0  # programs for the same captured things have the same one
         self.flagged = recorder.flagged
         self.sources = recorder.sources
         self.draws = {id(d.generator): d.generator.bit_generator for d in self.sources if type(d) is Draw}
@@ -89,8 +91,14 @@ class Program:
             self.places.write(outputs)
         return self.fill(outputs)
 
-    def quickly(self, arrays: tuple[Any, ...]) -> Any:
-        """The outputs for arrays that may not be of the right kinds; None if they are not, or there is more to it."""
+    def order(self) -> tuple[int, ...]:
+        """The guards, by position, in the order in which a run looks at them."""
+        order: tuple[int, ...] = self.runner.order
+        return order
+
+    def quickly(self, arrays: tuple[Any, ...]) -> list[Any] | Mismatch | None:
+        """The outputs for arrays that may not be of the right kinds, or the guard that fails; None if the arrays are
+        not of these kinds, or there is more to it."""
         runner = self.runner
         whole = runner.whole if type(runner) is Native and not self.draws else None
         if whole is None or not self.holds():
@@ -99,7 +107,11 @@ class Program:
             further = [source.get() for source in self.sources]
             arrays = (*arrays, *[np.asarray(x._array if isinstance(x, Box) else x) for x in further])
         outputs = whole(*arrays)
-        if type(outputs) is tuple and len(outputs) == 1 and not self.flagged:
+        if type(outputs) is tuple:
+            if len(outputs) == 2:
+                return runner.mismatch(*outputs)
+            if self.flagged:
+                return None
             outputs = outputs[0]  # an operation was invalid, which nobody asks for
         if type(outputs) is not list:
             return None
