@@ -279,7 +279,7 @@ class _Jitted:
         if any(v._node is not None and v._node.number != LEAF for v in captures.values):
             raise _GiveUpError("captures a Value that was computed from tracked ones")
         self.recordings += 1
-        recorder = Recorder()
+        recorder = Recorder(self.f, sys._getframe().f_code)
         recorder.masked = entry.masked
         recorder.captured = {i: Fixed(captures, slot) for i, (_, slot) in captures.arrays.items()}
         inputs = iter([recorder.input(x, type(x) if type(x) in (int, float, complex) else None) for x in given.leaves])

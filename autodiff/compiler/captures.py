@@ -35,9 +35,10 @@ from ..box import Box, Inner
 from ..tape import RECORDING
 from ..transform import Transform
 from .code import global_names, is_installed, is_known, makes_generators, modules_of, names_in
+from .recorded import Recorded
 from .slots import MISSING, Attributes, Inside, Kind, Members, Variable, alike, content, equal, get, spot
 
-__all__ = ["Captures", "TooManyError"]
+__all__ = ["Captures", "TooManyError", "is_number"]
 
 LIMIT = 5000  # slots
 NUMBERS = (bool, int, float, complex, np.generic, str, bytes)
@@ -323,11 +324,11 @@ class Captures:
         return ""
 
     def numbers(self, globals_too: bool = False) -> set[Any]:
-        """The slots of Python numbers that are other ones now, and can be inputs."""
+        """The slots of numbers that are other ones now, and can be inputs."""
         return {
             spot(container, key)
             for container, key, value in self.slots
-            if type(value) in (int, float) and type(now := get(container, key)) is type(value) and now != value
+            if is_number(value) and type(now := _left(get(container, key))) is type(value) and not equal(now, value)
             if self.is_replaceable(container) or (globals_too and self.is_global(container))
         }
 
@@ -339,6 +340,19 @@ class Captures:
         """The array that is in a slot now."""
         container, key, _ = self.slots[slot]
         return get(container, key)
+
+
+def is_number(x: Any) -> bool:
+    """Whether it is a number that may be an input: one of Python's or a scalar of NumPy's."""
+    return type(x) in (int, float) or (isinstance(x, np.generic) and x.dtype.kind in "biuf")
+
+
+def _left(x: Any) -> Any:
+    """The number that the function has left somewhere, recorded or not."""
+    data = x._array if isinstance(x, Box) and x._node is None else x
+    if type(data) is Recorded and not data.ndim:
+        return data.data.item() if data.weak is not None else data.data[()]
+    return x
 
 
 def _name(container: Any, key: Any) -> str:

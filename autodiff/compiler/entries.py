@@ -57,7 +57,8 @@ class Entry:
     def crowded(self, search: Search) -> str:
         """Why there is no room for a further program, after this search for one; "" if there is."""
         if self.paths.values(search) >= VALUES:
-            return f"asks for a number that has had {VALUES} values; return it as an array, and read it outside"
+            how = "as float(v), int(v) and lengths do; v.item() can be computed with"
+            return f"asks for a number that has had {VALUES} values, {how}"
         states = {program.state for program in self.programs}
         alive = [program for program in self.programs if program.holds()]
         self.state = alive[0].state if alive else max(states, default=-1) + 1

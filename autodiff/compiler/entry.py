@@ -63,7 +63,7 @@ def template_of(recorder: Recorder, result: Any) -> Any:
     """The result with outputs in the places of its arrays."""
 
     def place(y: Any) -> Any:
-        data = y._array if isinstance(y, Value) else y
+        data = y._array if isinstance(y, Value) else recorder.returned(y)
         spent = False
         if isinstance(y, Value) and y._node is not None and RECORDING.get():
             spent = y._node.case is not None and y._node.case.is_spent  # as a loss is after its backward()

@@ -14,7 +14,7 @@ import numpy as np
 from ..box import Box
 from ..value import Value
 from ..views import origin, set_array, stale
-from .captures import Captures
+from .captures import Captures, is_number
 from .recorded import Recorded
 from .slots import Members, get, put, spot
 
@@ -47,7 +47,7 @@ class _Place:
 
 
 class _Number(_Place):
-    """A Python number in a container."""
+    """A number in a container."""
 
     def write(self, before: Any, new: Any, in_place: bool) -> None:
         self.put(type(before)(new))
@@ -178,7 +178,7 @@ class Places:
                 type(value) is np.ndarray and arrays and value.dtype.kind in "biufc" and id(value) not in captures.fixed
             ):
                 self.places.append(_Place(container, key))
-            elif type(value) in NUMBERS and spot(container, key) in volatile and np.asarray(value).dtype != object:
+            elif is_number(value) and spot(container, key) in volatile and np.asarray(value).dtype != object:
                 self.places.append(_Number(container, key))
 
     def begin(self, recorder: Any) -> None:
@@ -201,7 +201,7 @@ class Places:
                 made[id(x)] = place, inside
                 self.nodes[id(inside)] = inside.buffer.node
             self.inside.append(inside)
-            place.put(Value._wrap(inside) if isinstance(x, Box) else inside)
+            place.put(Value._wrap(inside) if isinstance(x, (Box, np.generic)) else inside)
         for place, generator in self.generators:
             place.put(_Drawing(generator.bit_generator).noting(generator, recorder))
 
@@ -266,6 +266,8 @@ class Places:
                 data = recorder.constant(np.asarray(data))
             if not isinstance(data, Recorded):
                 raise UnstableError("replaces an array by something else")
+            if isinstance(before, np.generic) and type(place) is _Number and data.dtype != before.dtype:
+                raise UnstableError("changes the dtype of a number that it captures")
             self.writes.append((place, recorder.result(data), False))
 
     def _is_written(self, inside: Any) -> bool:

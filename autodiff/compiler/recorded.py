@@ -5,6 +5,7 @@ once; what the graph is to know is read off. Arrays that share memory share a `B
 So a view is an offset and strides, and a write makes a new node for the whole buffer, which all views see.
 """
 
+import math
 import operator
 import weakref
 from collections.abc import Callable, Iterator
@@ -44,7 +45,6 @@ class Recorded(Inner):
     """The array `data`, in the memory of `buffer`. `weak`: the type of the Python number that it stands for."""
 
     __slots__ = ("__weakref__", "buffer", "data", "weak")
-    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, buffer: Buffer, data: Any, weak: type | None = None) -> None:
         self.buffer, self.data, self.weak = buffer, data, weak
@@ -131,7 +131,7 @@ class Recorded(Inner):
         return (self[i] for i in range(len(self.data)))
 
     def __repr__(self) -> str:
-        return f"Recorded({self.data!r})"
+        return f"Recorded({self.data!r})" if self.weak is None else repr(self._known())
 
     # -- NumPy's protocols and ours
 
@@ -163,7 +163,7 @@ class Recorded(Inner):
     # -- what depends on the numbers: noted as guards
 
     def __bool__(self) -> bool:
-        return bool(self.buffer.recorder.guard(self, bool(self.data)))
+        return bool(self.buffer.recorder.truth(self))
 
     def __int__(self) -> int:
         return int(self.buffer.recorder.read(self, int))
@@ -182,13 +182,38 @@ class Recorded(Inner):
     def item(self, *index: Any) -> Any:
         if index:
             return self[index[0] if len(index) == 1 and type(index[0]) is tuple else index].item()
-        return self.buffer.recorder.guard(self, self.data.item())
+        return self.buffer.recorder.number(self)
 
     def tolist(self) -> Any:
         return self.item() if not self.ndim else [x.tolist() for x in self]
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec else repr(self)
+        return format(self._known(), spec) if spec or self.weak else repr(self)
+
+    def __hash__(self) -> int:
+        if self.weak is None:
+            raise TypeError("unhashable type: an array that records")
+        return hash(self._known())
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        if ndigits is None or self.weak is not float:
+            return round(self._known(), ndigits)
+        rounded = self._do(np.round, ndigits)
+        rounded.weak = float
+        return rounded
+
+    def __floor__(self) -> int:
+        return math.floor(self._known())
+
+    def __ceil__(self) -> int:
+        return math.ceil(self._known())
+
+    def __trunc__(self) -> int:
+        return math.trunc(self._known())
+
+    def _known(self) -> Any:
+        """The number as Python's, which the program is for."""
+        return self.buffer.recorder.guard(self, self.data.item())
 
     # -- elements
 

@@ -8,6 +8,7 @@ replayed, as a plain array made of recorded numbers, raises Unrecordable; then `
 import inspect
 import threading
 from collections.abc import Callable, Sequence
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from .graph import Graph, Node
 from .interpret import Hole
 from .operands import kind_of, place_of, plain
 from .primitives import CALLED, PRIMITIVES, STATIC
+from .reading import Reading
 from .recorded import Buffer, Recorded
 from .writing import Writing, noting
 
@@ -53,10 +55,11 @@ class Template:
         return self.text
 
 
-class Recorder(Writing):
+class Recorder(Writing, Reading):
     """One run of a function, as a graph."""
 
-    def __init__(self) -> None:
+    def __init__(self, function: Any = None, runner: CodeType | None = None) -> None:
+        super().__init__(function, runner)
         self.graph = Graph()
         self.reason = ""  # why it cannot be replayed, if so
         self.raised = ""  # the same, if the function does not end with an exception
@@ -373,23 +376,6 @@ class Recorder(Writing):
             count = self.graph.add("call", inputs, (counted, template), (), np.dtype(int))
             self.graph.guards.append((count, Counted.of(data)))
         return self.guard(made, y) if isinstance(y, PYTHON) and not isinstance(y, np.generic) else made
-
-    @noting
-    def read(self, x: Recorded, as_type: Callable[[Any], Any]) -> Any:
-        """A number as Python's."""
-        return self.guard(x, as_type(x.data))
-
-    def guard(self, x: Recorded, value: Any) -> Any:
-        """Note that the program is for this value of a number."""
-        if self.closed:
-            return value
-        node = self.node(x)
-        if node.op != "constant":
-            self.graph.guards.append((node, x.data.item() if x.size == 1 else value))
-            if x.dtype.char in "fd" and x.size == 1 and not x.data.item() and type(value) is float:  # 0.0, or -0.0
-                sign = np.signbit(x.data).reshape(())
-                self.graph.guards.append((self.graph.add("signbit", (node,), (), node.shape, sign.dtype), sign.item()))
-        return value
 
     def escape(self, what: str) -> Unrecordable:
         """The exception for what cannot be replayed."""
