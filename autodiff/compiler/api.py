@@ -24,7 +24,7 @@ from . import llvm_math
 from .captures import Captures, TooManyError
 from .entries import RECORDINGS, VALUES, CacheInfo, Entry, Kept
 from .entry import flattener, template_of
-from .explain import described
+from .explain import described, path
 from .interpret import Mismatch
 from .lower import lower
 from .paths import Paths, Search
@@ -208,9 +208,13 @@ class _Jitted:
         for entry in self.entries.values():
             if entry.eager:
                 lines.append(f"runs without a program: it {entry.eager}")
+            if entry.full:
+                lines.append(f"further paths run without a program: it {entry.full}")
             for i, program in enumerate(entry.programs):
-                lines.append(f"program {i + 1}: {len(program.graph.live())} operations, for {_signature(program)}")
-                lines.append(described(lower(program.graph, llvm_math)))
+                guards = path([value for _, value in program.graph.guards])
+                guards = f"; guards: {guards}" if guards else ""
+                lines.append(f"program {i + 1}: {program.size} operations, for {_signature(program)}{guards}")
+                lines.append(described(lower(program.graph, llvm_math), program.asked))
         return "\n".join(lines) or "it has not been called yet"
 
     def cache_info(self) -> CacheInfo:

@@ -14,6 +14,7 @@ __all__ = ["RECORDINGS", "VALUES", "CacheInfo", "Entry", "Kept"]
 SIGNATURES = 512  # of one function; the oldest are forgotten
 HOLDING = 32  # of these such as keep an object alive that they are for
 PATHS = 64  # programs for one signature that differ in how the function branches
+OPERATIONS = 20_000  # in all of these: some seconds of compiling
 VALUES = 8  # those that differ in one number that it asks for, or in what it captures
 T = TypeVar("T")
 
@@ -64,8 +65,8 @@ class Entry:
         self.state = alive[0].state if alive else max(states, default=-1) + 1
         if self.state not in states and len(states) >= VALUES:
             return f"was called with {VALUES} values of what it captures"
-        if len(alive) >= PATHS:
-            self.full = f"took {PATHS} paths"
+        if len(alive) >= PATHS or (len(alive) >= VALUES and sum([program.size for program in alive]) > OPERATIONS):
+            self.full = f"took {len(alive)} paths"
         return self.full
 
 

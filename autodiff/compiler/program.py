@@ -41,9 +41,11 @@ class Program:
         self.graph = recorder.close()
         self.guards: Any = ()  # pairs of a question and an answer, and the whole as such: see `Paths`
         self.text: Any = None
+        self.size = len(self.graph.live())
         self.state = 0  # programs for the same captured things have the same one
         self.flagged = recorder.flagged
         self.sources = recorder.sources
+        self.asked = recorder.asked
         self.draws = {id(d.generator): d.generator.bit_generator for d in self.sources if type(d) is Draw}
         replaced = {spot(p.container, p.key) for p in places.places if type(p).__name__ == "_Place"}
         self.fixed = {

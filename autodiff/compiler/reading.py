@@ -1,5 +1,6 @@
 """What a recorded function asks of its numbers: guards, and numbers of Python's that a program computes with."""
 
+import os
 import sys
 from collections.abc import Callable
 from types import CodeType, FrameType
@@ -30,6 +31,7 @@ class Reading:
     def __init__(self, function: Any, runner: CodeType | None) -> None:
         self.function, self.runner = function, runner  # what is recorded, and the code that calls it
         self.sources_seen = Sources()
+        self.asked: dict[int, str] = {}  # where in the source, by position of the guard
         self.numbers: dict[int, tuple[float, Recorded]] = {}  # numbers that are only returned, by id
 
     def truth(self, x: Recorded) -> bool:
@@ -77,6 +79,10 @@ class Reading:
             return value
         node = self.node(x)
         if node.op != "constant":
+            caller = _caller()
+            if caller is not None:
+                name = os.path.basename(caller.f_code.co_filename)
+                self.asked[len(self.graph.guards)] = f"{name}, line {caller.f_lineno}"
             self.graph.guards.append((node, x.data.item() if x.size == 1 else value))
             if x.dtype.char in FLOATS and x.size == 1 and not x.data.item() and type(value) is float:  # 0.0, or -0.0
                 sign = np.signbit(x.data).reshape(())
