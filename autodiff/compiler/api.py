@@ -129,7 +129,7 @@ class _Jitted:
             return self._eagerly(args, kwargs)
         if search is None or last is None or last[2] is not entry:
             search = Search()
-        recordings = self.recordings
+        added = entry.paths.added
         found = self._found(entry, search, given, args, kwargs)
         if found is not None:
             return found[0]
@@ -139,7 +139,7 @@ class _Jitted:
         if not lock.acquire(timeout=RECORDINGS.patience):
             return self._eagerly(args, kwargs)
         try:
-            if recordings != self.recordings:  # another thread may have recorded it meanwhile
+            if added != entry.paths.added:  # another thread may have recorded it meanwhile
                 search = Search()
                 found = self._found(entry, search, given, args, kwargs)
                 if found is not None:

@@ -62,6 +62,7 @@ class Paths:
 
     def __init__(self) -> None:
         self.programs: list[Program] = []
+        self.added = 0  # programs, ever
         self._root = _Branch()
         self._known: dict[Any, int] = {}  # values of programs, by how they are computed
         self._values: dict[int, set[Any]] = {}  # the answers to questions that are not of yes or no
@@ -82,6 +83,7 @@ class Paths:
         self.programs = [p for p in self.programs if p not in known]
         self._after = {}
         self.used(program, Search())
+        self.added += 1
         return bool(known)
 
     def used(self, program: Program, search: Search) -> None:
