@@ -49,7 +49,7 @@ class Reading:
         if self.closed or x.size != 1:
             return self.guard(x, value)
         if as_type is float and self.sources_seen.returned(_caller(), self.function, self.runner):
-            self.numbers[id(value)] = value, self._float(x)
+            self.numbers[id(value)] = value, self._number(x, float)
         elif as_type is int and x.dtype.char in FLOATS and abs(value) < LARGE:  # whatever comes behind the point
             size = self.ufunc(np.absolute, "__call__", (x,), {})
             self.guard(self.ufunc(np.less, "__call__", (size, LARGE), {}), True)
@@ -59,14 +59,15 @@ class Reading:
         return value
 
     def number(self, x: Recorded) -> Any:
-        """A number that is one of Python's, and still recorded: `v.item()` of a float."""
-        if self.closed or x.size != 1 or x.dtype.char not in FLOATS:
+        """A number that is one of Python's, and still recorded: `v.item()` of a float or an integer."""
+        kind = float if x.dtype.char in FLOATS else int if x.dtype.kind in "iu" and x.dtype.char not in "LQ" else None
+        if self.closed or x.size != 1 or kind is None:
             return self.guard(x, x.data.item())
-        return self._float(x)
+        return self._number(x, kind)
 
-    def _float(self, x: Recorded) -> Recorded:
-        made: Recorded = self.cast(self.record(np.reshape, (x, ()), {}), np.dtype(float))
-        made.weak = float
+    def _number(self, x: Recorded, kind: type) -> Recorded:
+        made: Recorded = self.cast(self.record(np.reshape, (x, ()), {}), np.dtype(kind))
+        made.weak = kind
         return made
 
     def returned(self, y: Any) -> Any:

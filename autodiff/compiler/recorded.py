@@ -158,6 +158,8 @@ class Recorded(Inner):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if self.buffer.recorder.closed:
             return np.array(self.data, dtype)
+        if self.weak is not None:
+            return np.array(self._known(), dtype)
         raise self.buffer.recorder.escape("needs a plain array of what depends on its arguments")
 
     # -- what depends on the numbers: noted as guards
