@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import autodiff as ad
 from autodiff import JitWarning
-from autodiff.compiler import entries
+from autodiff.compiler import entries, paths
 from autodiff.compiler.interpret import Mismatch
 from autodiff.compiler.program import Program
 
@@ -110,9 +110,7 @@ def test_what_a_run_ends_with_is_remembered(runs: list[tuple[Program, bool]]) ->
     jitted = ad.jit(grown, strict=True)
     for rounds in (2, 2, 4, 4, 6, 6, 8, 8) * 2:
         jitted(*start(rounds))
-    for _ in range(
-        3
-    ):  # longer ones than the last: which of them is not known, but the one that followed before is tried
+    for _ in range(3):  # which of the longer ones it is, is not known, but the one that followed before is tried
         jitted(*start(2))
         runs.clear()
         jitted(*start(6))
@@ -258,6 +256,37 @@ def test_numbers_drawn_before_a_wrong_guess_are_drawn_again() -> None:
     assert jitted.cache_info().recordings == 2
 
 
+def test_programs_are_dropped_while_one_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As another thread does that has met an invalid operation."""
+    jitted = ad.jit(grown, strict=True)
+    for rounds in (1, 2):
+        jitted(*start(rounds))
+    run = Program.run
+
+    def dropping(self: Program, leaves: list[Any]) -> Any:
+        result = run(self, leaves)
+        entry(jitted).paths = paths.Paths()
+        return result
+
+    for rounds in (1, 2, 1):
+        with monkeypatch.context() as m:
+            m.setattr(Program, "run", dropping)
+            np.testing.assert_allclose(jitted(*start(rounds)), grown(*start(rounds)))
+        np.testing.assert_allclose(jitted(*start(rounds + 2)), grown(*start(rounds + 2)))
+
+
+def test_ends_of_runs_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "REMEMBERED", 5)
+    jitted = ad.jit(grown)
+    jitted(*start(2))
+    (program,) = entry(jitted).programs
+    for i in range(20):
+        search = paths.Search()
+        search.failed(program, Mismatch(0, float(i)))
+        entry(jitted).paths.used(program, search)
+    assert len(entry(jitted).paths._after) <= 6
+
+
 # -- random programs
 
 Step = tuple[Any, ...]
@@ -302,7 +331,7 @@ steps = st.one_of(simple, st.tuples(st.just("if"), st.integers(0, 2), limits, bo
 @hypothesis.given(st.lists(steps, min_size=1, max_size=4).map(tuple), st.integers(0, 2**32))
 @hypothesis.settings(max_examples=25, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 def test_random_programs(program: tuple[Step, ...], seed: int) -> None:
-    rng, paths = np.random.default_rng(seed), set()
+    rng, taken = np.random.default_rng(seed), set()
     jitted = ad.jit(lambda x: interpreted(program, x))
     given = [rng.normal(size=3) * 2 for _ in range(12)]
     for x in [given[i] for i in rng.integers(0, 12, 30)]:
@@ -313,11 +342,11 @@ def test_random_programs(program: tuple[Step, ...], seed: int) -> None:
             return answers[-1]
 
         expected = interpreted(program, x, ask)
-        paths.add(tuple(answers))
+        taken.add(tuple(answers))
         np.testing.assert_allclose(jitted(x), expected, 1e-9, 1e-9)
     info = jitted.cache_info()
-    assert info.recordings == info.programs == len(paths)
-    assert info.hits == 30 - len(paths)
+    assert info.recordings == info.programs == len(taken)
+    assert info.hits == 30 - len(taken)
 
 
 @hypothesis.given(st.integers(0, 2**32))

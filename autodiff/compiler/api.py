@@ -28,7 +28,7 @@ from .explain import described, path
 from .interpret import Mismatch
 from .lower import lower
 from .paths import Paths, Search
-from .places import Fixed, Places, UnstableError, scrub
+from .places import Fixed, Places, UnstableError, scrub, scrub_error
 from .program import InvalidError, Program, filled
 from .recorder import Recorder, Unrecordable
 from .signature import Signature, signature
@@ -93,7 +93,7 @@ class _Jitted:
         self.seen: Kept[list[int]] = Kept()  # how many signatures differ in integers only
         self.lock = threading.RLock()
         self.hits = self.recordings = 0
-        self.last: tuple[Any, Program, Entry] | None = None  # what takes the arrays out of the arguments, for which
+        self.last: tuple[Any, Program, Paths] | None = None  # what takes the arrays out of the arguments, for which
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         last, search = self.last, None
@@ -127,7 +127,7 @@ class _Jitted:
                 entry = self.entries.add(given.key, Entry(), given.watched)
         if entry.eager:
             return self._eagerly(args, kwargs)
-        if search is None or last is None or last[2] is not entry:
+        if search is None or last is None or last[2] is not entry.paths:
             search = Search()
         added = entry.paths.added
         found = self._found(entry, search, given, args, kwargs)
@@ -148,13 +148,13 @@ class _Jitted:
         finally:
             lock.release()
 
-    def _elsewhere(self, last: tuple[Any, Program, Entry], search: Search, arrays: Any) -> tuple[Any] | None:
+    def _elsewhere(self, last: tuple[Any, Program, Paths], search: Search, arrays: Any) -> tuple[Any] | None:
         """The result of another program for the same arrays as the last one, which has failed."""
-        flat, _, entry = last
-        for attempt in entry.paths.candidates(search):
+        flat, _, paths = last
+        for attempt in paths.candidates(search):
             outputs = attempt.quickly(arrays)
             if type(outputs) is list:
-                self._use(entry, search, attempt, flat)
+                self._use(paths, search, attempt, flat)
                 return (attempt.fill(outputs),)
             if not isinstance(outputs, Mismatch):
                 search.tried.discard(attempt)  # there is more to it
@@ -164,7 +164,8 @@ class _Jitted:
 
     def _found(self, entry: Entry, search: Search, given: Signature, args: Any, kwargs: Any) -> tuple[Any] | None:
         """The result of a program, if there is one."""
-        for attempt in entry.paths.candidates(search):
+        paths = entry.paths
+        for attempt in paths.candidates(search):
             if not attempt.holds():
                 continue
             try:
@@ -177,18 +178,19 @@ class _Jitted:
                     entry.masked, entry.paths = True, Paths()
                 break
             entry.flat = entry.flat or flattener(args, kwargs, given.integers)
-            self._use(entry, search, attempt, entry.flat)
+            self._use(paths, search, attempt, entry.flat)
             return (result,)
         return None
 
-    def _use(self, entry: Entry, search: Search, program: Program, flat: Any) -> None:
+    def _use(self, paths: Paths, search: Search, program: Program, flat: Any) -> None:
         """Note that a program has run."""
         self.hits += 1
-        if program is not entry.programs[0]:
+        if program is not paths.programs[0]:
             with self.lock:
-                entry.paths.used(program, search)
-        if self.last is None or self.last[1] is not program:
-            self.last = (flat, program, entry) if flat else None
+                paths.used(program, search)
+        last = self.last
+        if last is None or last[1] is not program:
+            self.last = (flat, program, paths) if flat else None
 
     def _loosened(self, given: Signature, args: Any, kwargs: Any) -> Signature:
         """The signature of a call that is a new one. Integers that keep changing are inputs, as floats are."""
@@ -323,6 +325,7 @@ class _Jitted:
             places.abandon()
             recorder.ended = True
             scrub(Captures([self.f, *given.objects]), captures)
+            scrub_error(error)
             raise
         finally:
             places.restore()

@@ -50,6 +50,8 @@ PLAIN = (Out, *STATIC, float, complex, Enum, np.ufunc, BuiltinFunctionType, type
 
 def _odd_one(template: Any) -> Any:
     """Something in a result that may hold arrays, or that its receiver may change; None if there is nothing."""
+    if isinstance(template, Inner):
+        return template
     if isinstance(template, (list, tuple, dict)):
         parts = [_odd_one(x) for x in (template.values() if isinstance(template, dict) else template)]
         return next((x for x in parts if x is not None), None)

@@ -15,6 +15,8 @@ from .program import Program
 
 __all__ = ["Paths", "Search"]
 
+REMEMBERED = 4096  # ends of runs, with what was right then
+
 
 class _Branch:
     """A point of a function where it asks; what it did before is the same for all the programs below."""
@@ -88,6 +90,8 @@ class Paths:
 
     def used(self, program: Program, search: Search) -> None:
         """Note that it has run, after such a search: it is the first to try the next time."""
+        if len(self._after) > REMEMBERED:  # numbers may be other ones each time
+            self._after = {}
         for end in search.ends:
             self._after[end] = program
         self._clock += 1

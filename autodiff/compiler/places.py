@@ -18,7 +18,7 @@ from .captures import Captures, is_number
 from .recorded import Recorded
 from .slots import Members, get, put, spot
 
-__all__ = ["Draw", "Fixed", "Places", "UnstableError", "scrub"]
+__all__ = ["Draw", "Fixed", "Places", "UnstableError", "scrub", "scrub_error"]
 
 NUMBERS = (int, float)
 
@@ -50,7 +50,8 @@ class _Number(_Place):
     """A number in a container."""
 
     def write(self, before: Any, new: Any, in_place: bool) -> None:
-        self.put(type(before)(new))
+        becomes_float = type(before) is int and new.dtype.kind == "f"
+        self.put(float(new) if becomes_float else type(before)(new))
 
 
 class _ValueArray:
@@ -262,9 +263,9 @@ class Places:
                     self.copies.append((place, stored[id(data)]))
                     continue
                 stored[id(data)] = place
-            if isinstance(data, (np.ndarray, np.generic, float, int)) and not isinstance(data, bool):
+            if not isinstance(data, (Recorded, bool)) and isinstance(data, (np.ndarray, np.generic, float, int)):
                 data = recorder.constant(np.asarray(data))
-            if not isinstance(data, Recorded):
+            if type(data) is not Recorded:
                 raise UnstableError("replaces an array by something else")
             if isinstance(before, np.generic) and type(place) is _Number and data.dtype != before.dtype:
                 raise UnstableError("changes the dtype of a number that it captures")
@@ -346,6 +347,13 @@ def scrub(now: Captures, before: Captures) -> None:
         node = root._node
         if node is not None and type(getattr(node, "grad", None)) is Recorded:
             node.grad = np.array(node.grad.data)
+
+
+def scrub_error(error: Exception) -> None:
+    """The same for what it has put into an exception."""
+    error.args = _plain(error.args, set())
+    for name, value in [*vars(error).items()]:
+        vars(error)[name] = _plain(value, set())
 
 
 def _plain(x: Any, known: set[int]) -> Any:

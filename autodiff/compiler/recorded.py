@@ -51,6 +51,11 @@ class Recorded(Inner):
 
     # -- what it looks like
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """For isinstance(): a number is one of Python's there, as it would be without recording."""
+        return self.weak or Recorded
+
     @property
     def shape(self) -> tuple[int, ...]:
         shape: tuple[int, ...] = self.data.shape
@@ -195,14 +200,24 @@ class Recorded(Inner):
     def __hash__(self) -> int:
         if self.weak is None:
             raise TypeError("unhashable type: an array that records")
-        return hash(self._known())
+        if self.buffer.recorder.closed:
+            return hash(self.data.item())
+        raise self.buffer.recorder.escape(  # it would stay in the dict or set
+            "has v.item() as a key, or in a set; take int(v) or float(v) there"
+        )
 
-    def __round__(self, ndigits: int | None = None) -> Any:
-        if ndigits is None or self.weak is not float:
+    def __round__(self, ndigits: Any = None) -> Any:
+        if ndigits is None or self.weak is not float or self.buffer.recorder.closed:
             return round(self._known(), ndigits)
-        rounded = self._do(np.round, ndigits)
+        rounded = self._do(_rounded, operator.index(ndigits))
         rounded.weak = float
         return rounded
+
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
 
     def __floor__(self) -> int:
         return math.floor(self._known())
@@ -252,16 +267,37 @@ class Recorded(Inner):
         return self.buffer.recorder.copy(self.reshape(-1, order=order))
 
     def __copy__(self) -> Any:
-        return self.copy()
+        return self.copy() if self.weak is None else self
 
     def __deepcopy__(self, memo: Any) -> Any:
-        return self.copy()
+        return self.__copy__()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self.weak is not None:
+            return self.weak, (self._known(),)
+        if self.buffer.recorder.closed:
+            return self.data.__reduce_ex__(protocol)
+        raise self.buffer.recorder.escape("pickles what depends on its arguments")
+
+    def conjugate(self) -> Any:
+        return self._do(np.conjugate) if self.weak is None else self._known().conjugate()
+
+    def __getattr__(self, name: str) -> Any:
+        """What only Python's numbers have: `is_integer` and the like."""
+        if name.startswith("_") or name in Recorded.__slots__ or not hasattr(self.weak, name):
+            raise AttributeError(f"an array that is recorded has no attribute {name!r}", name=name, obj=self)
+        return getattr(self._known(), name)
 
     def _view(self, data: Any) -> "Recorded":
         return Recorded(self.buffer, data)
 
     def _do(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         return self.buffer.recorder.record(function, (self, *args), kwargs)
+
+
+def _rounded(x: Any, ndigits: int) -> Any:
+    """As Python rounds, which is not as NumPy does."""
+    return np.float64(round(float(x), ndigits))
 
 
 def _operator(ufunc: Any, swapped: bool) -> Callable[..., Any]:
@@ -316,7 +352,7 @@ COMPARISONS = {
 }
 UNARY = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
 METHODS = [
-    "all", "any", "argmax", "argmin", "argsort", "argpartition", "clip", "conj", "conjugate", "cumprod", "cumsum",
+    "all", "any", "argmax", "argmin", "argsort", "argpartition", "clip", "conj", "cumprod", "cumsum",
     "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "ptp", "ravel", "repeat", "round", "searchsorted",
     "std", "sum", "take", "trace", "var", "choose", "compress",
 ]  # fmt: skip

@@ -244,13 +244,17 @@ class Recorder(Writing, Reading):
 
     def operate(self, ufunc: Any, inputs: Sequence[Any]) -> Any:
         """An operator: of Python's numbers it makes another one."""
+        kinds = [x.weak if type(x) is Recorded else type(x) for x in inputs]
+        if not all(kind in PYTHON for kind in kinds):
+            return self.ufunc(ufunc, "__call__", inputs, {})
+        if bool in kinds and not (ufunc in BITWISE and kinds == [bool, bool]):  # they count as integers
+            inputs = [int(x) if kind is bool else x for x, kind in zip(inputs, kinds, strict=True)]
+        if ufunc in DIVISIONS and inputs[1] == 0:  # noted, as any branch is
+            raise ZeroDivisionError("division by zero")
         result = self.ufunc(ufunc, "__call__", inputs, {})
-        if type(result) is Recorded and all(isinstance(kind_of(x), type) for x in inputs):
-            result.weak = {"b": bool, "i": int, "f": float}.get(result.dtype.kind)
+        if type(result) is Recorded:
+            result.weak = {"b": bool, "i": int, "f": float, "c": complex}[result.dtype.kind]
             self._within(ufunc, inputs, result)
-            if ufunc in DIVISIONS and isinstance(inputs[1], Recorded):
-                if self.ufunc(np.equal, "__call__", (inputs[1], 0), {}):  # noted, as any branch is
-                    raise ZeroDivisionError("division by zero")
         return result
 
     def _within(self, ufunc: Any, inputs: Sequence[Any], result: Recorded) -> None:
@@ -261,7 +265,7 @@ class Recorder(Writing, Reading):
             fits = bool(np.abs(near) < LARGE)
         elif ufunc is np.left_shift:
             fits = False
-        elif result.weak is float and ufunc is np.power:
+        elif result.weak in (float, complex) and ufunc is np.power:
             fits = bool(np.isfinite(result))
         if not fits:
             raise self.escape("computes with numbers that only Python has: large integers, or a power that is none")
@@ -321,6 +325,8 @@ class Recorder(Writing, Reading):
         if function in MUTATING:
             raise self.escape(f"{function.__name__} writes to an array")
         if function in STATIC:
+            if function is np.size:
+                self._decide(function, (*args[1:], *kwargs.values()))
             return function(*plain(args), **plain(kwargs))
         arrays: list[Recorded] = []
 
@@ -329,7 +335,7 @@ class Recorder(Writing, Reading):
                 x = self.constant(x)
             if isinstance(x, Recorded):
                 arrays.append(x)
-                return Hole(len(arrays) - 1)
+                return Hole(len(arrays) - 1, x.weak is not None)
             kind = type(x)
             if kind in (tuple, list):
                 return kind([hole(item) for item in x])
@@ -349,12 +355,22 @@ class Recorder(Writing, Reading):
         if isinstance(result, np.ndarray):
             for x in arrays:
                 if result is x.data:
+                    self._decide(function, [a for a in arrays if a is not x])
                     return x
                 if result.base is not None and np.may_share_memory(result, x.buffer.data):
+                    self._decide(function, [a for a in arrays if a is not x])
                     if result.dtype == x.buffer.data.dtype:
                         return Recorded(x.buffer, result)
                     break
         return self._item(None, 0, result, function, nodes, template)
+
+    def _decide(self, function: Any, given: Sequence[Any]) -> None:
+        """Note numbers that decide which part of an array is shown: an axis, an offset, a length."""
+        for x in given:
+            if isinstance(x, Recorded):
+                if x.size != 1:
+                    raise self.escape(f"{function.__name__} shows what an array of numbers decides")
+                self.guard(x, x.data.item())
 
     def _item(self, call: Node | None, i: int, y: Any, function: Any, nodes: Any = (), template: Any = None) -> Any:
         """A result of a call, or one of several."""
@@ -414,6 +430,7 @@ class Recorder(Writing, Reading):
 
 
 SIGNS = frozenset((np.absolute, np.negative, np.positive))
+BITWISE = frozenset((np.bitwise_and, np.bitwise_or, np.bitwise_xor))
 DIVISIONS = frozenset((np.divide, np.floor_divide, np.remainder))
 MUTATING = frozenset((np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis))
 _REDUCTIONS = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}
