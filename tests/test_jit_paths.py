@@ -256,6 +256,21 @@ def test_numbers_drawn_before_a_wrong_guess_are_drawn_again() -> None:
     assert jitted.cache_info().recordings == 2
 
 
+def test_an_invalid_operation_is_met_once() -> None:
+    """Programs that mask what may be invalid have nothing to fear of a further one."""
+
+    def f(x: Any) -> Any:
+        y = np.sqrt(x).sum()
+        return ad.grad(lambda t: (np.abs(t) ** 1.5).sum())(x) + y if x[0] > 0 else y
+
+    jitted = ad.jit(f, strict=True)
+    with np.errstate(invalid="ignore"):
+        for i in range(20):
+            x = np.array([[1.0, 4.0], [1.0, -4.0], [-1.0, 4.0]][i % 3])
+            np.testing.assert_allclose(jitted(x), f(x))
+    assert jitted.cache_info().recordings <= 4
+
+
 def test_programs_are_dropped_while_one_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """As another thread does that has met an invalid operation."""
     jitted = ad.jit(grown, strict=True)

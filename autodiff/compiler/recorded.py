@@ -110,8 +110,8 @@ class Recorded(Inner):
     def notes_invalid(self) -> bool:
         """Whether it reports an invalid operation, as NumPy's arrays do: then a walk masks only after one."""
         recorder = self.buffer.recorder
-        recorder.flagged = True
-        return not recorder.masked
+        recorder.flagged = not recorder.masked
+        return recorder.flagged
 
     @property
     def T(self) -> Any:
