@@ -39,6 +39,11 @@ class Aliases:
             if value._array is not x or x.buffer.node.op != "input"
         ]
 
+    @property
+    def key(self) -> Any:
+        """What programs that compute the same may differ in."""
+        return self.same if self.written else None
+
     def is_apart(self, leaves: Sequence[Any], merged: bool) -> bool:
         """Whether no argument that is written to shares memory with another one; `merged`: the same array is one."""
         return not any(

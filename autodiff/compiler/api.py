@@ -5,6 +5,7 @@ was recorded for still holds: shapes and dtypes, numbers that `f` branches on, w
 again; and what cannot be a program runs as it is, after one warning that says why. It never refuses.
 """
 
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -22,14 +23,15 @@ from . import llvm_math
 from .aliases import Aliases
 from .captures import Captures, TooManyError
 from .draws import GlobalDraws, noted
-from .entries import RECORDINGS, CacheInfo, Entry, Kept
-from .entry import flattener
-from .explain import described
+from .entries import RECORDINGS, VALUES, CacheInfo, Entry, Kept
+from .entry import flattener, template_of
+from .explain import described, path
 from .frames import depth, is_ours
 from .interpret import Mismatch
 from .lower import lower
-from .places import Fixed, Places, UnstableError, scrub
-from .program import InvalidError, Program, filled, template_of
+from .paths import Paths, Search
+from .places import Fixed, Places, UnstableError, scrub, scrub_error
+from .program import InvalidError, Program, filled
 from .recorder import Recorder, Unrecordable
 from .signature import Signature, signature
 from .slots import spot
@@ -39,7 +41,6 @@ from .undo import Undo
 __all__ = ["CacheInfo", "jit"]
 
 INTEGERS = 3  # signatures that differ in integers only, until these become inputs
-PATHS = 8  # programs for one signature
 WRITES = "writes to an array that it captures"
 
 
@@ -65,8 +66,8 @@ def jit(f: Callable[..., Any], *, strict: bool = False, eager: bool = True) -> C
     arguments are part of the program. Arguments are copied. Results are new, and plain: a Value comes back where an
     argument is tracked, and can be differentiated.
 
-    `if` and `while` are recorded for each path that is taken, `float(v)` for each number, at most 8 programs for one
-    signature. What `f` captures is looked up at each call. Arrays, Values with their gradients, optimizers, counters
+    `if` and `while` are recorded for each path that is taken, at most 64 for one signature; `float(v)` for each number,
+    at most 8. What `f` captures is looked up at each call. Arrays, Values with their gradients, optimizers, counters
     and draws of a `np.random.Generator` are inputs of the program, and outputs where `f` changes them.
 
     The program is compiled at the second call; with `eager=False` at the first one, when it is recorded.
@@ -99,17 +100,23 @@ class _Jitted:
         self.seen: Kept[list[int]] = Kept()  # how many signatures differ in integers only
         self.lock = threading.RLock()
         self.hits = self.recordings = 0
-        self.last: Any = None  # the last program, and what takes the arrays out of the arguments for it
+        self.last: tuple[Any, Program, Paths] | None = None  # what takes the arrays out of the arguments, for which
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        last = self.last
+        last, search = self.last, None
         if last is not None:
             arrays = last[0](args, kwargs)
             if arrays is not None:
                 outputs = last[1].quickly(arrays)
-                if outputs is not None:
+                if type(outputs) is list:
                     self.hits += 1
                     return last[1].fill(outputs)
+                if isinstance(outputs, Mismatch):
+                    search = Search()
+                    search.failed(last[1], outputs)
+                    found = self._elsewhere(last, search, arrays)
+                    if found is not None:
+                        return found[0]
         given = signature(args, kwargs, bool(self.integers))
         if given is None and self.strict:
             raise OperandError(
@@ -127,45 +134,70 @@ class _Jitted:
                 entry = self.entries.add(given.key, Entry(), given.watched)
         if entry.eager:
             return self._eagerly(args, kwargs)
-        recordings = self.recordings
-        found = self._found(entry, given, args, kwargs)
+        if search is None or last is None or last[2] is not entry.paths:
+            search = Search()
+        added = entry.paths.added
+        found = self._found(entry, search, given, args, kwargs)
         if found is not None:
             return found[0]
+        if entry.full and not self.strict:
+            return self._eagerly(args, kwargs)
         lock = RECORDINGS.lock
         if not lock.acquire(timeout=RECORDINGS.patience):
             return self._eagerly(args, kwargs)
         try:
-            if recordings != self.recordings:  # another thread may have recorded it meanwhile
-                found = self._found(entry, given, args, kwargs)
+            if added != entry.paths.added:  # another thread may have recorded it meanwhile
+                search = Search()
+                found = self._found(entry, search, given, args, kwargs)
                 if found is not None:
                     return found[0]
-            return self._record(entry, given, args, kwargs)
+            return self._record(entry, search, given, args, kwargs)
         finally:
             lock.release()
 
-    def _found(self, entry: Entry, given: Signature, args: Any, kwargs: Any) -> tuple[Any] | None:
+    def _elsewhere(self, last: tuple[Any, Program, Paths], search: Search, arrays: Any) -> tuple[Any] | None:
+        """The result of another program for the same arrays as the last one, which has failed."""
+        flat, _, paths = last
+        for attempt in paths.candidates(search):
+            outputs = attempt.quickly(arrays)
+            if type(outputs) is list:
+                self._use(paths, search, attempt, flat)
+                return (attempt.fill(outputs),)
+            if not isinstance(outputs, Mismatch):
+                search.tried.discard(attempt)  # there is more to it
+                return None
+            search.failed(attempt, outputs)
+        return None
+
+    def _found(self, entry: Entry, search: Search, given: Signature, args: Any, kwargs: Any) -> tuple[Any] | None:
         """The result of a program, if there is one."""
-        for attempt in [*entry.programs]:
+        paths = entry.paths
+        for attempt in paths.candidates(search):
             if not attempt.holds():
                 continue
             try:
                 result = attempt.run(given.leaves)
-            except Mismatch:
+            except Mismatch as mismatch:
+                search.failed(attempt, mismatch)
                 continue
             except InvalidError:
                 with self.lock:
-                    entry.masked, entry.programs = True, []
+                    entry.masked, entry.paths = True, Paths()
                 break
-            self.hits += 1
-            if attempt is not entry.programs[0]:
-                with self.lock:
-                    entry.programs = [attempt, *[p for p in entry.programs if p is not attempt]]
-            last = self.last
-            if last is None or last[1] is not attempt:
-                flat = flattener(args, kwargs, given.integers)
-                self.last = (flat, attempt) if flat else None
+            entry.flat = entry.flat or flattener(args, kwargs, given.integers)
+            self._use(paths, search, attempt, entry.flat)
             return (result,)
         return None
+
+    def _use(self, paths: Paths, search: Search, program: Program, flat: Any) -> None:
+        """Note that a program has run."""
+        self.hits += 1
+        if program is not paths.programs[0]:
+            with self.lock:
+                paths.used(program, search)
+        last = self.last
+        if last is None or last[1] is not program:
+            self.last = (flat, program, paths) if flat else None
 
     def _loosened(self, given: Signature, args: Any, kwargs: Any) -> Signature:
         """The signature of a call that is a new one. Integers that keep changing are inputs, as floats are."""
@@ -185,9 +217,13 @@ class _Jitted:
         for entry in self.entries.values():
             if entry.eager:
                 lines.append(f"runs without a program: it {entry.eager}")
+            if entry.full:
+                lines.append(f"further paths run without a program: it {entry.full}")
             for i, program in enumerate(entry.programs):
-                lines.append(f"program {i + 1}: {len(program.graph.live())} operations, for {_signature(program)}")
-                lines.append(described(lower(program.graph, llvm_math)))
+                guards = path([value for _, value in program.graph.guards])
+                guards = f"; guards: {guards}" if guards else ""
+                lines.append(f"program {i + 1}: {program.size} operations, for {_signature(program)}{guards}")
+                lines.append(described(lower(program.graph, llvm_math), program.asked))
         return "\n".join(lines) or "it has not been called yet"
 
     def cache_info(self) -> CacheInfo:
@@ -215,14 +251,14 @@ class _Jitted:
         except TooManyError:
             return False
 
-    def _record(self, entry: Entry, given: Signature, args: Any, kwargs: Any) -> Any:
+    def _record(self, entry: Entry, search: Search, given: Signature, args: Any, kwargs: Any) -> Any:
         if entry.eager:
             return self._eagerly(args, kwargs)
-        if len(entry.programs) >= PATHS and given.integers:  # they decide the path, so each is for itself
-            self.integers, self.entries = None, Kept()
+        reason = entry.crowded(search)
+        if reason and given.integers:  # they decide the path, so each is for itself
+            self.integers, self.entries, self.last = None, Kept(), None
             return self._eagerly(args, kwargs)
-        if len(entry.programs) >= PATHS:
-            reason = f"took {PATHS} paths, or was called with as many values of what it captures"
+        if reason:
             return self._give_up(entry, reason, args, kwargs)
         for known in entry.programs:
             entry.globals_too = entry.globals_too or known.globals_changed()
@@ -263,7 +299,7 @@ class _Jitted:
         if any(v._node is not None and v._node.number != LEAF for v in captures.values):
             raise _GiveUpError("captures a Value that was computed from tracked ones")
         self.recordings += 1
-        recorder = Recorder()
+        recorder = Recorder(self.f, sys._getframe().f_code)
         recorder.masked = entry.masked
         recorder.captured = {i: Fixed(captures, slot) for i, (_, slot) in captures.arrays.items()}
         inputs = [recorder.input(x, type(x) if type(x) in (int, float, complex) else None) for x in given.leaves]
@@ -321,6 +357,7 @@ class _Jitted:
             places.abandon()
             recorder.ended = True
             scrub(Captures([self.f, *given.objects]), captures)
+            scrub_error(error)
             raise
         finally:
             places.restore()
@@ -359,14 +396,11 @@ class _Jitted:
 
     def _keep(self, entry: Entry, program: Program) -> None:
         with self.lock:
-            for known in entry.programs:
-                if known.text == program.text:
-                    entry.programs.remove(known)
-                    entry.repeated += 1
-                    if entry.repeated > PATHS and self.hits < 4 * self.recordings:
-                        self._warn(entry, "captures what is another thing at each call")
-                    break
-            entry.programs.insert(0, program)
+            program.state = entry.state
+            if entry.paths.add(program):
+                entry.repeated += 1
+                if entry.repeated > VALUES and self.hits < 4 * self.recordings:
+                    self._warn(entry, "captures what is another thing at each call")
         if not self.eager:
             program.compile()
 
@@ -384,8 +418,12 @@ class _Jitted:
         text = f"jit: {name_of(self.f)} {reason}"
         if self.strict:
             raise OperandError(f"{text}, which cannot be compiled; leave out strict=True to run it as it is")
-        entry.eager = reason
-        warnings.warn(f"{text}; it runs without the compiler for these arguments", JitWarning, stacklevel=depth())
+        if entry.full:
+            text += "; further ones run without the compiler"
+        else:
+            entry.eager = reason
+            text += "; it runs without the compiler for these arguments"
+        warnings.warn(text, JitWarning, stacklevel=depth())
 
 
 def _signature(program: Program) -> str:

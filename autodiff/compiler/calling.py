@@ -1,6 +1,6 @@
 """Calling: how a recorder notes what NumPy is to compute, and what depends on the numbers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,8 @@ from .operands import plain
 from .orders import RESHAPING, keep_order, note_reshape
 from .primitives import STATIC
 from .recorded import Recorded
-from .writing import noting
 
-__all__ = ["Calling", "Template", "Unrecordable"]
+__all__ = ["PYTHON", "Calling", "Template", "Unrecordable"]
 
 PYTHON = (bool, int, float, complex)
 MUTATING = frozenset((np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis))
@@ -52,12 +51,15 @@ class Calling:
     node: Callable[..., Node]
     made: Callable[..., Recorded]
     constant: Callable[..., Recorded]
+    guard: Callable[..., Any]
 
     def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Whatever NumPy computes."""
         if function in MUTATING:
             raise self.escape(f"{function.__name__} writes to an array")
         if function in STATIC:
+            if function is np.size:
+                self._decide(function, (*args[1:], *kwargs.values()))
             return function(*plain(args), **plain(kwargs))
         arrays: list[Recorded] = []
 
@@ -66,7 +68,7 @@ class Calling:
                 x = self.constant(x)
             if isinstance(x, Recorded):
                 arrays.append(x)
-                return Hole(len(arrays) - 1)
+                return Hole(len(arrays) - 1, x.weak is not None)
             kind = type(x)
             if kind in (tuple, list):
                 return kind([hole(item) for item in x])
@@ -88,8 +90,10 @@ class Calling:
         if isinstance(result, np.ndarray):
             for x in arrays:
                 if result is x.data:
+                    self._decide(function, [a for a in arrays if a is not x])
                     return x
                 if result.base is not None and np.may_share_memory(result, x.buffer.data):
+                    self._decide(function, [a for a in arrays if a is not x])
                     if result.dtype == x.buffer.data.dtype:
                         if self.reordered and function in RESHAPING:
                             note_reshape(x, x)
@@ -101,6 +105,14 @@ class Calling:
         elif self.reordered:
             keep_order(arrays, made)
         return made
+
+    def _decide(self, function: Any, given: Sequence[Any]) -> None:
+        """Note numbers that decide which part of an array is shown: an axis, an offset, a length."""
+        for x in given:
+            if isinstance(x, Recorded):
+                if x.size != 1:
+                    raise self.escape(f"{function.__name__} shows what an array of numbers decides")
+                self.guard(x, x.data.item())
 
     def _item(self, call: Node | None, i: int, y: Any, function: Any, nodes: Any = (), template: Any = None) -> Any:
         """A result of a call, or one of several."""
@@ -122,23 +134,6 @@ class Calling:
             count = self.graph.add("call", inputs, (counted, template), (), np.dtype(int))
             self.graph.guards.append((count, Counted.of(data)))
         return self.guard(made, y) if isinstance(y, PYTHON) and not isinstance(y, np.generic) else made
-
-    @noting
-    def read(self, x: Recorded, as_type: Callable[[Any], Any]) -> Any:
-        """A number as Python's."""
-        return self.guard(x, as_type(x.data))
-
-    def guard(self, x: Recorded, value: Any) -> Any:
-        """Note that the program is for this value of a number."""
-        if self.closed:
-            return value
-        node = self.node(x)
-        if node.op != "constant":
-            self.graph.guards.append((node, x.data.item() if x.size == 1 else value))
-            if x.dtype.char in "fd" and x.size == 1 and not x.data.item() and type(value) is float:  # 0.0, or -0.0
-                sign = np.signbit(x.data).reshape(())
-                self.graph.guards.append((self.graph.add("signbit", (node,), (), node.shape, sign.dtype), sign.item()))
-        return value
 
     def escape(self, what: str) -> Unrecordable:
         """The exception for what cannot be replayed."""

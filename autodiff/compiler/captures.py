@@ -37,6 +37,7 @@ from ..tape import RECORDING
 from ..transform import Transform
 from .code import global_names, is_installed, is_known, makes_generators, modules_of, names_in
 from .draws import bits_of, same_state, state_of
+from .recorded import Recorded
 from .slots import MISSING, Attributes, Inside, Kind, Members, Variable, alike, content, equal, get, is_number, spot
 
 __all__ = ["Captures", "TooManyError"]
@@ -338,7 +339,7 @@ class Captures:
         return ""
 
     def numbers(self, globals_too: bool = False) -> set[Any]:
-        """The slots of Python numbers that are other ones now, and can be inputs."""
+        """The slots of numbers that are other ones now, and can be inputs."""
         return {
             spot(container, key)
             for container, key, value in self.slots
@@ -358,11 +359,12 @@ class Captures:
 
 def _is_another(now: Any, number: Any) -> bool:
     """Whether there is another number of the same kind, or one that is recorded."""
-    if type(now) is type(number):
-        return bool(now != number)
     data = now._array if isinstance(now, Box) and now._node is None else now
-    is_scalar = isinstance(number, np.generic) and isinstance(data, Inner) and not data.ndim
-    return is_scalar and bool(data.dtype == number.dtype)
+    if type(data) is not Recorded:
+        return type(now) is type(number) and not equal(now, number)
+    if data.weak is not None:
+        return data.weak is type(number)
+    return isinstance(number, np.generic) and not data.ndim and bool(data.dtype == number.dtype)
 
 
 def _name(container: Any, key: Any) -> str:

@@ -7,16 +7,21 @@ whether the arguments are like that; shapes and dtypes are looked at by the prog
 import dataclasses
 from collections.abc import Callable
 from enum import Enum
-from types import BuiltinFunctionType, FunctionType
+from types import BuiltinFunctionType, CoroutineType, FunctionType
 from typing import Any
 
 import numpy as np
 
+from ..box import Inner
 from ..codegen import compile_function
+from ..tape import RECORDING
+from ..tree import tree_map
 from ..value import Value
+from .recorded import Recorded
+from .recorder import Recorder
 from .signature import STATIC
 
-__all__ = ["Out", "filler", "flattener", "odd_one"]
+__all__ = ["Out", "filler", "flattener", "template_of"]
 
 CONTAINERS = (tuple, list, dict)
 
@@ -43,15 +48,44 @@ class Out:
 PLAIN = (Out, *STATIC, float, complex, Enum, np.ufunc, BuiltinFunctionType, type(...))
 
 
-def odd_one(template: Any) -> Any:
+def _odd_one(template: Any) -> Any:
     """Something in a result that may hold arrays, or that its receiver may change; None if there is nothing."""
+    if isinstance(template, Inner):
+        return template
     if isinstance(template, (list, tuple, dict)):
-        parts = [odd_one(x) for x in (template.values() if isinstance(template, dict) else template)]
+        parts = [_odd_one(x) for x in (template.values() if isinstance(template, dict) else template)]
         return next((x for x in parts if x is not None), None)
     if isinstance(template, PLAIN) or (isinstance(template, FunctionType) and not template.__closure__):
         return None
     is_opened = dataclasses.is_dataclass(template) or hasattr(type(template), "_tree_open")
     return None if is_opened else template
+
+
+def template_of(recorder: Recorder, result: Any) -> Any:
+    """The result with outputs in the places of its arrays."""
+
+    def place(y: Any) -> Any:
+        data = y._array if isinstance(y, Value) else recorder.returned(y)
+        spent = False
+        if isinstance(y, Value) and y._node is not None and RECORDING.get():
+            spent = y._node.case is not None and y._node.case.is_spent  # as a loss is after its backward()
+            if not spent:
+                raise recorder.escape("returns a tracked Value; return its .data")
+        if isinstance(data, Recorded):
+            return Out(recorder.result(data), not data.ndim, data.weak is not None, spent)
+        if isinstance(data, Inner):
+            raise recorder.escape("returns a batch")
+        if isinstance(data, (np.ndarray, np.generic)):
+            return Out(recorder.result(recorder.constant(data)), not data.ndim)
+        return y
+
+    template = tree_map(place, result, result=True)
+    odd = _odd_one(template)
+    if odd is not None:
+        if isinstance(odd, CoroutineType):
+            odd.close()  # it is made anew
+        raise recorder.escape(f"returns a {type(odd).__name__}")
+    return template
 
 
 class _Unknown(Exception):

@@ -1,16 +1,28 @@
 """What a program does, in words: its kernels, matrix products, and what NumPy computes and why."""
 
+import itertools
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .plan import Array, Call, Check, Gemm, Launch, Plan
 
-__all__ = ["described"]
+__all__ = ["described", "path"]
 
 SHOWN = 12  # operations of a kernel that are listed
 
 
-def described(plan: Plan) -> str:
-    """A line for each step of a plan, and what they come to."""
+def path(answers: Iterable[Any]) -> str:
+    """What guards have found, in short.
+
+    >>> path([True, True, True, False, 2.5])
+    'True 3 times, False, 2.5'
+    """
+    parts = [(value, len([*group])) for value, group in itertools.groupby(answers, repr)]
+    return ", ".join([value if count == 1 else f"{value} {count} times" for value, count in parts])
+
+
+def described(plan: Plan, asked: Mapping[int, str]) -> str:
+    """A line for each step of a plan, and what they come to. `asked`: where the source asks for what guards compare."""
     lines, moved = [], 0
     counts = {"kernels": 0, "products": 0, "NumPy": 0}
     for step in plan.steps:
@@ -28,7 +40,8 @@ def described(plan: Plan) -> str:
             lines.append(f"NumPy   {_called(step)}: {step.reason}  {_bytes(nbytes)}")
         elif type(step) is Check:
             nbytes = 0
-            lines.append(f"guard   {step.value!r}")
+            where = f"  asked in {asked[step.position]}" if step.position in asked else ""
+            lines.append(f"guard   {step.value!r}{where}")
         moved += nbytes
     total = ", ".join(f"{n} {name}" for name, n in counts.items())
     lines.append(f"{total}; {_bytes(moved)} read and written, {_bytes(plan.arena)} of temporaries")

@@ -38,7 +38,6 @@ run, and part of the program. Equal nodes are one node. Every array is C-contigu
     item              call          index                     one of the results of a call that has several
 """
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -153,14 +152,6 @@ class Graph:
             if node.number in needed:
                 needed.update([n.number for n in node.inputs])
         return [n for n in self.nodes if n.number in needed]
-
-    def fingerprint(self) -> Any:
-        """Equal for graphs that compute the same in the same way."""
-        key: list[Any] = [tuple([n.number for n in self.outputs]), tuple([(n.number, v) for n, v in self.guards])]
-        for n in self.live():
-            params = n.params if n.op != "constant" else (hashlib.sha256(n.params[0]).digest(),)
-            key.append((n.number, n.op, tuple([p.number for p in n.inputs]), params, n.shape, n.dtype))
-        return tuple(key)
 
     def __repr__(self) -> str:
         lines = [*map(repr, self.live()), f"return {' '.join(f'%{n.number}' for n in self.outputs)}"]

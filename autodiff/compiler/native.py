@@ -19,7 +19,7 @@ from .blas import blas
 from .driver import DRIVERS, Driver
 from .driver_text import LEAD
 from .interpret import Mismatch
-from .plan import Array, Plan
+from .plan import Array, Check, Plan
 from .python_steps import Frame, View, python_step
 from .state import Entries, State
 
@@ -102,6 +102,7 @@ class Program:
                 kernels += [function, state.put(slots)]
             parts[-1][1:] = [len(kernels), parts[-1][2] + found[1]]
         self._checks = entries.checks
+        self.order = tuple([step.position for step in plan.steps if type(step) is Check])
         first = state.put(kernels, range(1, len(kernels), 2))
 
         cut = not native.direct or any(type(part) is not list for part in parts)
@@ -184,7 +185,7 @@ class Program:
         invalid = False
         if type(found) is tuple:
             if len(found) == 2:
-                raise self._mismatch(*found)
+                raise self.mismatch(*found)
             (found,), invalid = found, True
         return found if self._in_order else self._arranged(found, arrays), invalid
 
@@ -219,8 +220,11 @@ class Program:
             memory = _aligned(self._size)
         return memory.base, memory
 
-    def _mismatch(self, number: int, bits: int) -> Mismatch:
+    def mismatch(self, number: int, bits: int) -> Mismatch:
+        """What a pair says that the native function returns."""
         check = self._checks[number - 1]
+        if type(check.value) is bool:
+            return Mismatch(check.position, bool(bits))
         dtype = np.dtype(check.array.dtype)
         return Mismatch(check.position, np.array([bits], np.int64).view(dtype)[0].item())
 

@@ -21,7 +21,7 @@ from .draws import GENERATORS, drawing
 from .recorded import Recorded
 from .slots import Members, get, is_number, put, spot
 
-__all__ = ["Fixed", "Places", "UnstableError", "scrub"]
+__all__ = ["Fixed", "Places", "UnstableError", "scrub", "scrub_error"]
 
 NUMBERS = (int, float)
 
@@ -53,7 +53,8 @@ class _Number(_Place):
     """A number in a container."""
 
     def write(self, before: Any, new: Any, in_place: bool) -> None:
-        self.put(type(before)(new))
+        becomes_float = type(before) is int and new.dtype.kind == "f"
+        self.put(float(new) if becomes_float else type(before)(new))
 
 
 class _ValueArray:
@@ -223,10 +224,12 @@ class Places:
                     self.copies.append((place, stored[id(data)]))
                     continue
                 stored[id(data)] = place
-            if isinstance(data, (np.ndarray, np.generic, float, int)) and not isinstance(data, bool):
+            if not isinstance(data, (Recorded, bool)) and isinstance(data, (np.ndarray, np.generic, float, int)):
                 data = recorder.constant(np.asarray(data))
-            if not isinstance(data, Recorded):
+            if type(data) is not Recorded:
                 raise UnstableError("replaces an array by something else")
+            if isinstance(before, np.generic) and type(place) is _Number and data.dtype != before.dtype:
+                raise UnstableError("changes the dtype of a number that it captures")
             self.writes.append((place, recorder.result(data), False))
 
     def _is_written(self, inside: Any) -> bool:
@@ -319,6 +322,13 @@ def scrub(now: Captures, before: Captures) -> None:
         node = root._node
         if node is not None and type(getattr(node, "grad", None)) is Recorded:
             node.grad = np.array(node.grad.data)
+
+
+def scrub_error(error: Exception) -> None:
+    """The same for what it has put into an exception."""
+    error.args = _plain(error.args, set())
+    for name, value in [*vars(error).items()]:
+        vars(error)[name] = _plain(value, set())
 
 
 def _plain(x: Any, known: set[int]) -> Any:

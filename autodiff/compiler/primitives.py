@@ -150,10 +150,11 @@ def _cumsum(recorder: Any, a: Any, axis: Any = None, dtype: Any = None, out: Any
     if out is not None or not hasattr(a, "buffer") or not a.ndim:
         return NotImplemented
     x = a if axis is not None else recorder.record(np.reshape, (a, -1), {})
-    data = np.cumsum(x.data, axis=axis or 0, dtype=dtype)
+    at = 0 if axis is None else normalize_axis_index(axis, x.ndim)
+    data = np.cumsum(x.data, axis=at, dtype=dtype)
     if data.dtype.char not in "ilqfd" or a.dtype.char not in "?ilqfd":
         return NotImplemented
-    return recorder.add("cumsum", [recorder.node(x, data.dtype)], ((axis or 0) % x.ndim,), data)
+    return recorder.add("cumsum", [recorder.node(x, data.dtype)], (at,), data)
 
 
 # -- products

@@ -6,30 +6,26 @@ import os
 import threading
 import zlib
 from collections.abc import Sequence
-from types import CoroutineType
 from typing import Any
 
 import numpy as np
 
-from ..box import Box, Inner
-from ..tape import RECORDING
+from ..box import Box
 from ..tree import tree_map
-from ..value import Value
 from . import llvm_math
 from .aliases import Aliases, overlap
 from .captures import Captures
 from .draws import Draw, put_state, state_of
-from .entry import Out, filler, odd_one
+from .entry import Out, filler
 from .graph import Graph
 from .interpret import Interpreted, Mismatch
 from .lower import lower
 from .native import Program as Native
 from .places import Places
-from .recorded import Recorded
 from .recorder import Recorder
 from .slots import spot
 
-__all__ = ["InvalidError", "Program", "filled", "mark", "template_of"]
+__all__ = ["InvalidError", "Program", "filled", "mark"]
 
 
 class InvalidError(Exception):
@@ -46,8 +42,13 @@ class Program:
         self.result = result
         self.fill = filler(result) or functools.partial(filled, result)
         self.graph = recorder.close()
+        self.guards: Any = ()  # pairs of a question and an answer, and the whole as such: see `Paths`
+        self.text: Any = None
+        self.size = len(self.graph.live())
+        self.state = 0  # programs for the same captured things have the same one
         self.flagged = recorder.flagged
         self.sources = recorder.sources
+        self.asked = recorder.asked
         self.draws = {id(d.generator): d.generator for d in self.sources if type(d) is Draw}
         replaced = {spot(p.container, p.key) for p in places.places if type(p).__name__ == "_Place"}
         self.fixed = {
@@ -58,11 +59,6 @@ class Program:
         places.settle()
         self.runner: Any = None
         self.lock = threading.Lock()
-
-    @functools.cached_property
-    def text(self) -> Any:
-        """Equal for programs that compute the same."""
-        return self.graph.fingerprint()
 
     def holds(self) -> bool:
         """Whether what `f` captures is as it was."""
@@ -111,8 +107,14 @@ class Program:
             self.places.write(outputs)
         return self.fill(outputs)
 
-    def quickly(self, arrays: tuple[Any, ...]) -> Any:
-        """The outputs for arrays that may not be of the right kinds; None if they are not, or there is more to it."""
+    def order(self) -> tuple[int, ...]:
+        """The guards, by position, in the order in which a run looks at them."""
+        order: tuple[int, ...] = self.runner.order
+        return order
+
+    def quickly(self, arrays: tuple[Any, ...]) -> list[Any] | Mismatch | None:
+        """The outputs for arrays that may not be of the right kinds, or the guard that fails; None if the arrays are
+        not of these kinds, or there is more to it."""
         runner = self.runner
         whole = runner.whole if type(runner) is Native and not self.draws else None
         if whole is None or not self.holds() or (self.aliasing and not self._is_apart(arrays)):
@@ -121,7 +123,11 @@ class Program:
             further = [source.get() for source in self.sources]
             arrays = (*arrays, *[np.asarray(x._array if isinstance(x, Box) else x) for x in further])
         outputs = whole(*arrays)
-        if type(outputs) is tuple and len(outputs) == 1 and not self.flagged:
+        if type(outputs) is tuple:
+            if len(outputs) == 2:
+                return runner.mismatch(*outputs)
+            if self.flagged:
+                return None
             outputs = outputs[0]  # an operation was invalid, which nobody asks for
         if type(outputs) is not list:
             return None
@@ -144,33 +150,6 @@ def _runner_of(graph: Graph) -> Any:
     if os.environ.get("AUTODIFF_JIT") == "numpy" or importlib.util.find_spec("llvmlite") is None:
         return Interpreted(graph)
     return Native(lower(graph, llvm_math))
-
-
-def template_of(recorder: Recorder, result: Any) -> Any:
-    """The result with outputs in the places of its arrays."""
-
-    def place(y: Any) -> Any:
-        data = y._array if isinstance(y, Value) else y
-        spent = False
-        if isinstance(y, Value) and y._node is not None and RECORDING.get():
-            spent = y._node.case is not None and y._node.case.is_spent  # as a loss is after its backward()
-            if not spent:
-                raise recorder.escape("returns a tracked Value; return its .data")
-        if isinstance(data, Recorded):
-            return Out(recorder.result(data), not data.ndim, data.weak is not None, spent)
-        if isinstance(data, Inner):
-            raise recorder.escape("returns a batch")
-        if isinstance(data, (np.ndarray, np.generic)):
-            return Out(recorder.result(recorder.constant(data)), not data.ndim)
-        return y
-
-    template = tree_map(place, result, result=True)
-    odd = odd_one(template)
-    if odd is not None:
-        if isinstance(odd, CoroutineType):
-            odd.close()  # it is made anew
-        raise recorder.escape(f"returns a {type(odd).__name__}")
-    return template
 
 
 def filled(template: Any, outputs: list[Any]) -> Any:

@@ -9,6 +9,7 @@ import importlib
 import inspect
 import threading
 from collections.abc import Sequence
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,14 @@ import numpy as np
 from ..arrays import getitem, scatter_add
 from ..nested import collect
 from . import compositions as compositions  # they register themselves
-from .calling import Calling, Template, Unrecordable
+from .calling import PYTHON, Calling, Template, Unrecordable
 from .calls import UFUNC_NAMES, astype_of
 from .graph import Graph, Node
 from .interpret import Hole
 from .operands import kind_of, place_of, plain
 from .orders import keep_order, note_copy, note_order
 from .primitives import CALLED, PRIMITIVES
+from .reading import Reading
 from .recorded import Buffer, Recorded
 from .writing import Writing, noting
 
@@ -35,10 +37,11 @@ NATIVE = frozenset("?ilqfd")  # dtypes that ufuncs are noted with by name; other
 ERRORS: Any = getattr(importlib.import_module("numpy._core.umath"), "_extobj_contextvar", None)
 
 
-class Recorder(Calling, Writing):
+class Recorder(Calling, Writing, Reading):
     """One run of a function, as a graph."""
 
-    def __init__(self) -> None:
+    def __init__(self, function: Any = None, runner: CodeType | None = None) -> None:
+        super().__init__(function, runner)
         self.graph = Graph()
         self.reason = ""  # why it cannot be replayed, if so
         self.raised = ""  # the same, if the function does not end with an exception
@@ -236,15 +239,19 @@ class Recorder(Calling, Writing):
 
     def operate(self, ufunc: Any, inputs: Sequence[Any]) -> Any:
         """An operator: of Python's numbers it makes another one."""
-        result = self.ufunc(ufunc, "__call__", inputs, {})
         if type(inputs[0]) is Recorded and inputs[0].weak is None:  # the usual case
-            return result
-        if type(result) is Recorded and all(isinstance(kind_of(x), type) for x in inputs):
-            result.weak = {"b": bool, "i": int, "f": float}.get(result.dtype.kind)
+            return self.ufunc(ufunc, "__call__", inputs, {})
+        kinds = [x.weak if type(x) is Recorded else type(x) for x in inputs]
+        if not all(kind in PYTHON for kind in kinds):
+            return self.ufunc(ufunc, "__call__", inputs, {})
+        if bool in kinds and not (ufunc in BITWISE and kinds == [bool, bool]):  # they count as integers
+            inputs = [int(x) if kind is bool else x for x, kind in zip(inputs, kinds, strict=True)]
+        if ufunc in DIVISIONS and inputs[1] == 0:  # noted, as any branch is
+            raise ZeroDivisionError("division by zero")
+        result = self.ufunc(ufunc, "__call__", inputs, {})
+        if type(result) is Recorded:
+            result.weak = {"b": bool, "i": int, "f": float, "c": complex}[result.dtype.kind]
             self._within(ufunc, inputs, result)
-            if ufunc in DIVISIONS and isinstance(inputs[1], Recorded):
-                if self.ufunc(np.equal, "__call__", (inputs[1], 0), {}):  # noted, as any branch is
-                    raise ZeroDivisionError("division by zero")
         return result
 
     def _within(self, ufunc: Any, inputs: Sequence[Any], result: Recorded) -> None:
@@ -255,7 +262,7 @@ class Recorder(Calling, Writing):
             fits = bool(np.abs(near) < LARGE)
         elif ufunc is np.left_shift:
             fits = False
-        elif result.weak is float and ufunc is np.power:
+        elif result.weak in (float, complex) and ufunc is np.power:
             fits = bool(np.isfinite(result))
         if not fits:
             raise self.escape("computes with numbers that only Python has: large integers, or a power that is none")
@@ -356,6 +363,7 @@ class Recorder(Calling, Writing):
 
 
 SIGNS = frozenset((np.absolute, np.negative, np.positive))
+BITWISE = frozenset((np.bitwise_and, np.bitwise_or, np.bitwise_xor))
 DIVISIONS = frozenset((np.divide, np.floor_divide, np.remainder))
 _REDUCTIONS = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}
 _REDUCTIONS |= {np.logical_and: np.all, np.logical_or: np.any}

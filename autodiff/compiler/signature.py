@@ -103,6 +103,9 @@ def _key(x: Any, found: Signature) -> Any:
         return (kind, *[_key(item, found) for item in x])
     if kind is dict:
         return (dict, *[(type(key), key, _key(item, found)) for key, item in x.items()])
+    if isinstance(x, Inner):
+        found.inline = True
+        return None
     if isinstance(x, Box):
         data = x._array
         if isinstance(data, Inner):
