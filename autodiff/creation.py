@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import cast
-from .box import Box
+from .box import Box, Inner
 from .convert import is_array
 from .dispatch import apply
 from .errors import OperandError
@@ -57,7 +57,7 @@ def _array(
     like: Any = None,
     name: str = "array",
 ) -> Any:
-    new = untangled(object, name)
+    new = _boxed(untangled(object, name))
     if not isinstance(new, Box):
         return np.array(new, dtype, copy=copy, order=order, subok=subok, ndmin=ndmin)
     if dtype is not None and np.dtype(dtype).kind not in "biufc":
@@ -124,6 +124,11 @@ def _arange(
         return next(e for e in ends if isinstance(e, Box))._wrap(plain)
     y = np.arange(len(plain), dtype=plain.dtype) * step + start
     return y if y.dtype == plain.dtype else y.astype(plain.dtype)
+
+
+def _boxed(x: Any) -> Any:
+    """A number that jit records, or an array of such, as a Value; anything else as it is."""
+    return Value._wrap(x) if isinstance(x, Inner) else x
 
 
 def _data(x: Any) -> Any:
@@ -240,7 +245,7 @@ def _for_values(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(plain)
     def creator(*args: Any, **kwargs: Any) -> Any:
         if any(map(holds_values, args)) or (kwargs and any(map(holds_values, kwargs.values()))):
-            return ours(*args, **kwargs)
+            return ours(*map(_boxed, args), **{name: _boxed(x) for name, x in kwargs.items()})
         return plain(*args, **kwargs)
 
     return creator
@@ -255,7 +260,8 @@ JOINING = frozenset(JOINS.split())
 
 
 def _is_index(x: Any) -> bool:
-    return type(x) in (int, type(None)) or (isinstance(x, Box) and peek(x)[0].dtype.kind in "iu")
+    data = peek(x)[0] if isinstance(x, Box) else x
+    return type(x) in (int, type(None)) or (isinstance(x, (Box, Inner)) and data.dtype.kind in "iu")
 
 
 def untangling(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -309,7 +315,7 @@ def _isscalar(element: Any) -> bool:
 
 
 def _ndenumerate(arr: Any) -> Any:
-    arr = untangled(arr, "np.ndenumerate")
+    arr = _boxed(untangled(arr, "np.ndenumerate"))
     return ((i, arr[i]) for i in np.ndindex(arr.shape)) if hasattr(arr, "_node") else np.ndenumerate(arr)
 
 

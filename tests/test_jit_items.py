@@ -34,6 +34,13 @@ from autodiff import JitWarning
         (lambda x: x if x.sum().item() > 4 else -x, 2),
         (lambda x: max(x[0].item(), 2.0) + x, 2),
         (lambda x: x.sum().item() < 4.0, 1),
+        (lambda x: np.array([x.sum().item(), 1.0]), 1),
+        (lambda x: np.array([x, [x.sum().item()] * x.size]), 1),
+        (lambda x: np.asarray([x.sum().item(), 2], dtype=np.float32), 1),
+        (lambda x: np.full((2, 2), x.sum().item()), 1),
+        (lambda x: np.r_[x.sum().item(), x, 1.0], 1),
+        (lambda x: [v for _, v in np.ndenumerate([x.sum().item(), 1.0])], 1),
+        (lambda x: np.linalg.norm([x.sum().item(), 3.0]), 1),
     ],
 )
 def test_item_of_a_float(f: Callable[..., Any], paths: int) -> None:

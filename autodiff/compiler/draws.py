@@ -100,7 +100,8 @@ def _noted(recorder: Any, generator: Any, name: str, args: Any, kwargs: Any) -> 
         raise recorder.escape(f"draws with {name}")
     weak = type(drawn) if type(drawn) in (float, int) else None
     args, kwargs = _kept(args), _kept(kwargs)
-    return Value._wrap(recorder.source(Draw(generator, name, args, kwargs), np.asarray(drawn), weak))
+    made = recorder.source(Draw(generator, name, args, kwargs), np.asarray(drawn), weak)
+    return Value._wrap(made) if weak is None else made
 
 
 def _picked(recorder: Any, generator: Any, name: str, x: Any, rest: Any, kwargs: Any) -> Any:

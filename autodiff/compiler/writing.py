@@ -32,6 +32,13 @@ def noting(method: Any) -> Any:
     return noted
 
 
+def _unboxed(key: Any) -> Any:
+    """A key with the arrays of Values that are recorded, as the index of a plain array may be one."""
+    if type(key) is tuple:
+        return tuple(map(_unboxed, key))
+    return key._array if isinstance(key, Box) and isinstance(key._array, Recorded) else key
+
+
 class Writing:
     """The part of a recorder that has to do with elements."""
 
@@ -50,6 +57,7 @@ class Writing:
         """`x[key]`."""
         if self.closed:
             return x.data[plain(key)]
+        key = _unboxed(key)
         keys = key if type(key) is tuple else (key,)
         if all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys):
             keys = tuple([known_slice(k) if type(k) is slice else k for k in keys])
@@ -74,6 +82,7 @@ class Writing:
             return
         if isinstance(value, Box) and value._node is None:
             value = value._array
+        key = _unboxed(key)
         check_write(x)
         buffer = x.buffer
         keys = key if type(key) is tuple else (key,)
