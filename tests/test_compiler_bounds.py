@@ -122,7 +122,7 @@ def test_without_it_nothing_is_checked(rng: Any, monkeypatch: Any) -> None:
             monkeypatch.delenv("AUTODIFF_JIT_DEBUG")
         else:
             monkeypatch.setenv("AUTODIFF_JIT_DEBUG", setting)
-        runner = running._runner_of(graph)
+        runner = running.runner_of(graph)
         assert not any("checked" in s.kernel.text for s in runner.plan.steps if isinstance(s, Launch))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..batched import Batched, Levels, union
-from ..box import Box
+from ..box import Box, Inner
 from ..context import LEVELS
 from ..tape import LEAF
 from ..tree import tree_map
@@ -150,6 +150,9 @@ def _key(x: Any, found: Signature) -> Any:
         return (kind, *[_key(item, found) for item in x])
     if kind is dict:
         return (dict, *[(type(key), key, _key(item, found)) for key, item in x.items()])
+    if isinstance(x, Inner):
+        found.inline = True
+        return None
     if isinstance(x, Box):
         data = x._array
         found.tracked = found.tracked or x._node is not None

@@ -1,0 +1,62 @@
+"""Arguments that share memory: what f writes to one of them shows in the others, so its program is for such arguments.
+
+The same array in two places is one Value while f is recorded. Arrays that overlap otherwise have no program; nor have
+Values that share an array, if some are tracked or are batches: each is one of its own.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Aliases", "overlap"]
+
+
+def overlap(x: Any, y: Any) -> bool:
+    """Whether two arrays may share memory."""
+    if type(x) is not np.ndarray or type(y) is not np.ndarray:
+        return False
+    return x is y if x.base is None and y.base is None else bool(np.may_share_memory(x, y))
+
+
+def _same_as(leaves: Sequence[Any]) -> tuple[int, ...]:
+    """For each argument, the position of the first one that is the same array."""
+    first: dict[int, int] = {}
+    return tuple([first.setdefault(id(x), i) if type(x) is np.ndarray else i for i, x in enumerate(leaves)])
+
+
+class Aliases:
+    """Which arguments f writes to, and which of all are the same."""
+
+    def __init__(self, leaves: Sequence[Any], apart: bool) -> None:
+        self.same = tuple(range(len(leaves))) if apart else _same_as(leaves)
+        self.apart = apart  # whether the same array is not one Value
+        self.written: list[int] = []
+
+    def note(self, values: Sequence[Any], given: Sequence[Any], inputs: Sequence[Any]) -> None:
+        """Note those that have been written to: the Values that stood for them, what was in these at first, and the
+        recorded arrays of that."""
+        self.written = [
+            i
+            for i, (value, data, x) in enumerate(zip(values, given, inputs, strict=True))
+            if value._array is not data or x.buffer.node.op != "input"
+        ]
+
+    @property
+    def key(self) -> Any:
+        """What programs that compute the same may differ in."""
+        return self.same if self.written else None
+
+    def is_apart(self, leaves: Sequence[Any], merged: bool) -> bool:
+        """Whether no argument that is written to shares memory with another one; `merged`: the same array is one."""
+        return not any(
+            i != j and overlap(leaves[i], x) and not (merged and self.same[i] == self.same[j])
+            for i in self.written
+            for j, x in enumerate(leaves)
+        )
+
+    def fits(self, leaves: Sequence[Any]) -> bool:
+        """Whether the program is right for these arguments."""
+        if not self.written:
+            return True
+        return self.is_apart(leaves, True) and (self.apart or _same_as(leaves) == self.same)
