@@ -1,9 +1,12 @@
 """Arguments that share memory: what f writes to one of them shows in the others, so its program is for such arguments.
 
-The same array in two places is one Value while f is recorded. Arrays that overlap otherwise have no program.
+The same array in two places is one Value while f is recorded. Arrays that overlap otherwise have no program, nor has
+the same list in two places, if f changes what is in it.
 """
 
-from collections.abc import Sequence
+import dataclasses
+import operator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,15 +27,42 @@ def _same_as(leaves: Sequence[Any]) -> tuple[int, ...]:
     return tuple([first.setdefault(id(x), i) if type(x) is np.ndarray else i for i, x in enumerate(leaves)])
 
 
+def _containers(x: Any, seen: set[int]) -> Iterator[Any]:
+    """The lists, dicts and attributes in arguments, which f may change, but for those whose ids have been `seen`."""
+    if id(x) in seen:
+        return
+    seen.add(id(x))
+    if isinstance(x, (tuple, list, dict)):
+        if not isinstance(x, tuple):
+            yield x
+        for item in [*x.values()] if isinstance(x, dict) else x:
+            yield from _containers(item, seen)
+    elif (dataclasses.is_dataclass(x) or hasattr(type(x), "_tree_open")) and hasattr(x, "__dict__"):
+        yield from _containers(vars(x), seen)
+
+
+def _items(x: Any) -> list[Any]:
+    return [*x, *x.values()] if isinstance(x, dict) else [*x]
+
+
 class Aliases:
     """Which arguments f writes to, and which of all are the same."""
 
     def __init__(self, leaves: Sequence[Any]) -> None:
         self.same = _same_as(leaves)
         self.written: list[int] = []
+        self.opened = False  # whether f has changed what is in a container
+        self._before: list[tuple[Any, list[Any]]] = []
+
+    def watch(self, arguments: Any) -> None:
+        """Look at the containers in the arguments, as f will get them."""
+        self._before = [(x, _items(x)) for x in _containers(arguments, set())]
 
     def note(self, values: Sequence[Any], inputs: Sequence[Any]) -> None:
-        """Note those that have been written to: the Values that stood for them, and what was in these at first."""
+        """Note what has been written to: the Values that stood for arguments, and what was in these at first."""
+        now = [(_items(x), items) for x, items in self._before]
+        self.opened = any(len(a) != len(b) or not all(map(operator.is_, a, b)) for a, b in now)
+        self._before = []
         self.written = [
             i
             for i, (value, x) in enumerate(zip(values, inputs, strict=True))

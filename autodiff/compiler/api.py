@@ -49,7 +49,7 @@ class _GiveUpError(Exception):
 
 
 class _OverlapError(Exception):
-    """It writes to an argument that shares memory with other arrays."""
+    """It writes to an argument that shares memory with other arrays, or is two arguments."""
 
 
 class _FailedError(_GiveUpError):
@@ -173,7 +173,7 @@ class _Jitted:
         """The result of a program, if there is one."""
         paths = entry.paths
         for attempt in paths.candidates(search):
-            if not attempt.holds():
+            if not attempt.holds() or (given.shared and attempt.aliases.opened):
                 continue
             try:
                 result = attempt.run(given.leaves)
@@ -233,6 +233,8 @@ class _Jitted:
 
     def _tracked(self, given: Signature, args: Any, kwargs: Any) -> Any:
         """The result as a node of the graph that is being recorded."""
+        if given.shared:  # f may change a container in one place, and find it in the other
+            return self._eagerly(args, kwargs)
         key = given.key, tuple(given.smooth())
         rule = self.tracked.get(key)
         if rule is None:
@@ -265,10 +267,8 @@ class _Jitted:
             entry.volatile |= known.captures.numbers(entry.globals_too)
         try:
             return self._run(entry, given, args, kwargs)
-        except _OverlapError:
-            return self._give_up(
-                entry, "writes to an argument that shares memory with another array", args, kwargs, True
-            )
+        except _OverlapError as error:
+            return self._give_up(entry, str(error), args, kwargs, True)
         except _FailedError as failed:
             result = self._eagerly(args, kwargs)
             entry.failed += 1
@@ -315,6 +315,7 @@ class _Jitted:
             return value
 
         new_args, new_kwargs = given.rebuilt(args, kwargs, wrapped)
+        aliases.watch((new_args, new_kwargs))
         places = Places(captures, entry.volatile, arrays=not entry.by_reference)
         undo = Undo(captures, places.replaced)
         try:
@@ -332,8 +333,10 @@ class _Jitted:
                 places.restore()
                 undo()
                 return self._run(entry, given, args, kwargs, True)
+            if given.shared and aliases.opened:
+                raise _OverlapError("changes a container that is two of its arguments")
             if not aliases.is_apart(given.leaves, True) or places.meets(given.leaves, aliases.written):
-                raise _OverlapError
+                raise _OverlapError("writes to an argument that shares memory with another array")
         except _OverlapError:
             places.restore()
             undo()

@@ -116,7 +116,7 @@ class Program:
         """The outputs for arrays that may not be of the right kinds, or the guard that fails; None if the arrays are
         not of these kinds, or there is more to it."""
         runner = self.runner
-        whole = runner.whole if type(runner) is Native and not self.draws else None
+        whole = runner.whole if type(runner) is Native and not self.draws and not self.aliases.opened else None
         if whole is None or not self.holds() or (self.aliasing and not self._is_apart(arrays)):
             return None
         if self.sources:

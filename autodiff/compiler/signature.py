@@ -21,7 +21,10 @@ STATIC = (bool, int, str, bytes, type(None), type, np.dtype, slice, range)
 class Signature:
     """The key of a call, and its leaves: the numbers that may differ from call to call."""
 
-    __slots__ = ("inline", "integers", "key", "leaves", "objects", "originals", "plain", "tracked", "watched")
+    __slots__ = (
+        "inline", "integers", "key", "leaves", "objects", "originals", "plain", "seen", "shared", "tracked",
+        "watched",
+    )  # fmt: skip
 
     def __init__(self, key: Any, leaves: list[Any], plain: bool, integers: bool = False) -> None:
         self.key, self.leaves, self.plain = key, leaves, plain
@@ -29,7 +32,14 @@ class Signature:
         self.originals: list[Any] = leaves if plain else []  # the same, Values as they are
         self.objects: list[Any] = []  # functions and other things that stand for themselves
         self.watched: list[Any] = []  # those of them that the key is for only as long as they live
+        self.seen: set[int] = set()  # containers that may be changed, by id
+        self.shared = False  # whether one of them is there twice
         self.inline = self.tracked = False
+
+    def note(self, container: Any) -> None:
+        """Note a container that may be changed."""
+        self.shared = self.shared or id(container) in self.seen
+        self.seen.add(id(container))
 
     def smooth(self) -> list[bool]:
         """Which leaves are tracked."""
@@ -99,6 +109,8 @@ def _key(x: Any, found: Signature) -> Any:
         found.leaves.append(x)
         found.originals.append(x)
         return kind
+    if kind is list or kind is dict:
+        found.note(x)
     if kind is tuple or kind is list:
         return (kind, *[_key(item, found) for item in x])
     if kind is dict:
@@ -136,6 +148,7 @@ def _container_key(x: Any, kind: Any, found: Signature) -> Any:
     if len(parts) == 1 and parts[0] is x:
         return _itself(x, kind, found)
     found.objects.append(kind)
+    found.note(x)
     if isinstance(x, dict):
         return (kind, *[(type(key), key, _key(item, found)) for key, item in x.items()], _described(vars(x), found, {}))
     if isinstance(x, tuple):
