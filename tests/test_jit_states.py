@@ -129,6 +129,20 @@ def indices_of_captured_arrays() -> Any:
 
 
 @case
+def a_captured_array_that_is_sorted() -> Any:
+    a, b = np.array([3.0, 1.0, 2.0]), np.arange(6.0).reshape(2, 3)
+
+    def f(x: Any) -> Any:
+        a[:] = a + x
+        a.sort()
+        b[1] = x
+        b.sort(axis=0, stable=True)
+        return a[0] if a[0] > 0 else b
+
+    return f, lambda: (a, b)
+
+
+@case
 def line_search() -> Any:
     state = SimpleNamespace(w=np.ones(3), trials=0)
 

@@ -44,7 +44,6 @@ class Program:
         self.graph = recorder.close()
         self.guards: Any = ()  # pairs of a question and an answer, and the whole as such: see `Paths`
         self.text: Any = None
-        self.size = len(self.graph.live())
         self.state = 0  # programs for the same captured things have the same one
         self.flagged = recorder.flagged
         self.sources = recorder.sources
@@ -59,6 +58,11 @@ class Program:
         places.settle()
         self.runner: Any = None
         self.lock = threading.Lock()
+
+    @functools.cached_property
+    def size(self) -> int:
+        """The number of operations."""
+        return len(self.graph.live())
 
     def holds(self) -> bool:
         """Whether what `f` captures is as it was."""

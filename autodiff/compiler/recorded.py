@@ -251,6 +251,9 @@ class Recorded(Inner):
     def fill(self, value: Any) -> None:
         self[...] = value
 
+    def sort(self, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> None:
+        self[...] = self._do(np.sort, axis, kind, order, stable=stable)
+
     # -- shapes and copies
 
     def reshape(self, *shape: Any, order: Any = "C") -> Any:
