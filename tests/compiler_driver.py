@@ -92,7 +92,7 @@ class Libm:
     NATIVE = frozenset(("exp", "log", "sin", "cos", "tanh"))
 
     @staticmethod
-    def call(name: str, kind: str, args: Any) -> str:
+    def call(name: str, kind: str, args: Any, apart: bool = False) -> str:
         type, bits = {"f4": ("float", "f32"), "f8": ("double", "f64")}[kind]
         return f"call {type} @llvm.{name}.{bits}({type} {args[0]})"
 

@@ -12,7 +12,7 @@ from compiler_driver import Driver, Libm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodiff.compiler import fuse
+from autodiff.compiler import fuse, llvm_math, objects
 from autodiff.compiler.graph import Graph, Node, c_strides
 from autodiff.compiler.interpret import Hole, Interpreted, Mismatch, strided
 from autodiff.compiler.lower import lower
@@ -172,14 +172,11 @@ def test_casts_are_numpys(source: Any, target: Any) -> None:
     compare(w.returns(w.cast(x, target)), values)
 
 
-def test_division_of_integers_is_left_to_numpy() -> None:
+def test_division_of_integers() -> None:
     w = Write(i8)
     x, y = w.input(3), w.input(3)
     plan = compare(w.returns(w.floor_divide(x, y), w.remainder(x, y)), np.array([7, -7, 3]), np.array([2, 2, 1]))
-    assert [s.reason for s in plan.steps if isinstance(s, Call)] == [
-        "no kernel for floor_divide of int64",
-        "no kernel for remainder of int64",
-    ]
+    assert all(isinstance(step, Launch) for step in plan.steps)
 
 
 # random programs
@@ -444,27 +441,27 @@ def test_memory_of_an_unrolled_loop_is_used_again() -> None:
     assert used[1] - used[0] <= 10 * (4 * 64 + 64 + 4 * 5 * 4 * 4)
 
 
-def test_planning_takes_time_in_proportion(monkeypatch: Any) -> None:
-    """Calls of Python functions, not seconds."""
+# planning
+
+
+def lines_of(f: Any) -> int:
+    """How many lines of Python a call executes."""
     import sys
 
-    def calls(graph: Graph) -> int:
-        count = 0
+    count = 0
 
-        def profile(frame: Any, event: str, arg: Any) -> None:
-            nonlocal count
-            count += event == "call"
+    def trace(frame: Any, event: str, arg: Any) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace
 
-        sys.setprofile(profile)
-        try:
-            lower(graph, Libm)
-        finally:
-            sys.setprofile(None)
-        return count
-
-    for build in (recurrent, chain):
-        few, many = (build(n) for n in (60, 600))
-        assert calls(many) < 12 * calls(few)
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        f()
+    finally:
+        sys.settrace(before)
+    return count
 
 
 def chain(n: int) -> Graph:
@@ -474,6 +471,90 @@ def chain(n: int) -> Graph:
     for _ in range(n):
         a = w.multiply(w.subtract(w.sin(w.add(a, y)), x), 0.7)
     return w.returns(a)
+
+
+def wide(n: int) -> Graph:
+    """Many values, then their sum."""
+    w = Write(f4)
+    x, y = w.input(10, 5), w.input(10, 5)
+    values = [w.add(w.multiply(x, i + 1.5), y) for i in range(n)]
+    total = values[0]
+    for value in values[1:]:
+        total = w.add(total, value)
+    return w.returns(total)
+
+
+def turned(n: int) -> Graph:
+    """Steps that nothing can fuse: each reads the one before out of order."""
+    w = Write(f4)
+    a = w.input(12)
+    for _ in range(n):
+        a = w.negative(w.index(a, slice(None, None, -1)))
+    return w.returns(a)
+
+
+def written(n: int) -> Graph:
+    """The gradient of a sum over slices: each is added to zeros, and read by none."""
+    w = Write(f4)
+    x = w.input(n)
+    shape, total = (n,), None
+    zeros = w.index(w.lift(0.0), lambda a: np.broadcast_to(a, shape))
+    for i in reversed(range(n)):
+        value = w.sin(w.index(x, slice(i, i + 1)))
+        part = w.graph.add("put", (zeros, value), (i, (1,), (1,)), shape, f4)
+        total = part if total is None else w.add(total, part)
+    return w.returns(total)
+
+
+@pytest.mark.parametrize("build", [lambda n: recurrent(n), chain, wide, turned, written])
+def test_planning_takes_time_in_proportion(build: Any) -> None:
+    """Lines of Python, not seconds."""
+    few, many = build(100), build(1000)
+    assert lines_of(lambda: lower(many, Libm)) < 12 * lines_of(lambda: lower(few, Libm))
+
+
+def test_rounds_of_an_unrolled_loop_are_equal_kernels() -> None:
+    """However many there are: of the first, the last, and those in between."""
+    assert len({s.kernel.symbol for s in lower(chain(1000), Libm).steps if isinstance(s, Launch)}) <= 3
+
+    w = Write(f4)
+    x = w.input(20, 10)
+    a = x
+    for _ in range(100):
+        a = w.subtract(a, w.multiply(w.sum(a, 1, keepdims=True), x))
+    kernels = {s.kernel.symbol: s.kernel for s in lower(w.returns(a), Libm).steps if isinstance(s, Launch)}
+    assert len(kernels) <= 3
+    assert max(kernel.text.count("phi float") for kernel in kernels.values()) <= fuse.MOST[0] // 5  # sums
+
+
+@pytest.mark.parametrize("shape", [(100,), (5000,), (7,), ()])
+def test_what_a_kernel_calls_often_is_not_written_out(shape: Any) -> None:
+    w = Write(f4)
+    x = w.input(*shape)
+    a = x
+    for _ in range(30):
+        a = w.sin(w.add(a, x))
+    (launch,) = lower(w.returns(a), llvm_math).steps
+    assert isinstance(launch, Launch)
+    assert {(name, kind) for name, kind, _ in launch.kernel.uses} == {("sin", "f4")}
+    assert all(lanes for _, _, lanes in launch.kernel.uses)
+    module = llvm_math.prelude(launch.kernel.uses) + launch.kernel.text
+    assert len(module) < 40_000
+
+
+@pytest.mark.parametrize("n", [2, 9, 100])
+def test_calls_with_a_constant_are_vectorised(n: int, capfd: Any) -> None:
+    """LLVM makes a constant argument part of a function that it may change, and warns of loops that stay scalar."""
+    w = Write(f4)
+    x = w.input(n)
+    a = x
+    for _ in range(6):
+        a = w.power(w.add(a, x), w.lift(3.0))
+    (launch,) = lower(w.returns(a), llvm_math).steps
+    assert isinstance(launch, Launch)
+    machine = objects.CODES.machine
+    machine.emit(llvm_math.prelude(launch.kernel.uses, machine.convention) + launch.kernel.text)
+    assert capfd.readouterr().err == ""
 
 
 # sums

@@ -9,7 +9,8 @@ import re
 import numpy as np
 import pytest
 
-from autodiff.compiler.llvm_math import FORMULAS, ILL_CONDITIONED, NATIVE, call, prelude
+from autodiff.compiler.llvm_hints import Hint
+from autodiff.compiler.llvm_math import FORMULAS, ILL_CONDITIONED, INLINE, NATIVE, call, prelude
 
 llvm = pytest.importorskip("llvmlite.binding")
 mp = pytest.importorskip("mpmath").mp
@@ -18,34 +19,35 @@ TYPES = {"f4": "float", "f8": "double"}
 BINARY = {"arctan2", "logaddexp", "power"}
 ALL = sorted(NATIVE | ILL_CONDITIONED)
 KINDS = ["f4", "f8"]
+CONVENTION = "intel_ocl_bicc" if llvm.get_default_triple().startswith("x86_64") else ""
 CALL = re.compile(r"^\s+(callq?|jmp\s+\w+@|blr?)\s", re.MULTILINE)  # of x86 and ARM
 
 
-def loop(name, kind):
-    """A module with `void k(inputs..., out, n)`."""
+def loop(name, kind, lanes=INLINE):
+    """A module with `void k(inputs..., out, n)`, vectorised with so many lanes if the function stays a call."""
     type, arity = TYPES[kind], 2 if name in BINARY else 1
     parameters = ", ".join(f"ptr noalias %x{i}" for i in range(arity))
     loads = "\n".join(
         f"  %p{i} = getelementptr inbounds {type}, ptr %x{i}, i64 %i\n  %v{i} = load {type}, ptr %p{i}"
         for i in range(arity)
     )
-    return f"""{prelude([(name, kind)])}
+    return f"""{prelude([(name, kind, lanes)], CONVENTION if lanes else "")}
 define void @k({parameters}, ptr noalias %out, i64 %n) {{
 entry:
   br label %loop
 loop:
   %i = phi i64 [0, %entry], [%next, %loop]
 {loads}
-  %r = {call(name, kind, [f"%v{i}" for i in range(arity)])}
+  %r = {call(name, kind, [f"%v{i}" for i in range(arity)], lanes != INLINE)}
   %p = getelementptr inbounds {type}, ptr %out, i64 %i
   store {type} %r, ptr %p
   %next = add nuw nsw i64 %i, 1
   %last = icmp eq i64 %next, %n
-  br i1 %last, label %done, label %loop
+  br i1 %last, label %done, label %loop{Hint("VECTOR", lanes).use if lanes else ""}
 done:
   ret void
 }}
-"""
+{Hint("VECTOR", lanes).metadata if lanes else ""}""".replace("!VECTOR", "!1")
 
 
 def optimised(text, cpu, features):
@@ -63,10 +65,10 @@ def optimised(text, cpu, features):
 
 
 @functools.cache
-def compiled(name, kind):
+def compiled(name, kind, lanes=INLINE):
     """The kernel over arrays, with its optimised IR and assembly."""
     features = llvm.get_host_cpu_features().flatten()
-    module, machine = optimised(loop(name, kind), llvm.get_host_cpu_name(), features)
+    module, machine = optimised(loop(name, kind, lanes), llvm.get_host_cpu_name(), features)
     text, assembly = str(module), machine.emit_assembly(module)
     engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()
@@ -86,6 +88,8 @@ def compiled(name, kind):
 def numpy_function(name):
     if name == "erf":
         return np.vectorize(math.erf, otypes=[np.float64])
+    if name == "erfc":
+        return np.vectorize(math.erfc, otypes=[np.float64])
     if name == "sigmoid":
         return lambda x: np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
     return getattr(np, name)
@@ -103,6 +107,7 @@ EXACT = {
     "cos": lambda x: mp.cos(x),
     "cosh": lambda x: mp.cosh(x),
     "erf": lambda x: mp.erf(x),
+    "erfc": lambda x: mp.erfc(min(max(x, -40), 40)),
     "exp": lambda x: mp.exp(x),
     "exp2": lambda x: mp.mpf(2) ** x,
     "expm1": lambda x: mp.expm1(x),
@@ -135,6 +140,7 @@ BREAKS = {
     "sinh": [LN_2 / 2, 1.5 * LN_2, 710.4758],
     "sigmoid": [1, 37, 709, 745],
     "erf": [1, 5.95],
+    "erfc": [3, 4, 9.19, 10.05, 26.5, 27.2],
     "arcsin": [0.5, 1],
     "arctan": [1],
     "arcsinh": [0.75, 1, 2.0**60],
@@ -218,6 +224,8 @@ def test_single_is_within_two_ulps_over_all_bit_patterns(name):
         arguments = rng.permutation(x), rng.permutation(x)
     elif name == "erf":
         arguments = (np.ascontiguousarray(x[np.abs(x) < 6][::4]),)
+    elif name == "erfc":
+        arguments = (np.ascontiguousarray(x[np.abs(x) < 11][::4]),)
     result = compiled(name, "f4")(*arguments)
     with np.errstate(all="ignore"):
         exact = numpy_function(name)(*(x.astype(np.float64) for x in arguments))
@@ -292,8 +300,39 @@ def test_avx2_is_enough(name, kind):
     assert not CALL.search(assembly)
 
 
+@pytest.mark.parametrize(("kind", "lanes"), [("f4", 4), ("f4", 16), ("f8", 2), ("f8", 8)])
+@pytest.mark.parametrize("name", ALL)
+def test_functions_that_stay_calls_are_the_same_bit_for_bit(name, kind, lanes):
+    """Of several lanes in the loop, and of one where it ends."""
+    form = np.finfo(kind)
+    sizes = [
+        0,
+        form.smallest_subnormal,
+        form.tiny,
+        0.1,
+        0.5,
+        1,
+        1.5,
+        2.5,
+        10,
+        88,
+        709,
+        1e4,
+        2.0**62,
+        form.max,
+        math.inf,
+    ]
+    x = np.array([*sizes, *(-size for size in sizes), math.nan], dtype=kind)
+    arguments = np.array([*itertools.product(x, x)], dtype=kind).T if name in BINARY else [x]
+    apart = compiled(name, kind, lanes)
+    assert f"call {CONVENTION} <{lanes} x {TYPES[kind]}> @ad.{name}.{kind}.x{lanes}(".replace("  ", " ") in apart.text
+    assert np.array_equal(
+        apart(*arguments).view(f"i{form.bits // 8}"), compiled(name, kind)(*arguments).view(f"i{form.bits // 8}")
+    )
+
+
 def test_the_prelude_has_each_thing_once_in_order():
-    used = [("tan", "f8"), ("sin", "f8"), ("exp", "f4"), ("sin", "f8")]
+    used = [("tan", "f8", 0), ("sin", "f8", 0), ("exp", "f4", 0), ("sin", "f8", 0)]
     text = prelude(used)
     assert text == prelude(reversed(used))
     names = re.findall(r"^(?:define internal \w+ |declare \w+ )?@([\w.]+)", text, re.MULTILINE)
@@ -301,6 +340,14 @@ def test_the_prelude_has_each_thing_once_in_order():
     assert {"ad.exp.f4", "ad.sin.f8", "ad.tan.f8", "ad.turns"} <= set(names)
     llvm.parse_assembly(text).verify()
     assert prelude([]).strip() == ""
+
+
+def test_a_function_has_what_each_kernel_needs_of_it():
+    text = prelude([("sin", "f8", count) for count in (8, INLINE, 1, 4)])
+    names = re.findall(r"^define internal .*?@([\w.]+)\(", text, re.MULTILINE)
+    assert names == ["ad.sin.f8", "ad.sin.f8.x4", "ad.sin.f8.x8", "ad.sin.f8.apart"]
+    for each in text, prelude([("sin", "f8", 1)]):
+        llvm.parse_assembly(each).verify()
 
 
 def test_every_function_is_tested():

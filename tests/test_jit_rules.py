@@ -159,3 +159,13 @@ def test_all_native(row: Row, monkeypatch: Any) -> None:
     monkeypatch.setenv("AUTODIFF_JIT", "native")
     over([c for c in row.cases() if runs(c)], check_value)
     over(differentiable(row), check_derivatives)
+
+
+@pytest.mark.slow
+@rows(is_smooth)
+def test_all_within_bounds(row: Row, monkeypatch: Any) -> None:
+    pytest.importorskip("llvmlite")
+    monkeypatch.setenv("AUTODIFF_JIT", "native")
+    monkeypatch.setenv("AUTODIFF_JIT_DEBUG", "1")
+    over([c for c in row.cases() if runs(c)], check_value)
+    over(differentiable(row), check_derivatives)

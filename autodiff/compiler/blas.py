@@ -17,7 +17,7 @@ import numpy as np
 
 from .plan import Array, Gemm
 
-__all__ = ["Blas", "blas", "gemm_slots"]
+__all__ = ["Blas", "blas", "blas_threads", "gemm_slots"]
 
 AS_IS, TRANSPOSED = 111, 112  # CblasNoTrans, CblasTrans
 ENTRIES = 64  # steps that one Gemm may become; a batch of more goes through np.matmul
@@ -84,6 +84,15 @@ def _width() -> int:
 def blas() -> Blas | None:
     """NumPy's BLAS; None if it cannot be told, or AUTODIFF_JIT_BLAS is 0."""
     return None if os.environ.get("AUTODIFF_JIT_BLAS") == "0" else _found()
+
+
+def blas_threads() -> int:
+    """How many threads NumPy's BLAS uses; 0 if it cannot be told."""
+    for library in _libraries():
+        for name in ("scipy_openblas_get_num_threads64_", "openblas_get_num_threads64_", "openblas_get_num_threads"):
+            with contextlib.suppress(AttributeError):
+                return int(getattr(library, name)())
+    return 0
 
 
 # -- from a step of the plan to arguments

@@ -14,7 +14,21 @@ is the check that failed, or 0; the one before that the value it found.
 
 import numpy as np
 
-__all__ = ["API", "CHECKS", "LEAD", "STATE", "api", "check", "field", "gemm", "state", "steps", "word"]
+__all__ = [
+    "API",
+    "CHECKS",
+    "CLEARED",
+    "LEAD",
+    "STATE",
+    "Flags",
+    "api",
+    "check",
+    "field",
+    "gemm",
+    "state",
+    "steps",
+    "word",
+]
 
 LEAD = 3  # words of a block before the bases of the inputs: in use, base 0, base 1
 
@@ -84,36 +98,61 @@ def field(result: str, array: str, offset: int, kind: str = "ptr") -> str:
     return f"  {at} = getelementptr i8, ptr {array}, i64 {offset}\n  {result} = load {kind}, ptr {at}\n"
 
 
-def _flags(triple: str) -> tuple[str, str, str]:
-    """How to clear the floating-point flags, how to read and restore them, and declarations."""
-    if triple.startswith(("x86_64", "amd64")):
+class Flags:
+    """Text that reads and sets the floating-point environment of a thread; its memory is `%mxcsr`.
+
+    Only on x86-64 is it read; elsewhere an operation may always have been invalid, and threads have that of who starts
+    them.
+    """
+
+    def __init__(self, triple: str) -> None:
+        self.known = triple.startswith(("x86_64", "amd64"))
+
+    @property
+    def declared(self) -> str:
+        names = ("stmxcsr", "ldmxcsr") if self.known else ()
+        return "".join(f"declare void @llvm.x86.sse.{name}(ptr)\n" for name in names)
+
+    @property
+    def memory(self) -> str:
+        return "  %mxcsr = alloca i32\n" if self.known else ""
+
+    def _stored(self, name: str) -> str:
+        return f"  call void @llvm.x86.sse.stmxcsr(ptr %mxcsr)\n  {name}.all = load i32, ptr %mxcsr\n"
+
+    def read(self, name: str) -> str:
+        """The environment as an i64."""
         return (
-            """
-  %was = alloca i32
-  %now = alloca i32
-  call void @llvm.x86.sse.stmxcsr(ptr %was)
-  %status = load i32, ptr %was
-  %cleared = and i32 %status, -64
-  store i32 %cleared, ptr %now
-  call void @llvm.x86.sse.ldmxcsr(ptr %now)
-""",
-            """
-  call void @llvm.x86.sse.stmxcsr(ptr %now)
-  %after = load i32, ptr %now
-  %bit = and i32 %after, 1
-  %invalid = zext i32 %bit to i64
-  call void @llvm.x86.sse.ldmxcsr(ptr %was)
-""",
-            "declare void @llvm.x86.sse.stmxcsr(ptr)\ndeclare void @llvm.x86.sse.ldmxcsr(ptr)\n",
+            f"{self._stored(name)}  {name} = zext i32 {name}.all to i64\n"
+            if self.known
+            else f"  {name} = add i64 0, 0\n"
         )
-    return "", "  %invalid = add i64 0, 1\n", ""
+
+    def raised(self, name: str) -> str:
+        """The flags as an i64."""
+        if not self.known:
+            return f"  {name} = add i64 0, 1\n"
+        return f"{self._stored(name)}  {name}.low = and i32 {name}.all, 63\n  {name} = zext i32 {name}.low to i64\n"
+
+    def load(self, value: str, keep: str = "-1") -> str:
+        """Sets the environment to some bits of an i64."""
+        if not self.known:
+            return ""
+        return f"""  {value}.kept = and i64 {value}, {keep}
+  {value}.int = trunc i64 {value}.kept to i32
+  store i32 {value}.int, ptr %mxcsr
+  call void @llvm.x86.sse.ldmxcsr(ptr %mxcsr)
+"""
+
+
+CLEARED = "-64"  # all but the flags
 
 
 def steps(triple: str) -> str:
     """From bases to the table, and from entry to entry."""
-    clear, read, declared = _flags(triple)
+    flags = Flags(triple)
     return (
-        declared
+        flags.declared
         + f"""
 define void @tabulate(ptr %state, ptr %block) nounwind {{
 {state("buffers", "i64")}{state("buffer_records")}{state("table", "i64")}
@@ -167,7 +206,7 @@ end:
 
 ; 0; 1 if an operation was invalid; 2 if a check failed
 define i64 @steps(ptr %state, ptr %block, ptr %first, ptr %last, i64 %release) nounwind {{
-{state("table", "i64")}{state("api")}{api("PyEval_SaveThread")}{api("PyEval_RestoreThread")}
+{flags.memory}{state("table", "i64")}{state("api")}{api("PyEval_SaveThread")}{api("PyEval_RestoreThread")}
   %table0 = getelementptr i8, ptr %block, i64 %table
   %held = icmp eq i64 %release, 0
   br i1 %held, label %run, label %unlock
@@ -176,9 +215,11 @@ unlock:
   br label %run
 run:
   %thread = phi ptr [null, %0], [%saved, %unlock]
-{clear}
+{flags.read("%was")}  %before = or i64 %was, 0
+{flags.load("%before", CLEARED)}
   call void @walk(ptr %table0, ptr %first, ptr %last)
-{read}
+{flags.raised("%raised")}  %invalid = and i64 %raised, 1
+{flags.load("%was")}
   br i1 %held, label %end, label %lock
 lock:
   call void %PyEval_RestoreThread(ptr %thread)

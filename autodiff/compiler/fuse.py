@@ -6,6 +6,7 @@ wait for itself: each knows, as bits, the groups of its level before and after i
 
 import itertools
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from .graph import REDUCTIONS, WRITES, Graph, Node
 from .groups import FULL, LATER, ROW, TAIL, Facts, Group, Read, row_length, space_of
@@ -16,7 +17,8 @@ from .spaces import cuts, refine
 __all__ = ["fuse"]
 
 WORTH, NEAR = 256, 8  # elements of an array that is worth to be read once for several groups; how many groups to try
-MOST, MORE = (128, 40), (320, 64)  # members and arrays: LLVM's time grows faster than these, and registers are few
+MOST, MORE = (128, 40), (320, 64)  # work and arrays: LLVM's time grows faster than these, and registers are few
+FAR = 64  # groups after one, from which on nothing more joins it: so what is known of each stays small
 MANY = 4096  # elements, from which on it is worth while to wait for LLVM
 
 
@@ -24,7 +26,8 @@ class _Fusion:
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self.home: dict[int, Group] = {}
-        self.live: dict[int, Group] = {}  # the groups of the current level, by id
+        self.live: dict[int, Group] = {}  # the groups of the current level, by their bit
+        self.open = 0  # bits of those that others may join
         self.count = 0  # how many there have been in it
 
     def run(self) -> dict[int, Group]:
@@ -33,7 +36,7 @@ class _Fusion:
         current = -1
         for n in sorted(facts.nodes, key=lambda n: (level[n.number], n.number)):
             if level[n.number] != current:
-                current, self.live, self.count = level[n.number], {}, 0
+                current, self.live, self.open, self.count = level[n.number], {}, 0, 0
             if n.number in facts.nested:
                 before = [self.home[b.number] for b in facts.comes_after(n) if level.get(b.number) == current]
                 near = {id(g): g for g in before}
@@ -60,17 +63,18 @@ class _Fusion:
             elif g.size == group.size and self._fit(node, reads, g)[0] == level:
                 both = refine(loops, g.cuts)
                 alike = group.inner == g.inner or group.inner is None or g.inner is None
-                members, arrays = len(group.members) + len(g.members), len(group.arrays | g.arrays) + len(reads)
-                few = not _is_full(group.size, members, arrays)
+                work, arrays = group.work + g.work, len(group.arrays | g.arrays) + len(reads)
+                few = not _is_full(group.size, work, arrays)
                 apart = not group.touches(g, facts.root)
                 if both and alike and few and apart and not self._cycle([group, g], near):
                     loops = both
                     self._absorb(group, g)
         if group is None:
             group = Group(space_of(node))
-            group.mask = 1 << self.count
+            group.bit = group.mask = 1 << self.count
             self.count += 1
-            self.live[id(group)] = group
+            self.open |= group.bit
+            self.live[group.bit] = group
             level, loops = FULL, group.cuts
             if node.op in REDUCTIONS or node.op in WRITES:
                 level = LATER
@@ -84,9 +88,9 @@ class _Fusion:
 
     def _fit(self, node: Node, reads: list[Read], g: Group) -> tuple[str | None, tuple[int, ...]]:
         """As what a node can join a group, and the loops that it then has."""
-        if g.overlaps(node, reads, self.facts):
+        if not g.bit & self.open or g.overlaps(node, reads, self.facts):
             return None, g.cuts
-        if _is_full(g.size, len(g.members), len(g.arrays) + len(reads)):
+        if _is_full(g.size, g.work, len(g.arrays) + len(reads)) or _begins_again(node, g):
             return None, g.cuts
         rows = g.one_row(reads) if node.size == g.size else {}
         before = {number: g.levels[number] for number in rows}
@@ -116,11 +120,13 @@ class _Fusion:
         return bool(before & ~mask & after)
 
     def _absorb(self, group: Group, other: Group) -> None:
-        del self.live[id(other)]
+        del self.live[other.bit]
+        self.open &= ~other.bit
         group.mask |= other.mask
         group.before = (group.before | other.before) & ~group.mask
         group.after = (group.after | other.after) & ~group.mask
         group.members.extend(other.members)
+        group.work += other.work
         group.levels.update(other.levels)
         group.arrays |= other.arrays
         group.puts |= other.puts
@@ -140,18 +146,36 @@ class _Fusion:
             self._spread(group)
 
     def _spread(self, group: Group) -> None:
-        """Tell the groups before and after this one what is new. There are few: not as many as bits."""
+        """Tells the groups before and after this one what is new. Who is closed need not know who comes after it."""
         earlier, later = group.mask | group.before, group.mask | group.after
-        for g in self.live.values():
-            if g.mask & group.before:
-                g.after |= later
-            if g.mask & group.after:
-                g.before |= earlier
+        for g in self._of(group.before & self.open):
+            g.after |= later
+            if g.after.bit_count() > FAR:
+                self.open &= ~g.bit
+        for g in self._of(group.after):
+            g.before |= earlier
+
+    def _of(self, bits: int) -> Iterable[Group]:
+        while bits:
+            bit = bits & -bits
+            bits ^= bit
+            if bit in self.live:  # else it is part of another, whose bit is there too
+                yield self.live[bit]
 
 
-def _is_full(size: int, members: int, arrays: int) -> bool:
+def _is_full(size: int, work: int, arrays: int) -> bool:
     most = MORE if size >= MANY else MOST
-    return members >= most[0] or arrays > most[1]
+    return work >= most[0] or arrays > most[1]
+
+
+def _begins_again(node: Node, g: Group) -> bool:
+    """Whether a long group had better end before a node like its first: so the rounds of a loop are equal kernels."""
+    most = (MORE if g.size >= MANY else MOST)[0]
+    return 4 * g.work >= 3 * most and _form(node) == _form(g.members[0])
+
+
+def _form(node: Node) -> tuple[Any, ...]:
+    return node.op, node.shape, node.dtype, [(x.op, x.shape) for x in node.inputs]
 
 
 def fuse(

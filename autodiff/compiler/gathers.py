@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from .graph import REDUCTIONS, WRITES, Graph, Node, c_strides
+from .graph import REDUCTIONS, SCANS, WRITES, Graph, Node, c_strides
 from .interpret import strided
 from .spaces import align, is_register, resolve
 
 __all__ = ["affine", "extremum", "gathered", "hot", "scattered"]
 
 Steps = tuple[tuple[int, int], ...]
-IN_MEMORY = WRITES | REDUCTIONS | {"input", "constant", "view", "matmul", "call", "item", "gather", "cumsum", "argmax"}
+IN_MEMORY = WRITES | REDUCTIONS | {*SCANS, "input", "constant", "view", "matmul", "call", "item", "gather", "argmax"}
 BOOL = np.dtype(bool)
 
 

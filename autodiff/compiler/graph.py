@@ -33,7 +33,8 @@ run, and part of the program. Equal nodes are one node. Every array is C-contigu
     scatter           x value       offset, strides, shape,   x, with value (broadcast to shape) written at the elements
     scatter_add       indices...    steps                     that a gather would read; or added there, to repeated ones
                                                               repeatedly
-    cumsum            x             axis                      as np.cumsum; x has the node's dtype
+    cumsum cumprod    x             axis                      folded up to each element along one axis; x has the
+    cummax cummin                                             node's dtype
     call              arrays        function, template        whatever NumPy computes, see `interpret`
     item              call          index                     one of the results of a call that has several
 """
@@ -43,9 +44,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["REDUCTIONS", "WRITES", "Graph", "Node", "c_strides"]
+__all__ = ["REDUCTIONS", "SCANS", "WRITES", "Graph", "Node", "c_strides"]
 
 REDUCTIONS = frozenset(("sum", "prod", "max", "min", "any", "all"))
+SCANS = {"cumsum": "add", "cumprod": "multiply", "cummax": "maximum", "cummin": "minimum"}
 WRITES = frozenset(("put", "scatter", "scatter_add"))  # into the memory of x
 
 

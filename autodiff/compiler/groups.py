@@ -8,7 +8,7 @@ scalars made of such totals are its `tail`.
 
 from collections.abc import Iterable, Sequence
 
-from .graph import REDUCTIONS, WRITES, Graph, Node
+from .graph import REDUCTIONS, SCANS, WRITES, Graph, Node
 from .loops import reason
 from .parts import Region, disjoint
 from .spaces import align, cuts, is_register, resolve
@@ -16,6 +16,7 @@ from .spaces import align, cuts, is_register, resolve
 __all__ = ["FULL", "LATER", "ONE", "ROW", "SMALL", "TAIL", "Facts", "Group", "Read", "row_length", "space_of"]
 
 FULL, ROW, ONE, LATER, TAIL = "full", "row", "one", "later", "tail"
+FOLD = 5  # members that a fold counts as
 SMALL = 16384  # elements of which a sum and what is done with it may be one nest of one row
 
 Read = tuple[
@@ -112,7 +113,8 @@ class Group:
     """Values of one nest. `inner` is the length of its rows, None while nothing needs rows."""
 
     __slots__ = (
-        "after", "arrays", "before", "cuts", "flat", "inner", "levels", "mask", "members", "puts", "size", "stored",
+        "after", "arrays", "before", "bit", "cuts", "flat", "inner", "levels", "mask", "members", "puts", "size",
+        "stored", "work",
     )  # fmt: skip
 
     def __init__(self, space: Sequence[int]) -> None:
@@ -123,8 +125,10 @@ class Group:
         self.levels: dict[int, str] = {}
         self.arrays: set[int] = set()  # what it reads from memory
         self.puts: dict[int, list[Node]] = {}  # what it writes into, by the root of that
-        self.mask = self.before = self.after = 0  # bits of groups of this level
+        self.bit = 0  # its own among the groups of this level
+        self.mask = self.before = self.after = 0  # bits of all that are in it, and that come before and after it
         self.stored: set[int] = set()
+        self.work = 0  # what it takes to compile it: one for each member, and more for folds, which are loops
 
     def level(self, node: Node, reads: Sequence[Read]) -> str | None:
         """As what a node could be computed here, if it can."""
@@ -137,7 +141,7 @@ class Group:
             return ROW if of == FULL and self.inner and row_length(node) == self.inner else LATER
         if space == self.size:
             level = FULL
-        elif node.op in WRITES:
+        elif node.op in SCANS or node.op in WRITES:
             return None
         elif self.inner and space == self.size // self.inner:
             level = ROW
@@ -214,6 +218,7 @@ class Group:
 
     def add(self, node: Node, level: str, reads: Iterable[Read], facts: Facts) -> None:
         self.members.append(node)
+        self.work += FOLD if node.op in REDUCTIONS else 1
         self.levels[node.number] = level
         self.arrays.update([r[0].number for r in reads if r[0].number not in self.levels])
         if node.op in WRITES:

@@ -11,6 +11,7 @@ import numpy as np
 
 from .graph import Node
 from .loops import DTYPES
+from .masks import is_mask, nonzero
 from .operands import known_slice, place_of
 from .recorded import Recorded
 
@@ -39,6 +40,11 @@ def places(recorder: Any, x: Recorded, key: Any) -> Places | None:
     """Which elements `x[key]` has; None if that is another kind of key."""
     keys = list(key) if type(key) is tuple else [key]
     keys = [np.array(k) if type(k) is list and k and all(type(i) is int for i in k) else k for k in keys]
+    if any(map(is_mask, keys)):
+        chosen = [nonzero(recorder, k) if is_mask(k) else [k] for k in keys]
+        if any(c is None for c in chosen):
+            return None
+        keys = [k for c in chosen if c is not None for k in c]
     if not all(_is_index(k) or _is_basic(k) for k in keys) or not any(map(_is_index, keys)):
         return None
     if x.dtype != x.buffer.data.dtype or sum(k is Ellipsis for k in keys) > 1:
@@ -89,7 +95,7 @@ def places(recorder: Any, x: Recorded, key: Any) -> Places | None:
 def _check(recorder: Any, index: Recorded, n: int) -> None:
     """A guard that the index is in bounds, as it has been found to be: else f runs again, and NumPy raises."""
     graph, node = recorder.graph, recorder.node(index)
-    if index.buffer.node.op == "constant":
+    if index.buffer.node.op == "constant" or node.number in recorder.inside:
         return
     bool_ = np.dtype(bool)
 

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..arrays import add_at
-from .graph import REDUCTIONS, Graph, Node
+from ..rules.special import erfc
+from .graph import REDUCTIONS, SCANS, Graph, Node
 
 __all__ = ["Hole", "Interpreted", "Mismatch", "evaluate", "filled", "strided"]
 
@@ -100,8 +101,8 @@ def evaluate(node: Node, arrays: Sequence[Any]) -> Any:
         else:
             add_at(out.reshape(-1), places, arrays[1])
         return out
-    if op == "cumsum":
-        return np.cumsum(arrays[0], axis=params[0], dtype=node.dtype)
+    if op in SCANS:
+        return getattr(np, SCANS[op]).accumulate(arrays[0], axis=params[0], dtype=node.dtype)
     if op == "products":
         start = len(arrays) % 2
         terms = [*arrays[:start], *[np.matmul(x, y) for x, y in zip(arrays[start::2], arrays[start + 1 :: 2])]]
@@ -118,6 +119,8 @@ def evaluate(node: Node, arrays: Sequence[Any]) -> Any:
         return _REDUCE[op](arrays[0], axis=params[0], **({"dtype": node.dtype} if op in ("sum", "prod") else {}))
     if op in ("argmax", "argmin"):
         return getattr(np, op)(arrays[0], axis=params[0])
+    if op == "erfc":
+        return erfc(arrays[0])
     ufunc = getattr(np, op)
     loop = ufunc.resolve_dtypes((*[a.dtype for a in arrays], node.dtype))
     return ufunc(*arrays, signature=loop)

@@ -1,7 +1,7 @@
 """Exponentials, logarithms and what is made of them, as formulas over `llvm_values`.
 
 The coefficients are minimax fits of our own: Remez exchange in mpmath at 60 digits, of the function less its leading
-terms, which stay exact in the formula. (`EXP`, and `LOG` and `ERF_*` in float, are mpmath's Chebyshev fits.)
+terms, which stay exact in the formula. (`EXP`, and `LOG` in float, are mpmath's Chebyshev fits.)
 
 The reductions are the classical ones (Muller, Elementary Functions, ch. 11): exp takes out the nearest power of two,
 log the exponent, so that a polynomial on |r| <= ln(2)/2, or on [sqrt(1/2) - 1, sqrt(2) - 1], is left.
@@ -23,7 +23,9 @@ from .llvm_values import (
     exact_sum,
     fma,
     from_bits,
+    ldexp,
     magnitude,
+    nearest,
     polynomial,
     quick_sum,
     quotient,
@@ -32,13 +34,13 @@ from .llvm_values import (
 )
 
 __all__ = [  # noqa: RUF022 - by plain string order: log10 before log2
+    "EXP",
     "INF",
     "LN_2",
     "LOG2_E",
     "add_exponent",
     "bounded",
     "cosh",
-    "erf",
     "exp",
     "exp2",
     "exp_words",
@@ -114,30 +116,6 @@ LOG = {
         *(0.14285714287665927, -0.16666666666659546, 0.19999999999992807, -0.25000000000000006, 0.33333333333333337),
     ),
 }
-# erf(x) / x - 1 in x**2 below the border, log(erfc(x)) / x above
-ERF_SMALL = {
-    "float": (8.349441e-05, -0.000813821, 0.0052006785, -0.026859276, 0.112836935, -0.37612635, 0.12837917),
-    "double": (
-        *(-7.801188874097751e-10, 1.3722976265924504e-08, -1.6209175911748696e-07, 1.6447517677871873e-06),
-        *(-1.4924744663335489e-05, 0.00012055295320494294, -0.0008548325989696758, 0.005223977607423468),
-        *(-0.02686617064327622, 0.11283791670945253, -0.3761263890318355, 0.12837916709551256),
-    ),
-}
-ERF_LARGE = {
-    "float": (
-        *(1.0200147e-06, -3.3971235e-05, 0.0004960769, -0.0042942027, 0.025120566, -0.10783451, -0.6341603),
-        -1.1289,
-    ),
-    "double": (
-        *(1.5070685620091456e-12, -6.6981098451549e-11, 1.3938542651660217e-09, -1.803380837158418e-08),
-        *(1.6226727055932172e-07, -1.0738039210189821e-06, 5.366509344700007e-06, -2.0288537124319153e-05),
-        *(5.5873432321456946e-05, -9.514469680112174e-05, 4.1706223525311373e-07, 0.0005753718071401839),
-        *(-0.0016933136326238538, 0.0002125657951740369, 0.01912467395624201, -0.10277071691431765),
-        *(-0.6366202784016228, -1.1283791080711376),
-    ),
-}
-ERF_BORDER = {"float": 0.927734375, "double": 1.0}
-ERF_ONE = {"float": 3.95, "double": 5.95}
 
 
 # Exponentials
@@ -150,8 +128,10 @@ def power_of_two(n: Value, offset: Operand = 0.0) -> Value:
 
 
 def scaled(value: Value, n: Value) -> Value:
-    """value * 2**n, by two powers, the outer one fixed: neither overflows before the result does."""
+    """value * 2**n, if need be by two powers, the outer one fixed: neither overflows before the result does."""
     form = n.form
+    if value.body.scales:
+        return ldexp(value, n)
     step = 64.0 if form is DOUBLE else 32.0
     up = n > 0.0
     inner = power_of_two(n, where(up, -step, step, n.type))
@@ -161,7 +141,7 @@ def scaled(value: Value, n: Value) -> Value:
 def reduced(x: Value) -> tuple[Value, Value, Value]:
     """A whole n and two words r with x = n ln(2) + r, |r| <= ln(2)/2."""
     high, low = LN_2[x.type]
-    n = rint(x * LOG2_E)
+    n = nearest(x, LOG2_E)
     exact = fma(n, -high, x)
     r = fma(n, -low, exact)
     return n, r, fma(n, -low, exact - r)
@@ -247,15 +227,6 @@ def sigmoid(x: Value) -> Value:
     left = x < 0.0
     ratio = quotient((where(left, small, 1.0), where(left, low, 0.0)), (bottom, lost))
     return scaled(ratio, where(left, n, 0.0))
-
-
-def erf(x: Value) -> Value:
-    a = magnitude(x)
-    z = x * x
-    small = fma(polynomial(ERF_SMALL[x.type], z), x, x)
-    t = at_most(a, ERF_ONE[x.type])
-    large = copysign(1.0 - exp(polynomial(ERF_LARGE[x.type], t) * t), x)
-    return where(a < ERF_BORDER[x.type], small, large)
 
 
 # Logarithms

@@ -10,10 +10,11 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["MEMORY", "REGISTER", "cast", "fold", "further", "identity", "literal", "operation"]
+__all__ = ["BYTES", "MEMORY", "REGISTER", "cast", "fold", "further", "helpers", "identity", "literal", "operation"]
 
 MEMORY = {"?": "i8", "i4": "i32", "i8": "i64", "f4": "float", "f8": "double"}
 REGISTER = MEMORY | {"?": "i1"}
+BYTES = {"?": 1, "i4": 4, "i8": 8, "f4": 4, "f8": 8}
 FLOATS = ("f4", "f8")
 Emit = Callable[[str], str]  # writes a right-hand side down and returns the name of its value
 
@@ -80,6 +81,11 @@ def operation(name: str, args: list[str], kind: str, constants: dict[str, Any], 
         return f"{_LOGICAL[name]} i1 {_true(x, kind, emit)}, {_true(y, kind, emit)}"
     if name in ("maximum", "minimum", "fmax", "fmin"):
         return _larger(name, x, y, kind, constants, emit)
+    if name in ("remainder", "floor_divide", "fmod") and kind in FLOATS:
+        rest = emit(_rest(x, y, kind, constants))
+        return (
+            f"select i1 true, {type} {rest}, {type} {rest}" if name == "fmod" else _modulo(name, x, y, rest, kind, emit)
+        )
     return (_float if kind in FLOATS else _integer)(name, x, y, kind, emit, flags)
 
 
@@ -121,6 +127,8 @@ def _integer(name: str, x: str, y: str, kind: str, emit: Emit, flags: str) -> st
         return f"mul {type} {x}, {x}"
     if name == "negative":
         return f"sub {type} 0, {x}"
+    if name in ("remainder", "floor_divide"):
+        return _whole_quotient(name, x, y, kind, emit)
     if name == "invert":
         return f"xor {type} {x}, -1"
     if name == "absolute":
@@ -128,6 +136,119 @@ def _integer(name: str, x: str, y: str, kind: str, emit: Emit, flags: str) -> st
     assert name == "sign", name
     low = emit(f"call {type} @llvm.smax.{_bits(kind)}({type} {x}, {type} -1)")
     return f"call {type} @llvm.smin.{_bits(kind)}({type} {low}, {type} 1)"
+
+
+def _whole_quotient(name: str, x: str, y: str, kind: str, emit: Emit) -> str:
+    """x // y, or x % y. NumPy makes 0 of a division by 0, and the machine cannot divide the lowest integer by -1."""
+    type = REGISTER[kind]
+    zero, minus = emit(f"icmp eq {type} {y}, 0"), emit(f"icmp eq {type} {y}, -1")
+    special = emit(f"or i1 {zero}, {minus}")
+    divisor = emit(f"select i1 {special}, {type} 1, {type} {y}")
+    quotient, rest = emit(f"sdiv {type} {x}, {divisor}"), emit(f"srem {type} {x}, {divisor}")
+    signs = emit(f"icmp slt {type} {emit(f'xor {type} {rest}, {divisor}')}, 0")
+    lower = emit(f"and i1 {signs}, {emit(f'icmp ne {type} {rest}, 0')}")
+    if name == "remainder":
+        rest = emit(f"select i1 {lower}, {type} {emit(f'add {type} {rest}, {divisor}')}, {type} {rest}")
+        return f"select i1 {special}, {type} 0, {type} {rest}"
+    quotient = emit(f"select i1 {lower}, {type} {emit(f'sub {type} {quotient}, 1')}, {type} {quotient}")
+    negated = emit(f"sub {type} 0, {x}")  # the lowest integer is its own negative, here as in NumPy
+    quotient = emit(f"select i1 {minus}, {type} {negated}, {type} {quotient}")
+    return f"select i1 {zero}, {type} 0, {type} {quotient}"
+
+
+def _modulo(name: str, x: str, y: str, rest: str, kind: str, emit: Emit) -> str:
+    """What is left of x, with the sign of y; or how often y fits. Both as NumPy makes them of what `fmod` leaves."""
+    type, zero = REGISTER[kind], literal(0, kind)
+    some = emit(f"fcmp une {type} {rest}, {zero}")
+    apart = emit(f"xor i1 {emit(f'fcmp olt {type} {y}, {zero}')}, {emit(f'fcmp olt {type} {rest}, {zero}')}")
+    other = emit(f"and i1 {some}, {apart}")
+    if name == "remainder":
+        moved = emit(f"select i1 {other}, {type} {emit(f'fadd {type} {rest}, {y}')}, {type} {rest}")
+        none = emit(f"call {type} @llvm.copysign.{_bits(kind)}({type} {zero}, {type} {y})")
+        return f"select i1 {some}, {type} {moved}, {type} {none}"
+    plain = emit(f"fdiv {type} {x}, {y}")
+    often = emit(f"fdiv {type} {emit(f'fsub {type} {x}, {rest}')}, {y}")
+    often = emit(f"select i1 {other}, {type} {emit(f'fsub {type} {often}, {literal(1, kind)}')}, {type} {often}")
+    whole = emit(f"call {type} @llvm.floor.{_bits(kind)}({type} {often})")
+    far = emit(f"fcmp ogt {type} {emit(f'fsub {type} {often}, {whole}')}, {literal(0.5, kind)}")
+    whole = emit(f"select i1 {far}, {type} {emit(f'fadd {type} {whole}, {literal(1, kind)}')}, {type} {whole}")
+    none = emit(f"call {type} @llvm.copysign.{_bits(kind)}({type} {zero}, {type} {plain})")
+    whole = emit(f"select i1 {emit(f'fcmp oeq {type} {often}, {zero}')}, {type} {none}, {type} {whole}")
+    return f"select i1 {emit(f'fcmp oeq {type} {y}, {zero}')}, {type} {plain}, {type} {whole}"
+
+
+def _rest(x: str, y: str, kind: str, constants: dict[str, Any]) -> str:
+    """What truncated division leaves of x. By a power of two LLVM has vectors for it; else see `helpers`."""
+    type, by = REGISTER[kind], constants.get(y)
+    if by is not None and math.isfinite(by) and abs(math.frexp(by)[0]) == 0.5:
+        return f"frem {type} {x}, {y}"
+    return f"call {type} @rest.{kind}({type} {x}, {type} {y})"
+
+
+def helpers(text: str, symbol: str) -> tuple[str, str]:
+    """A kernel's text that calls functions of its own for what takes branches, and these functions."""
+    found = ""
+    for kind in FLOATS:
+        if f"@rest.{kind}(" in text:
+            text = text.replace(f"@rest.{kind}(", f"@{symbol}.rest.{kind}(")
+            found += _rest_definition(f"{symbol}.rest.{kind}", kind)
+    return text, found
+
+
+def _rest_definition(name: str, kind: str) -> str:
+    """As long as the quotient has digits behind the point, one step is exact: at most the quotient has been rounded up
+    to the next integer, which the sign of what is left tells. Else the C library goes digit by digit."""
+    type, bits, most = REGISTER[kind], _bits(kind), literal(2.0**23 if kind == "f4" else 2.0**52, kind)
+    return f"""
+define internal {type} @{name}({type} %x, {type} %y) {{
+  %q = fdiv {type} %x, %y
+  %size = call {type} @llvm.fabs.{bits}({type} %q)
+  %small = fcmp olt {type} %size, {most}
+  %length = call {type} @llvm.fabs.{bits}({type} %y)
+  %finite = fcmp one {type} %length, {literal(math.inf, kind)}
+  %easy = and i1 %small, %finite
+  br i1 %easy, label %near, label %far
+near:
+  %whole = call {type} @llvm.trunc.{bits}({type} %q)
+  %minus = fneg {type} %whole
+  %r = call {type} @llvm.fma.{bits}({type} %minus, {type} %y, {type} %x)
+  %signed = call {type} @llvm.copysign.{bits}({type} %r, {type} %x)
+  %over = fcmp une {type} %r, %signed
+  %step = call {type} @llvm.copysign.{bits}({type} %length, {type} %x)
+  %less = fadd {type} %r, %step
+  %right = select i1 %over, {type} %less, {type} %signed
+  ret {type} %right
+far:
+  %slow = call {type} @{name}.far({type} %x, {type} %y)
+  ret {type} %slow
+}}
+
+define internal {type} @{name}.far({type} %x, {type} %y) noinline {{
+  %slow = frem {type} %x, %y
+  ret {type} %slow
+}}
+"""
+
+
+def _hypot(x: str, y: str, kind: str, emit: Emit) -> str:
+    """The square root of the sum of squares, scaled by a power of two so that these are neither too large nor too
+    small."""
+    type, bits = REGISTER[kind], _bits(kind)
+    a, b = (emit(f"call {type} @llvm.fabs.{bits}({type} {v})") for v in (x, y))
+    larger = emit(f"select i1 {emit(f'fcmp ogt {type} {a}, {b}')}, {type} {a}, {type} {b}")
+    top, power = (60, 100) if kind == "f4" else (500, 600)
+    small = emit(f"fcmp olt {type} {larger}, {literal(2.0**-top * 2.0 ** (top // 5), kind)}")
+    large = emit(f"fcmp ogt {type} {larger}, {literal(2.0**top, kind)}")
+    scale = emit(f"select i1 {small}, {type} {literal(2.0**power, kind)}, {type} {literal(1, kind)}")
+    scale = emit(f"select i1 {large}, {type} {literal(2.0**-power, kind)}, {type} {scale}")
+    back = emit(f"fdiv {type} {literal(1, kind)}, {scale}")
+    a, b = (emit(f"fmul {type} {v}, {scale}") for v in (a, b))
+    squares = emit(f"call {type} @llvm.fma.{bits}({type} {a}, {type} {a}, {type} {emit(f'fmul {type} {b}, {b}')})")
+    root = emit(f"fmul {type} {emit(f'call {type} @llvm.sqrt.{bits}({type} {squares})')}, {back}")
+    infinity = literal(math.inf, kind)
+    one = emit(f"fcmp oeq {type} {a}, {infinity}")
+    any_ = emit(f"or i1 {one}, {emit(f'fcmp oeq {type} {b}, {infinity}')}")
+    return f"select i1 {any_}, {type} {infinity}, {type} {root}"
 
 
 def _float(name: str, x: str, y: str, kind: str, emit: Emit, flags: str) -> str:
@@ -144,6 +265,8 @@ def _float(name: str, x: str, y: str, kind: str, emit: Emit, flags: str) -> str:
         return f"fmul {flags}{type} {x}, {x}"
     if name == "reciprocal":
         return f"fdiv {flags}{type} {one}, {x}"
+    if name == "hypot":
+        return _hypot(x, y, kind, emit)
     if name in _DEGREES:
         pi = struct.unpack("<f", struct.pack("<f", math.pi))[0] if kind == "f4" else math.pi
         return f"fmul {flags}{type} {x}, {literal(pi / 180 if _DEGREES[name] else 180 / pi, kind)}"
@@ -191,7 +314,10 @@ def further(at: str, kind: str, steps: Any, indices: list[tuple[str, str]], emit
 
 
 def identity(fold: str, kind: str) -> str:
-    """What a fold starts with."""
+    """What a fold, or a scan, starts with."""
+    if fold == "cumsum" and kind in FLOATS:
+        return literal(-0.0, kind)  # so that the first result is the first value, whatever its sign
+    fold = {"cumsum": "sum", "cumprod": "prod", "cummax": "max", "cummin": "min"}.get(fold, fold)
     if fold in ("sum", "any"):
         return literal(0, kind)
     if fold in ("prod", "all"):

@@ -1,28 +1,22 @@
-"""A loop nest as LLVM IR, in the form that LLVM vectorises: innermost loops of one block, from 0 to a constant.
-
-    define void @k0123(ptr %table, ptr %slots)     finds the arrays and calls
-    define internal void @k0123.nest(ptr noalias ...)
+"""A loop nest as LLVM IR, in the form that LLVM vectorises: innermost loops of one block, most of constant length.
 
 Floating-point sums along a row are taken in any order in blocks of 4096, and the blocks are summed in float64: no worse
 than NumPy's pairwise sums.
 """
 
 import math
-from hashlib import blake2b
 from typing import Any, Protocol
 
-from . import llvm_ops
+from . import bounds, llvm_ops
+from .graph import SCANS
+from .llvm_hints import PLAIN, Hint, hint, often
 from .llvm_ops import MEMORY, REGISTER
-from .loops import Fold, Nest, Op, Phase, cost, quiet
-from .plan import Kernel
+from .loops import Fold, Nest, Op, Phase
 
-__all__ = ["Functions", "kernel"]
+__all__ = ["Functions", "Writer"]
 
 BLOCK = 4096
-INDEXED = frozenset(("load", "store", "gather", "scatter", "scatter_add"))
-UNROLLED = 8  # elements of a row that are unrolled
-MOST_WORK = 160  # additions in such a row
-MASKED = 31  # elements of a row that may end in masks
+INDEXED = frozenset(("load", "store", "gather", "scatter", "scatter_add", *SCANS))
 
 
 class Functions(Protocol):
@@ -30,12 +24,13 @@ class Functions(Protocol):
 
     NATIVE: frozenset[str]
 
-    def call(self, name: str, kind: str, args: list[str]) -> str: ...
+    def call(self, name: str, kind: str, args: list[str], apart: bool = False) -> str: ...
 
 
-class _Writer:
-    def __init__(self, nest: Nest, functions: Functions, exact: bool, masks: bool) -> None:
-        self.nest, self.functions, self.masks = nest, functions, masks
+class Writer:
+    def __init__(self, nest: Nest, functions: Functions, exact: bool, masks: bool, checked: bool) -> None:
+        self.nest, self.functions, self.masks, self.checked = nest, functions, masks, checked
+        self.split = nest.split
         self.flags = "" if exact else "contract "
         self.lines: list[str] = []
         self.count = 0
@@ -43,12 +38,15 @@ class _Writer:
         self.names: dict[int, str] = {}  # of values
         self.kinds: dict[int, str] = {}
         self.constants: dict[str, Any] = {}
-        self.uses: set[tuple[str, str]] = set()
+        self.uses: set[tuple[str, str, int]] = set()
+        self.apart = frozenset() if checked else often(nest, functions.NATIVE)  # checked loops are not vectorised
+        self.lanes = 1  # of the loop that is written
         self.at = [f"%a{i}" for i in range(len(nest.pointers))]  # where each array is, in the loops that are open
         self.totals: dict[int, str] = {}  # accumulators of single numbers, and what they came to
         self.totals_read: dict[int, str] = {}
-        self.width = 0  # of vectors in loops with masks
-        self.hints: set[str] = set()
+        self.hints: set[Hint] = set()
+        self.lengths = (*nest.rows, *nest.columns)
+        self.homes: dict[int, int] = {}  # arrays that are a part of another one's buffer
 
     def write(self, line: str) -> None:
         self.lines.append("  " + line)
@@ -63,6 +61,10 @@ class _Writer:
         self.block = name
 
     # loops
+
+    def length(self, d: int) -> int | str:
+        """How long loop d is."""
+        return self.lengths[d]
 
     def open(self, size: int | str, d: int, pointers: set[int]) -> tuple[str, int | str, dict[int, str]]:
         """Begins loop d of the nest; the arrays move along in it."""
@@ -85,10 +87,10 @@ class _Writer:
         for p, at in outside.items():
             self.at[p] = at
 
-    def advance(self, name: str, size: int | str, hint: str = "") -> None:
+    def advance(self, name: str, size: int | str, hint: Hint = PLAIN) -> None:
         self.write(f"%{name}.n = add nuw nsw i64 %{name}.i, 1")
         self.write(f"%{name}.c = icmp eq i64 %{name}.n, {size}")
-        self.write(f"br i1 %{name}.c, label %{name}.out, label %{name}{hint}")
+        self.write(f"br i1 %{name}.c, label %{name}.out, label %{name}{hint.use}")
         self.label(f"{name}.out")
 
     def address(self, p: int, d: int, index: str) -> str:
@@ -119,6 +121,13 @@ class _Writer:
     def spot(self, p: int, d: int | None, index: str) -> str:
         return self.at[p] if d is None else self.address(p, d, index)
 
+    def within(self, p: int, address: str, kind: str = "") -> str:
+        """An address in array p, compared with where that is if kernels are checked."""
+        if not self.checked:
+            return address
+        size = llvm_ops.BYTES[kind or self.nest.pointers[p].dtype]
+        return bounds.check(address, self.homes.get(p, p), size, self.emit)
+
     def further(self, at: str, kind: str, steps: Any, *indices: int) -> str:
         named = [(self.names[i], self.kinds[i]) for i in indices]
         return llvm_ops.further(at, kind, steps, named, self.emit)
@@ -127,7 +136,7 @@ class _Writer:
         """Operations at an index of loop d, or outside the loops over a row."""
         for name, args, kind, result in ops:
             if name == "store":
-                self.store(kind, self.names[args[1]], self.spot(args[0], d, index))
+                self.store(kind, self.names[args[1]], self.within(args[0], self.spot(args[0], d, index)))
             elif name == "fold":
                 p, value, how = args
                 self.flush(p, how, kind, self.names[value])
@@ -137,18 +146,30 @@ class _Writer:
                 self.names[result] = text = llvm_ops.literal(args[0], kind)
                 self.constants[text] = args[0]
             elif name == "load":
-                self.names[result] = self.load(kind, self.spot(args[0], d, index))
+                self.names[result] = self.load(kind, self.within(args[0], self.spot(args[0], d, index)))
             elif name == "gather":
-                self.names[result] = self.load(kind, self.further(self.spot(args[0], d, index), kind, *args[1:]))
+                place = self.further(self.spot(args[0], d, index), kind, *args[1:])
+                self.names[result] = self.load(kind, self.within(args[0], place))
             elif name in ("scatter", "scatter_add"):
                 place = self.further(self.spot(args[0], d, index), kind, *args[1:-1])
+                place = self.within(args[0], place)
                 if name == "scatter":
                     self.store(kind, self.names[args[-1]], place)
                 else:
                     self.accumulate("sum", kind, self.names[args[-1]], place)
+            elif name in SCANS:
+                self.names[result] = self.scan(name, args[0], self.names[args[1]], kind, self.spot(args[0], d, index))
             else:
                 self.names[result] = self.value(name, args, kind)
             self.kinds[result] = kind
+
+    def scan(self, name: str, p: int, value: str, kind: str, place: str) -> str:
+        """What a scan comes to with one more value."""
+        place = self.totals[p] if p in self.totals else self.within(p, place)
+        found = self.load(kind, place)
+        value = self.emit(llvm_ops.operation(SCANS[name], [found, value], kind, self.constants, self.emit, self.flags))
+        self.store(kind, value, place)
+        return value
 
     def value(self, name: str, args: tuple[int, ...], kind: str) -> str:
         names = [self.names[a] for a in args]
@@ -156,14 +177,15 @@ class _Writer:
         type = REGISTER[kind]
         if name == "copy" or (name == "cast" and source == kind):
             return names[0]
-        if name == "where":
-            return self.emit(f"select i1 {names[0]}, {type} {names[1]}, {type} {names[2]}")
+        if name == "where":  # never a branch, which a mask of random numbers would mislead
+            return self.emit(f"select i1 {names[0]}, {type} {names[1]}, {type} {names[2]}, !unpredictable !{{}}")
         if name == "cast":
             value = self.emit(llvm_ops.cast(names[0], source, kind))
             return self.emit(f"freeze {type} {value}") if source[0] == "f" and kind[0] == "i" else value
         if name in self.functions.NATIVE:
-            self.uses.add((name, source))
-            return self.emit(self.functions.call(name, source, names))
+            apart = (name, source) in self.apart
+            self.uses.add((name, source, self.lanes if apart else 0))
+            return self.emit(self.functions.call(name, source, names, apart))
         return self.emit(llvm_ops.operation(name, names, source, self.constants, self.emit, self.flags))
 
     # phases
@@ -177,7 +199,7 @@ class _Writer:
         """Puts a part of what is folded in memory there."""
         total = self.totals.get(p)
         if total is None:
-            self.accumulate(fold, kind, value, self.at[p])
+            self.accumulate(fold, kind, value, self.within(p, self.at[p]))
         else:
             self.part(total, fold, kind, value)
 
@@ -220,7 +242,7 @@ class _Writer:
                     slots[f.result] = self.slot(f.kind, f.dtype)
                     self.clear(slots[f.result], f.kind, f.dtype)
         first = len(self.nest.rows)
-        loops = [self.open(n, first + d, used) for d, n in enumerate(columns[:-1])]
+        loops = [self.open(self.length(first + d), first + d, used) for d in range(len(columns) - 1)]
         if columns:
             self.innermost(phase, first + len(columns) - 1, columns[-1], used, blocked, slots)
         else:
@@ -245,14 +267,17 @@ class _Writer:
             self.kinds[f.result] = f.dtype
 
     def innermost(self, phase: Phase, d: int, n: int, used: set[int], blocked: bool, slots: dict[int, str]) -> None:
-        size: int | str = n
+        size = whole = self.length(d)
         if blocked:
-            block = self.open(-(-n // BLOCK), d, set())
+            count: int | str = -(-n // BLOCK)
+            if isinstance(whole, str):
+                count = self.emit(f"udiv i64 {self.emit(f'add nuw nsw i64 {whole}, {BLOCK - 1}')}, {BLOCK}")
+            block = self.open(count, d, set())
             begin = self.emit(f"mul nuw nsw i64 %{block[0]}.i, {BLOCK}")
             outside = {p: self.at[p] for p in used}
             for p in sorted(used):
                 self.at[p] = self.address(p, d, begin)
-            size = self.emit(f"sub nsw i64 {n}, {begin}")
+            size = self.emit(f"sub nsw i64 {whole}, {begin}")
             size = self.emit(f"call i64 @llvm.smin.i64(i64 {size}, i64 {BLOCK})")
         self.count += 1
         name, before = f"l{self.count}", self.block
@@ -271,9 +296,18 @@ class _Writer:
         for i, f in enumerate(inside):
             start = llvm_ops.identity(f.kind, f.dtype)
             self.write(f"%{name}.f{i} = phi {REGISTER[f.dtype]} [ {start}, %{before} ], [ %{name}.g{i}, %{name} ]")
+        told = PLAIN
+        if not self.checked:
+            told = hint(
+                self.nest, phase, self.functions.NATIVE, self.apart, self.masks, isinstance(size, int) and not along
+            )
+        self.hints.add(told)
+        self.lanes = told.lanes
         self.operations(phase.body, d, f"%{name}.i")
+        self.lanes = 1
         for f in along:
-            self.accumulate(f.kind, f.dtype, self.names[f.value], self.address(f.pointer, d, f"%{name}.i"))
+            place = self.within(f.pointer, self.address(f.pointer, d, f"%{name}.i"))
+            self.accumulate(f.kind, f.dtype, self.names[f.value], place)
         for i, f in enumerate(inside):
             last, value, type = f"%{name}.f{i}", self.names[f.value], REGISTER[f.dtype]
             if i in extremes:
@@ -284,7 +318,7 @@ class _Writer:
                 self.write(f"%{name}.y{i} = or i1 %{name}.x{i}, {missing}")
             else:
                 self.write(f"%{name}.g{i} = {llvm_ops.fold(f.kind, last, value, f.dtype, 'reassoc ')}")
-        self.advance(name, size, self.hint(phase, n, bool(along)))
+        self.advance(name, size, told)
         for i, f in enumerate(inside):
             value = f"%{name}.g{i}"
             if i in extremes:
@@ -297,28 +331,6 @@ class _Writer:
             self.close(block)
             for p, at in outside.items():
                 self.at[p] = at
-
-    def hint(self, phase: Phase, n: int, along: bool) -> str:
-        """How a short row is best computed: as one piece, many rows at once, or with masks at its end.
-
-        Masked parts of vectors are zeros, which may set the flag of an invalid operation that nobody asked for.
-        """
-        work = n * sum([cost(op.name, self.functions.NATIVE) for op in phase.body])
-        if n <= UNROLLED and work <= MOST_WORK and self.nest.rows and self.nest.rows[-1] >= 32:
-            self.hints.add("UNROLL")
-            return ", !llvm.loop !UNROLL"
-        if n > MASKED or along:
-            return ""
-        size = max([int(op.dtype[-1:].replace("?", "1")) for op in phase.body], default=8)
-        width, kind = 64 // size, "MASK"
-        loud = n % width and not quiet(self.nest, phase)
-        if loud or not self.masks:
-            width, kind = min(width, 1 << (n.bit_length() - 1)), "VECTOR"
-            if width * size < 16:  # LLVM would take masks
-                kind = "SCALAR"
-        self.width = max(width, self.width)
-        self.hints.add(kind)
-        return f", !llvm.loop !{kind}"
 
     # the whole
 
@@ -335,66 +347,36 @@ class _Writer:
         self.label(name)
         self.write(f"%{name}.i = phi i64 [ 0, %{before} ], [ %{name}.n, %{name} ]")
         address = self.emit(f"getelementptr {MEMORY[kind]}, ptr {self.at[p]}, i64 %{name}.i")
-        self.write(f"store {MEMORY[kind]} {llvm_ops.identity(fold, kind)}, ptr {address}")
-        self.advance(name, n)
+        self.write(f"store {MEMORY[kind]} {llvm_ops.identity(fold, kind)}, ptr {self.within(p, address)}")
+        self.advance(name, self.filled(p, n))
 
-    def body(self) -> list[str]:
+    def filled(self, p: int, n: int) -> int | str:
+        """How much of an accumulator is filled."""
+        return n
+
+    def walk(self) -> None:
+        """All loops."""
         nest = self.nest
-        accumulators = [p for p, pointer in enumerate(nest.pointers) if pointer.filled]
-        for p in accumulators:
-            self.fill(p)
-        self.operations(nest.start)
         moving = {p for p, pointer in enumerate(nest.pointers) if p not in self.totals}
-        loops = [self.open(n, d, moving) for d, n in enumerate(nest.rows)]
+        loops = [self.open(self.length(d), d, moving) for d in range(len(nest.rows))]
         for phase in nest.phases:
             self.phase(phase)
         for loop in reversed(loops):
             self.close(loop)
+
+    def finish(self) -> None:
+        """What comes after all loops."""
         for p, slot in self.totals.items():
-            fold, kind = nest.pointers[p].filled[1], nest.pointers[p].dtype
+            fold, kind = self.nest.pointers[p].filled[1], self.nest.pointers[p].dtype
             self.totals_read[p] = self.read(slot, fold, kind)
-            self.store(kind, self.totals_read[p], self.at[p])
-        self.operations(nest.tail)
+            self.store(kind, self.totals_read[p], self.within(p, self.at[p]))
+        self.operations(self.nest.tail)
+
+    def body(self) -> list[str]:
+        for p, pointer in enumerate(self.nest.pointers):
+            if pointer.filled:
+                self.fill(p)
+        self.operations(self.nest.start)
+        self.walk()
+        self.finish()
         return ["entry:", *self.lines, "  ret void"]
-
-
-def _options(hint: str, width: int) -> str:
-    """Metadata of a loop."""
-    if hint == "UNROLL":
-        flags = ['"llvm.loop.unroll.full"']
-    elif hint == "SCALAR":
-        flags = ['"llvm.loop.vectorize.enable", i1 false']
-    else:
-        flags = ['"llvm.loop.unroll.disable"', '"llvm.loop.vectorize.enable", i1 true']
-        flags.append(f'"llvm.loop.vectorize.width", i32 {width}')
-        if hint == "MASK":
-            flags.append('"llvm.loop.vectorize.predicate.enable", i1 true')
-    return f"!{hint} = distinct !{{!{hint}, {', '.join(f'!{{!{flag}}}' for flag in flags)}}}\n"
-
-
-def kernel(nest: Nest, functions: Functions, exact: bool = False, masks: bool = True) -> Kernel:
-    """The kernel of a nest. Its symbol is a hash of its text, so that equal kernels are one."""
-    writer = _Writer(nest, functions, exact, masks)
-    body = "\n".join(writer.body())
-    count = len(nest.pointers)
-    params = ", ".join(f"ptr noalias %a{i}" for i in range(count))
-    text = f'({params}) "prefer-vector-width"="512" {{\n{body}\n}}\n'
-    symbol = "k" + blake2b(f"{text}{writer.width}".encode(), digest_size=10).hexdigest()
-    text += "".join(_options(hint, writer.width) for hint in sorted(writer.hints))
-    for k, hint in enumerate(sorted(writer.hints)):  # metadata has numbers, which have to differ between kernels
-        text = text.replace(f"!{hint}", f"!{int(symbol[1:9], 16) ^ k}")
-    entry = [f"define void @{symbol}(ptr %table, ptr %slots) {{"]
-    for i in range(count):
-        entry += [
-            f"  %b{i} = getelementptr i64, ptr %slots, i64 {2 * i}",
-            f"  %c{i} = load i64, ptr %b{i}",
-            f"  %d{i} = getelementptr ptr, ptr %table, i64 %c{i}",
-            f"  %e{i} = load ptr, ptr %d{i}",
-            f"  %f{i} = getelementptr i64, ptr %slots, i64 {2 * i + 1}",
-            f"  %g{i} = load i64, ptr %f{i}",
-            f"  %h{i} = getelementptr i8, ptr %e{i}, i64 %g{i}",
-        ]
-    args = ", ".join(f"ptr %h{i}" for i in range(count))
-    entry += [f"  call void @{symbol}.nest({args})", "  ret void", "}"]
-    text = f"define internal void @{symbol}.nest{text}" + "\n".join(entry) + "\n"
-    return Kernel(symbol, text, frozenset(writer.uses))

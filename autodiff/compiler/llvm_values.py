@@ -3,7 +3,7 @@
     >>> body = Body("f4", 1)
     >>> (x,) = body.arguments
     >>> print(body.define("square_plus_one", fma(x, x, 1.0)))
-    define internal float @square_plus_one(float %a0) alwaysinline nounwind willreturn memory(read) {
+    define internal float @square_plus_one(float %a0) alwaysinline nounwind willreturn memory(none) {
       %1 = call float @llvm.fma.f32(float %a0, float %a0, float 0x3FF0000000000000)
       ret float %1
     }
@@ -35,9 +35,11 @@ __all__ = [
     "exact_sum",
     "fma",
     "from_bits",
+    "ldexp",
     "literal",
     "magnitude",
     "narrow",
+    "nearest",
     "polynomial",
     "quick_sum",
     "quotient",
@@ -97,15 +99,20 @@ class Value:
     def form(self) -> Format:
         return BY_TYPE[self.type]
 
+    @property
+    def wide(self) -> str:
+        """The type with its lanes."""
+        return self.body.wide(self.type)
+
     def operand(self, other: Operand) -> str:
-        return other.text if isinstance(other, Value) else literal(other, self.type)
+        return other.text if isinstance(other, Value) else self.body.constant(other, self.type)
 
     def _binary(self, op: str, left: Operand, right: Operand) -> Value:
         prefix = "f" if self.type in BY_TYPE else ""
-        return self.body.emit(self.type, f"{prefix}{op} {self.type} {self.operand(left)}, {self.operand(right)}")
+        return self.body.emit(self.type, f"{prefix}{op} {self.wide} {self.operand(left)}, {self.operand(right)}")
 
     def _compare(self, predicate: str, other: Operand) -> Value:
-        return self.body.emit("i1", f"fcmp {predicate} {self.type} {self.text}, {self.operand(other)}")
+        return self.body.emit("i1", f"fcmp {predicate} {self.wide} {self.text}, {self.operand(other)}")
 
     def __add__(self, other: Operand) -> Value:
         return self._binary("add", self, other)
@@ -132,7 +139,7 @@ class Value:
         return self._binary("div", other, self)
 
     def __neg__(self) -> Value:
-        return self.body.emit(self.type, f"fneg {self.type} {self.text}")
+        return self.body.emit(self.type, f"fneg {self.wide} {self.text}")
 
     def __lt__(self, other: Operand) -> Value:
         return self._compare("olt", other)
@@ -159,44 +166,54 @@ class Value:
     @property
     def flipped(self) -> Value:
         """Not, of a condition."""
-        return self.body.emit("i1", f"xor i1 {self.text}, 1")
+        return self.body.emit("i1", f"xor {self.wide} {self.text}, {self.operand(1)}")
 
     @property
     def truncated(self) -> Value:
         """The low half of a 64-bit integer."""
-        return self.body.emit("i32", f"trunc i64 {self.text} to i32")
+        return self.body.emit("i32", f"trunc {self.wide} {self.text} to {self.body.wide('i32')}")
 
     def __and__(self, other: Operand) -> Value:
-        return self.body.emit(self.type, f"and {self.type} {self.text}, {self.operand(other)}")
+        return self.body.emit(self.type, f"and {self.wide} {self.text}, {self.operand(other)}")
 
     def __or__(self, other: Operand) -> Value:
-        return self.body.emit(self.type, f"or {self.type} {self.text}, {self.operand(other)}")
+        return self.body.emit(self.type, f"or {self.wide} {self.text}, {self.operand(other)}")
 
     def __xor__(self, other: Operand) -> Value:
-        return self.body.emit(self.type, f"xor {self.type} {self.text}, {self.operand(other)}")
+        return self.body.emit(self.type, f"xor {self.wide} {self.text}, {self.operand(other)}")
 
     def __lshift__(self, count: int) -> Value:
-        return self.body.emit(self.type, f"shl {self.type} {self.text}, {count}")
+        return self.body.emit(self.type, f"shl {self.wide} {self.text}, {self.operand(count)}")
 
     def __rshift__(self, count: int) -> Value:
         """Logical: the sign bit is a bit."""
-        return self.body.emit(self.type, f"lshr {self.type} {self.text}, {count}")
+        return self.body.emit(self.type, f"lshr {self.wide} {self.text}, {self.operand(count)}")
 
     def same_bits(self, other: int) -> Value:
-        return self.body.emit("i1", f"icmp eq {self.type} {self.text}, {other}")
+        return self.body.emit("i1", f"icmp eq {self.wide} {self.text}, {self.operand(other)}")
 
 
 Operand: TypeAlias = Value | float
 
 
 class Body:
-    """The instructions of one function in the making, and what it needs declared."""
+    """The instructions of one function in the making, and what it needs declared. `lanes`: it computes so many at once,
+    each like a function of one."""
 
-    def __init__(self, kind: str, arity: int) -> None:
-        self.form = FORMATS[kind]
+    def __init__(self, kind: str, arity: int, lanes: int = 1, scales: bool = False) -> None:
+        self.form, self.lanes = FORMATS[kind], lanes
+        self.scales = scales  # whether the machine has an instruction for value * 2**n
         self.lines: list[str] = []
+        self.sums: dict[str, Value] = {}  # of whole numbers, by name, and Format.magic
         self.globals: dict[str, str] = {}
         self.arguments = [Value(self, f"%a{i}", self.form.type) for i in range(arity)]
+
+    def wide(self, type: str) -> str:
+        return type if self.lanes == 1 else f"<{self.lanes} x {type}>"
+
+    def constant(self, value: float, type: str) -> str:
+        text = literal(value, type)
+        return text if self.lanes == 1 else f"splat ({type} {text})"
 
     def emit(self, type: str, instruction: str) -> Value:
         self.lines.append(instruction)
@@ -204,9 +221,14 @@ class Body:
 
     def intrinsic(self, name: str, *args: Operand) -> Value:
         first = next(arg for arg in args if isinstance(arg, Value))
-        type, name = first.type, f"@llvm.{name}.{first.form.suffix}"
+        type, name = first.wide, f"@llvm.{name}.{self._suffix}{first.form.suffix}"
         self.globals[name] = f"declare {type} {name}({', '.join([type] * len(args))})"
-        return self.emit(type, f"call {type} {name}({', '.join(f'{type} {first.operand(arg)}' for arg in args)})")
+        given = ", ".join(f"{type} {first.operand(arg)}" for arg in args)
+        return self.emit(first.type, f"call {type} {name}({given})")
+
+    @property
+    def _suffix(self) -> str:
+        return "" if self.lanes == 1 else f"v{self.lanes}"
 
     def table(self, name: str, rows: Sequence[Sequence[float]]) -> str:
         """A constant of doubles; the name to load it by."""
@@ -217,14 +239,23 @@ class Body:
         return f"[{len(rows)} x {row}], ptr @{name}"
 
     def load(self, table: str, row: Value, column: int) -> Value:
-        place = self.emit("ptr", f"getelementptr inbounds {table}, i64 0, i64 {row.text}, i64 {column}")
-        return self.emit("double", f"load double, ptr {place.text}, align 8")
+        place = self.emit("ptr", f"getelementptr inbounds {table}, i64 0, {row.wide} {row.text}, i64 {column}")
+        if self.lanes == 1:
+            return self.emit("double", f"load double, ptr {place.text}, align 8")
+        types = [self.wide("ptr"), "i32", self.wide("i1"), self.wide("double")]
+        name = f"@llvm.masked.gather.v{self.lanes}f64.v{self.lanes}p0"
+        self.globals[name] = f"declare {types[-1]} {name}({', '.join(types)})"
+        values = [place.text, "8", self.constant(1, "i1"), "poison"]
+        given = ", ".join(f"{type} {value}" for type, value in zip(types, values))
+        return self.emit("double", f"call {types[-1]} {name}({given})")
 
-    def define(self, name: str, result: Value) -> str:
-        type = self.form.type
+    def define(self, name: str, result: Value, attributes: str = "alwaysinline", convention: str = "") -> str:
+        """The function's text. Tables are constant, so that it counts as one that reads no memory."""
+        type = self.wide(self.form.type)
         args = ", ".join(f"{type} {arg.text}" for arg in self.arguments)
         lines = [f"  %{number} = {line}" for number, line in enumerate(self.lines, 1)]
-        head = f"define internal {type} @{name}({args}) alwaysinline nounwind willreturn memory(read) {{"
+        kind = f"internal {convention} {type}" if convention else f"internal {type}"
+        head = f"define {kind} @{name}({args}) {attributes} nounwind willreturn memory(none) {{"
         return "\n".join([head, *lines, f"  ret {type} {result.text}", "}", ""])
 
 
@@ -259,8 +290,11 @@ def sqrt(x: Value) -> Value:
 def where(condition: Value, x: Operand, y: Operand, type: str = "") -> Value:
     """A choice; `type` is of two numbers, and the function's own unless said."""
     type = next((value.type for value in (x, y) if isinstance(value, Value)), type or condition.body.form.type)
-    left, right = (value.text if isinstance(value, Value) else literal(value, type) for value in (x, y))
-    return condition.body.emit(type, f"select i1 {condition.text}, {type} {left}, {type} {right}")
+    body = condition.body
+    left, right = (value.text if isinstance(value, Value) else body.constant(value, type) for value in (x, y))
+    return body.emit(
+        type, f"select {condition.wide} {condition.text}, {body.wide(type)} {left}, {body.wide(type)} {right}"
+    )
 
 
 def at_most(x: Value, bound: Operand) -> Value:
@@ -273,20 +307,42 @@ def at_least(x: Value, bound: Operand) -> Value:
 
 
 def bits(x: Value) -> Value:
-    return x.body.emit(x.form.integer, f"bitcast {x.type} {x.text} to {x.form.integer}")
+    return x.body.emit(x.form.integer, f"bitcast {x.wide} {x.text} to {x.body.wide(x.form.integer)}")
 
 
 def from_bits(x: Value) -> Value:
     type = {form.integer: form.type for form in FORMATS.values()}[x.type]
-    return x.body.emit(type, f"bitcast {x.type} {x.text} to {type}")
+    return x.body.emit(type, f"bitcast {x.wide} {x.text} to {x.body.wide(type)}")
+
+
+def nearest(x: Value, factor: float) -> Value:
+    """The whole number next to x * factor, in the range of exponents."""
+    magic = x.form.magic
+    total = fma(x, factor, magic)
+    n = total - magic
+    x.body.sums[n.text] = total
+    return n
+
+
+def ldexp(x: Value, n: Value) -> Value:
+    """x * 2**n for a whole n; nan if x is."""
+    form = x.form
+    magic = int.from_bytes(struct.pack("<d" if form is DOUBLE else "<f", form.magic), "little")
+    total = bits(x.body.sums.get(n.text) or n + form.magic)
+    whole = x.body.emit(form.integer, f"sub {total.wide} {total.text}, {total.operand(magic)}")
+    count = whole.truncated if form is DOUBLE else whole
+    lanes = "" if x.body.lanes == 1 else f"v{x.body.lanes}"
+    name = f"@llvm.ldexp.{lanes}{form.suffix}.{lanes}i32"
+    x.body.globals[name] = f"declare {x.wide} {name}({x.wide}, {count.wide})"
+    return x.body.emit(x.type, f"call {x.wide} {name}({x.wide} {x.text}, {count.wide} {count.text})")
 
 
 def widen(x: Value) -> Value:
-    return x.body.emit("double", f"fpext float {x.text} to double")
+    return x.body.emit("double", f"fpext {x.wide} {x.text} to {x.body.wide('double')}")
 
 
 def narrow(x: Value) -> Value:
-    return x.body.emit("float", f"fptrunc double {x.text} to float")
+    return x.body.emit("float", f"fptrunc {x.wide} {x.text} to {x.body.wide('float')}")
 
 
 def polynomial(coefficients: Sequence[float], x: Value) -> Value:

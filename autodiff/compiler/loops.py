@@ -15,7 +15,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["COSTS", "DTYPES", "Fold", "Nest", "Op", "Phase", "Pointer", "cost", "quiet", "reason"]
+from .graph import SCANS
+
+__all__ = [
+    "COSTS",
+    "DTYPES",
+    "Fold",
+    "Nest",
+    "Op",
+    "Phase",
+    "Pointer",
+    "Split",
+    "carried",
+    "cost",
+    "moved",
+    "quiet",
+    "reason",
+]
 
 DTYPES = {np.dtype(name): name for name in ("?", "i4", "i8", "f4", "f8")}
 
@@ -34,6 +50,7 @@ class Op(NamedTuple):
     """`result = name(args)`: a ufunc, or
 
     constant (number)    load (pointer)    store (pointer, value)    fold (pointer, value, kind): into memory
+    cumsum (pointer, value)                 and the other scans: folded into memory, and the result so far
     total (pointer): what was folded into a single number
     gather (pointer, steps, index...)       scatter, scatter_add (pointer, steps, index..., value): for each index, its
                                             step that many times further on; steps are pairs of a step and a length
@@ -61,6 +78,14 @@ class Phase(NamedTuple):
     folds: tuple[Fold, ...]
 
 
+class Split(NamedTuple):
+    """How a nest is computed in parts: each has a share of the outermost loop, and of some arrays one of its own."""
+
+    parts: int
+    own: tuple[tuple[int, int], ...]  # scratch rows, each with the bytes from one part's to the next one's
+    partials: tuple[tuple[int, int, int], ...]  # what folds accumulate in, what each part does instead, and its bytes
+
+
 class Nest(NamedTuple):
     """Equal nests are one kernel: a nest says nothing of where its arrays begin."""
 
@@ -70,16 +95,37 @@ class Nest(NamedTuple):
     start: tuple[Op, ...]
     phases: tuple[Phase, ...]
     tail: tuple[Op, ...] = ()  # after all loops
+    split: Split | None = None
+
+
+def carried(nest: Nest) -> bool:
+    """Whether a scan runs along the outermost loop, so that each step of it goes on from the one before."""
+    ops = [op for phase in nest.phases for op in phase.body if op.name in SCANS]
+    return any(not nest.pointers[op.args[0]].strides[0] for op in ops)
+
+
+def moved(nest: Nest) -> int:
+    """Bytes of the elements that a nest reads and writes, each counted once; those that indices choose, each time."""
+    ops = [op for phase in nest.phases for op in (*phase.row, *phase.body)]
+    chosen = {op.args[0] for op in ops if op.name in ("gather", "scatter", "scatter_add")}
+    nbytes = 0
+    for i, pointer in enumerate(nest.pointers):
+        size = int(pointer.dtype[-1].replace("?", "1"))
+        for n, step in zip((*nest.rows, *nest.columns), pointer.strides, strict=True):
+            size *= n if step or i in chosen else 1
+        nbytes += size
+    return nbytes
 
 
 _COMPARE = "equal not_equal greater greater_equal less less_equal logical_and logical_or logical_xor logical_not"
 _INTEGER = (
-    f"add subtract multiply negative positive absolute sign square maximum minimum fmax fmin conjugate {_COMPARE}"
+    "add subtract multiply negative positive absolute sign square maximum minimum fmax fmin conjugate remainder "
+    f"floor_divide {_COMPARE}"
 )
 _BITS = "bitwise_and bitwise_or bitwise_xor invert"
 _FLOAT = (
     f"{_INTEGER} divide fabs sqrt reciprocal isnan isinf isfinite signbit copysign floor ceil trunc rint heaviside "
-    "deg2rad radians rad2deg degrees"
+    "hypot fmod deg2rad radians rad2deg degrees"
 )
 _BOOL = f"add multiply maximum minimum fmax fmin {_COMPARE} {_BITS}"
 OPERATIONS = {
@@ -89,7 +135,8 @@ OPERATIONS = {
     "f4": frozenset(_FLOAT.split()),
     "f8": frozenset(_FLOAT.split()),
 }
-COSTS = {"divide": 3, "sqrt": 3, "reciprocal": 3, "gather": 4}
+COSTS = {"divide": 3, "sqrt": 3, "reciprocal": 3, "gather": 4, "hypot": 8, **dict.fromkeys(SCANS, 8)}
+COSTS |= {"remainder": 12, "floor_divide": 12, "fmod": 12}
 
 
 def cost(name: str, functions: frozenset[str]) -> int:
@@ -109,6 +156,8 @@ def reason(node: Any, functions: frozenset[str]) -> str:
         return "" if node.dtype.kind != "b" else "no kernel for scatter_add of bool"
     kind = DTYPES[node.inputs[0].dtype] if node.inputs else "?"
     if op in ("sum", "prod"):
+        return "" if kind != "?" else f"no kernel for {op} of bool"
+    if op in SCANS:
         return "" if kind != "?" else f"no kernel for {op} of bool"
     if op in ("max", "min", "any", "all"):
         return "" if kind == "?" or op in ("max", "min") else f"no kernel for {op} of {node.inputs[0].dtype}"

@@ -3,18 +3,22 @@
 from collections.abc import Sequence
 from typing import Any
 
+from .calls import getitem_of, written
 from .fuse import fuse
 from .graph import WRITES, Graph, Node, c_strides
 from .groups import Group
-from .llvm_text import Functions, kernel
-from .loops import DTYPES, Nest, reason
+from .llvm_kernels import kernel
+from .llvm_text import Functions
+from .loops import DTYPES, Nest, moved, reason
 from .memory import arrange
-from .nests import nest
+from .nests import Operand, nest
 from .plan import Array, Buffer, Call, Check, Gemm, Kernel, Launch, Plan, Step
 from .products import Layout, layouts, native_product, transposed
 from .simplify import simplified
 from .spaces import resolve
+from .splits import divided
 from .sums import runs, stacks
+from .tiles import tiles
 
 __all__ = ["lower"]
 
@@ -22,8 +26,8 @@ SIZES = {kind: dtype.itemsize for dtype, kind in DTYPES.items()}
 
 
 class _Lowering:
-    def __init__(self, graph: Graph, functions: Functions, exact: bool, masks: bool) -> None:
-        self.graph, self.functions, self.exact, self.masks = graph, functions, exact, masks
+    def __init__(self, graph: Graph, functions: Functions, exact: bool, masks: bool, checked: bool) -> None:
+        self.graph, self.functions, self.exact, self.masks, self.checked = graph, functions, exact, masks, checked
         self.buffers: list[Buffer] = []
         self.constants: list[Any] = []
         self.steps: list[Step] = []
@@ -97,15 +101,36 @@ class _Lowering:
 
     def group(self, group: Group) -> None:
         code, operands = nest(group, self.reads, self.functions.NATIVE)
-        pairs = []
-        for operand in operands:
-            if operand.node is None:
-                self.buffers.append(Buffer("temporary", 0, operand.nbytes))
-                pairs.append((self.use(len(self.buffers) - 1), 0))
-            else:
+        whole = self.overlaps(code, operands)
+        for part, begins in tiles(code):
+            found = [o._replace(offset=o.offset + begin) for o, begin in zip(operands, begins, strict=True)]
+            if not whole:
+                part, found = divided(part, found, self.functions.NATIVE)
+            self.launch(part, [self.operand(o) for o in found], tuple(group.members))
+
+    def operand(self, operand: Operand) -> tuple[int, int]:
+        """The buffer, and where in it an array begins."""
+        if operand.node is None:
+            self.buffers.append(Buffer("temporary", 0, operand.nbytes))
+            return self.use(len(self.buffers) - 1), 0
+        buffer, start = self.place(operand.node)
+        return buffer, (start + operand.offset) * operand.node.dtype.itemsize
+
+    def overlaps(self, code: Nest, operands: Sequence[Operand]) -> bool:
+        """Whether the nest writes to memory that it also reads or writes elsewhere, as a put does."""
+        spans: dict[int, list[tuple[int, int, bool]]] = {}
+        for pointer, operand in zip(code.pointers, operands):
+            if operand.node is not None:
                 buffer, start = self.place(operand.node)
-                pairs.append((buffer, (start + operand.offset) * operand.node.dtype.itemsize))
-        self.launch(code, pairs, tuple(group.members))
+                size, at = SIZES[pointer.dtype], (start + operand.offset) * operand.node.dtype.itemsize
+                low, high = at + pointer.extent[0] * size, at + (pointer.extent[1] + 1) * size
+                spans.setdefault(buffer, []).append((low, high, pointer.written))
+        return any(
+            (a[2] or b[2]) and a[0] < b[1] and b[0] < a[1]
+            for found in spans.values()
+            for i, a in enumerate(found)
+            for b in found[:i]
+        )
 
     def launch(self, code: Nest, operands: Sequence[tuple[int, int]], nodes: tuple[Node, ...]) -> None:
         for pointer, (buffer, offset) in zip(code.pointers, operands, strict=True):
@@ -113,8 +138,8 @@ class _Lowering:
             self.within(buffer, offset + low * size, offset + (high + 1) * size, nodes)
         found = self.kernels.get(code)
         if found is None:
-            found = self.kernels[code] = kernel(code, self.functions, self.exact, self.masks)
-        self.steps.append(Launch(found, tuple(operands), nodes))
+            found = self.kernels[code] = kernel(code, self.functions, self.exact, self.masks, self.checked)
+        self.steps.append(Launch(found, tuple(operands), nodes, moved(code)))
 
     def single(self, node: Node) -> None:
         """A step for a node that is no part of a nest."""
@@ -126,9 +151,9 @@ class _Lowering:
                 adds = True
         elif node.op == "matmul" and native_product(node):
             to = self.straight.get(node.number)
-            x_, y_, out = layouts(node, *to) if to else layouts(node)
-            assert x_ and y_
-            self.gemm(node, x_, y_, out)
+            x_, y_, target = layouts(node, *to) if to else layouts(node)
+            assert x_ and y_ and target
+            self.gemm(node, x_, y_, target)
         elif node.op != "item":
             self.call(node)
 
@@ -166,8 +191,8 @@ class _Lowering:
 
     def call(self, node: Node) -> None:
         if node.op == "call":
-            why = "left to NumPy"
-        elif node.op in ("argmax", "argmin", "cumsum", "matmul", *WRITES):
+            why = _left(node)
+        elif node.op in ("argmax", "argmin", "matmul", *WRITES):
             why = f"no kernel for {node.op} of {node.inputs[0].dtype}"
         else:
             why = reason(node, self.functions.NATIVE)
@@ -223,10 +248,26 @@ class _Lowering:
         return Plan(self.buffers, self.steps, inputs, outputs, self.constants, arena)
 
 
-def lower(graph: Graph, functions: Functions, exact: bool = False, masks: bool = True) -> Plan:
+def _left(call: Node) -> str:
+    """Why a function of NumPy is called."""
+    function = call.params[0]
+    module, name = str(getattr(function, "__module__", "")), str(getattr(function, "__name__", ""))
+    for n in (*call.inputs, *([call] if call.dtype is not None else [])):
+        if n.dtype not in DTYPES:
+            return f"no kernels for {n.dtype}"
+    if "linalg" in module:
+        return "LAPACK"
+    if "sort" in name or "partition" in name:
+        return "no kernel sorts"
+    if function in (getitem_of, written):
+        return "elements chosen by a mask, or in an order that counts"
+    return "not in terms of kernels"
+
+
+def lower(graph: Graph, functions: Functions, exact: bool = False, masks: bool = True, checked: bool = False) -> Plan:
     """The plan of a program.
 
     `exact`: sums of products are rounded twice, as NumPy does, and not once. `masks`: whether the machine computes
-    parts of vectors (AVX2, AVX-512, SVE).
+    parts of vectors (AVX2, AVX-512, SVE). `checked`: kernels compare each address with its buffer.
     """
-    return _Lowering(simplified(graph), functions, exact, masks).run()
+    return _Lowering(simplified(graph), functions, exact, masks, checked).run()

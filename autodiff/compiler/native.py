@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from .blas import blas
+from .bounds import BoundsError, decoded, outside
 from .driver import DRIVERS, Driver
 from .driver_text import LEAD
 from .interpret import Mismatch
@@ -67,11 +68,12 @@ BLOCKS = _Blocks()
 class Program:
     """A plan, compiled. Called with the arrays of the inputs, it returns those of the outputs, which are new.
 
-    Raises Mismatch where a guard has another value than recorded, TypeError for other arrays than planned.
+    Raises Mismatch where a guard has another value than recorded, TypeError for other arrays than planned. `apart`: it
+    goes back to Python after each step, so that the steps can be timed.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, apart: bool = False) -> None:
+        self.plan, self.apart = plan, apart
         library = blas()
         native = DRIVERS.of(library.width if library else 8)
         places = sorted((place, b) for b, (kind, place, _) in enumerate(plan.buffers) if kind == "output")
@@ -96,16 +98,16 @@ class Program:
             if found is None:
                 parts.append(python_step(step, self._view))
                 continue
-            if not parts or type(parts[-1]) is not list:
+            if self.apart or not parts or type(parts[-1]) is not list:
                 parts.append([len(kernels), 0, 0])
             for function, slots in found[0]:
                 kernels += [function, state.put(slots)]
             parts[-1][1:] = [len(kernels), parts[-1][2] + found[1]]
-        self._checks = entries.checks
+        self._checks, self._launches = entries.checks, entries.launches
         self.order = tuple([step.position for step in plan.steps if type(step) is Check])
         first = state.put(kernels, range(1, len(kernels), 2))
 
-        cut = not native.direct or any(type(part) is not list for part in parts)
+        cut = self.apart or not native.direct or any(type(part) is not list for part in parts)
         block = None if cut else BLOCKS.of(self._size)
         for name, value in (
             ("inputs", len(plan.inputs)),
@@ -136,13 +138,18 @@ class Program:
         make = native.function if native.direct else _Slow(native, plan.inputs, self._fresh, self._table).function
         self._begin = make("begin", self._state, keep)
         self._parts: list[tuple[bool, Any]] = []
-        for part in parts:
+        for part in [*parts, [0, 0, 0]] if self.apart else parts:
             if type(part) is list:
                 chunk = [self._state.ctypes.data, at + 8 * part[0], at + 8 * part[1], int(part[2] > BUSY)]
                 part = make("chunk", np.array(chunk, np.int64), keep)
                 self._parts.append((True, part))
             else:
                 self._parts.append((False, part))
+
+    def clocked(self, steps: Sequence[Any], nothing: Any) -> None:
+        """Puts clocks around the steps of a program whose steps are apart, and around one that does nothing."""
+        clocks = [*steps, nothing]
+        self._parts = [(is_native, clock(part)) for clock, (is_native, part) in zip(clocks, self._parts, strict=True)]
 
     def _records(self) -> list[int]:
         """Where each buffer is, as pairs of a base and an offset."""
@@ -185,7 +192,7 @@ class Program:
         invalid = False
         if type(found) is tuple:
             if len(found) == 2:
-                raise self.mismatch(*found)
+                raise self.failure(*found)
             (found,), invalid = found, True
         return found if self._in_order else self._arranged(found, arrays), invalid
 
@@ -220,8 +227,11 @@ class Program:
             memory = _aligned(self._size)
         return memory.base, memory
 
-    def mismatch(self, number: int, bits: int) -> Mismatch:
+    def failure(self, number: int, bits: int) -> Mismatch | BoundsError:
         """What a pair says that the native function returns."""
+        if number < 0:
+            launch, operand = decoded(number)
+            return BoundsError(outside(self.plan, self._launches[launch], operand, bits))
         check = self._checks[number - 1]
         if type(check.value) is bool:
             return Mismatch(check.position, bool(bits))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from .graph import REDUCTIONS, WRITES, Node, c_strides
+from .graph import REDUCTIONS, SCANS, WRITES, Node, c_strides
 from .groups import FULL, LATER, ONE, ROW, TAIL, Group, Read, space_of
 from .loops import DTYPES, Fold, Nest, Op, Phase, Pointer, cost
 from .spaces import align, over
@@ -196,12 +196,24 @@ class _Builder:
     def _arguments(self, n: Node, p: int) -> tuple[Any, ...]:
         """The arguments of a node's operation."""
         reads = self.reads[n.number]
+        if n.op in SCANS:
+            return (self._so_far(n), self._operand(n, reads[0], p))
         if n.op != "gather":
             return tuple([self._operand(n, read, p) for read in reads])
         (x, offset, strides, _), steps = reads[0], n.params[2]
         moves = over(n.shape, strides, self.group.cuts, self._share(n))
         indices = [self._operand(n, read, p) for read in reads[1:]]
         return (self._pointer(x, offset, moves, False, steps=steps), steps, *indices)
+
+    def _so_far(self, n: Node) -> int:
+        """Memory for what a scan has come to, for each element of the other axes."""
+        (axis,) = n.params
+        shape = (*n.shape[:axis], 1, *n.shape[axis + 1 :])
+        strides = align(shape, c_strides(shape), n.shape)
+        size = n.size // n.shape[axis]
+        found = self._pointer(None, 0, over(n.shape, strides, self.group.cuts), True, size * n.dtype.itemsize, n.dtype)
+        self.pointers[found] = (*self.pointers[found][:3], (size, n.op), ())
+        return found
 
     def _share(self, n: Node) -> int:
         """How many elements of the space there are for each that `n` reads or is."""

@@ -4,7 +4,7 @@ from .graph import WRITES, Graph, Node, c_strides
 from .loops import DTYPES
 from .spaces import resolve
 
-__all__ = ["Region", "disjoint", "owned"]
+__all__ = ["Region", "disjoint", "owned", "span"]
 
 Region = tuple[int, tuple[int, ...], tuple[int, ...]]  # offset, strides and shape
 
@@ -28,12 +28,31 @@ def _box(region: Region, whole: tuple[int, ...]) -> list[tuple[int, int]] | None
     return None if left else found
 
 
+def span(region: Region) -> tuple[int, int]:
+    """The first and the last element of a part that is not empty.
+
+    >>> span((4, (8, -1), (5, 4)))
+    (1, 36)
+    """
+    offset, strides, shape = region
+    low = high = offset
+    for s, n in zip(strides, shape):
+        if s > 0:
+            high += s * (n - 1)
+        else:
+            low += s * (n - 1)
+    return low, high
+
+
 def disjoint(a: Region, b: Region, whole: tuple[int, ...]) -> bool:
     """Whether two parts are known to have no element in common.
 
     >>> disjoint((0, (8, 1), (5, 4)), (4, (8, 1), (5, 4)), (5, 8)), disjoint((0, (8,), (5,)), (0, (1,), (8,)), (5, 8))
     (True, False)
     """
+    (first, last), (begin, end) = span(a), span(b)
+    if last < begin or end < first:
+        return True
     x, y = _box(a, whole), _box(b, whole)
     return bool(x and y and any(p[1] < q[0] or q[1] < p[0] for p, q in zip(x, y)))
 

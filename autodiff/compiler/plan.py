@@ -2,7 +2,8 @@
 
 A kernel is a native function `void kernel(ptr table, ptr slots)`: `table` holds the address of each buffer, `slots`
 pairs of int64, which buffer and how many bytes into it, one pair for each of the kernel's operands. So the same kernel
-serves many steps, and a program is a table of (kernel, slots) which one native loop walks.
+serves many steps, and a program is a table of (kernel, slots) which one native loop walks. A kernel in several parts
+is two more functions, `kernel.part(table, slots, part)` and, for after all of them, `kernel.end(table, slots)`.
 """
 
 from typing import Any, NamedTuple
@@ -31,11 +32,19 @@ class Array(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """A native function: its symbol, LLVM IR that defines it, and the (function, kind) pairs it calls of llvm_math."""
+    """A native function: its symbol, LLVM IR that defines it, and the functions of llvm_math that it calls: name, kind
+    and in how many lanes at once."""
 
     symbol: str
     text: str
-    uses: frozenset[tuple[str, str]]
+    uses: frozenset[tuple[str, str, int]]
+    checked: bool = False  # it compares addresses with its buffers: their bytes are in the slots as well, see `bounds`
+    parts: int = 1
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Of all its functions."""
+        return (self.symbol, f"{self.symbol}.part", f"{self.symbol}.end") if self.parts > 1 else (self.symbol,)
 
 
 class Launch(NamedTuple):
@@ -44,6 +53,7 @@ class Launch(NamedTuple):
     kernel: Kernel
     operands: tuple[tuple[int, int], ...]
     nodes: tuple[Node, ...]  # what it computes, for explain()
+    moved: int = 0  # bytes that it reads and writes
 
 
 class Gemm(NamedTuple):

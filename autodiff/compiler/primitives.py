@@ -12,7 +12,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from .operands import plain
 from .orders import note_order
 
-__all__ = ["CALLED", "FLOATS", "PRIMITIVES", "STATIC", "primitive"]
+__all__ = ["CALLED", "FLOATS", "MOST_PRODUCTS", "PRIMITIVES", "STATIC", "primitive"]
 
 PRIMITIVES: dict[Any, Callable[..., Any]] = {}
 FLOATS = frozenset("fd")
@@ -52,10 +52,10 @@ def _reduction(op: str, function: Any) -> None:
         initial: Any = None,
         where: Any = True,
     ) -> Any:
-        if out is not None or initial not in (None, np._NoValue) or (where is not True and where is not np._NoValue):
+        if out is not None or not hasattr(a, "buffer"):
             return NotImplemented
-        if not hasattr(a, "buffer"):
-            return NotImplemented
+        if initial not in (None, np._NoValue) or (where is not True and where is not np._NoValue):
+            return _chosen(recorder, op, function, a, axis, dtype, keepdims, initial, where)
         keepdims = keepdims is not np._NoValue and bool(keepdims)
         axes = _axes(a, axis)
         options = {"dtype": dtype} if dtype is not None else {}
@@ -69,6 +69,30 @@ def _reduction(op: str, function: Any) -> None:
         return body(recorder, a, axis, None, out, *args, **kwargs)
 
     PRIMITIVES[function] = body if op in ("sum", "prod") else extremum
+
+
+def _chosen(
+    recorder: Any, op: str, function: Any, a: Any, axis: Any, dtype: Any, keepdims: Any, initial: Any, where: Any
+) -> Any:
+    """A reduction that starts with another number, or leaves elements out."""
+    if a.dtype.char not in FLOATS or dtype is not None or not a.size or op not in COMBINED or np.ndim(initial):
+        return NotImplemented
+    begins = initial not in (None, np._NoValue)
+    if begins and type(initial) not in (int, float):
+        return NotImplemented
+    if where is not True and where is not np._NoValue:
+        neutral = {"sum": 0.0, "prod": 1.0}.get(op, initial if begins else None)
+        if neutral is None:
+            return NotImplemented
+        whole = np.broadcast_shapes(a.shape, np.shape(where))
+        if whole != a.shape:
+            return NotImplemented
+        a = recorder.record(np.where, (where, a, np.asarray(neutral, a.dtype)), {})
+    found = recorder.record(function, (a,), {"axis": axis, "keepdims": keepdims})
+    return COMBINED[op](found, initial) if begins else found
+
+
+COMBINED = {"sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum}
 
 
 def _axes(a: Any, axis: Any) -> tuple[int, ...]:
@@ -145,19 +169,35 @@ _arg("argmax", np.argmax)
 _arg("argmin", np.argmin)
 
 
-@primitive(np.cumsum)
-def _cumsum(recorder: Any, a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-    if out is not None or not hasattr(a, "buffer") or not a.ndim:
-        return NotImplemented
-    x = a if axis is not None else recorder.record(np.reshape, (a, -1), {})
-    at = 0 if axis is None else normalize_axis_index(axis, x.ndim)
-    data = np.cumsum(x.data, axis=at, dtype=dtype)
-    if data.dtype.char not in "ilqfd" or a.dtype.char not in "?ilqfd":
-        return NotImplemented
-    return recorder.add("cumsum", [recorder.node(x, data.dtype)], (at,), data)
+def _scan(op: str, function: Any, accumulate: Any) -> None:
+    def body(recorder: Any, a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+        if out is not None or not hasattr(a, "buffer") or not a.ndim:
+            return NotImplemented
+        x = a if axis is not None else recorder.record(np.reshape, (a, -1), {})
+        axis = normalize_axis_index(0 if axis is None else axis, x.ndim)
+        data = accumulate(x.data, axis=axis, dtype=dtype)
+        if data.dtype.char not in "ilqfd" or a.dtype.char not in "?ilqfd":
+            return NotImplemented
+        return recorder.add(op, [recorder.node(x, data.dtype)], (axis,), data)
+
+    def accumulated(recorder: Any, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None) -> Any:
+        return body(recorder, array, axis, dtype, out) if axis is not None else NotImplemented
+
+    if function is not None:
+        PRIMITIVES[function] = body
+    PRIMITIVES[accumulate] = accumulated
+
+
+_scan("cumsum", np.cumsum, np.add.accumulate)
+_scan("cumprod", np.cumprod, np.multiply.accumulate)
+_scan("cummax", None, np.maximum.accumulate)
+_scan("cummin", None, np.minimum.accumulate)
 
 
 # -- products
+
+
+MOST_PRODUCTS = 1 << 20  # that are summed as elements: recording has them all in memory
 
 
 @primitive(np.matmul)
@@ -168,6 +208,8 @@ def _matmul(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
     if not (hasattr(x, "buffer") and hasattr(y, "buffer")) or not x.ndim or not y.ndim:
         return NotImplemented
     dtype = x.dtype if x.dtype is y.dtype else np.result_type(x.dtype, y.dtype)
+    if dtype.char in "?il":
+        return _counted(recorder, x, y, np.matmul(x.data, y.data))
     if dtype.char not in FLOATS:
         return NotImplemented
     if x.ndim == y.ndim == 2 and x.data.shape[1]:
@@ -181,6 +223,19 @@ def _matmul(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
         return recorder.filled(0, shape, dtype)
     made = recorder.add("matmul", [recorder.node(left, dtype), recorder.node(right, dtype)], (), full)
     return made if full.shape == shape else recorder.view(made, made.data.reshape(shape))
+
+
+def _counted(recorder: Any, x: Any, y: Any, data: Any) -> Any:
+    """A product of matrices of integers or truth values, which BLAS does not have."""
+    if data.size * x.shape[-1] > MOST_PRODUCTS:
+        return NotImplemented
+    dtype = data.dtype
+    left = x[..., :, None] if y.ndim > 1 else x
+    right = y if x.ndim == 1 or y.ndim == 1 else y[..., None, :, :]
+    if dtype.kind == "b":
+        return recorder.record(np.any, (left & right,), {"axis": -2 if y.ndim > 1 else -1})
+    terms = recorder.cast(left, dtype, False) * recorder.cast(right, dtype, False)
+    return recorder.record(np.sum, (terms,), {"axis": -2 if y.ndim > 1 else -1, "dtype": dtype})
 
 
 @primitive(np.dot)
@@ -310,8 +365,10 @@ def _astype(recorder: Any, x: Any, dtype: Any, /, *, copy: Any = True, device: A
 
 def _joined(function: Any, stacked: bool) -> None:
     def body(recorder: Any, arrays: Any, axis: Any = 0, out: Any = None, **more: Any) -> Any:
-        if out is not None or more or axis is None:
+        if out is not None or more.get("dtype") is not None or more.get("casting", "same_kind") != "same_kind":
             return NotImplemented
+        if axis is None and not stacked:
+            arrays, axis = [recorder.record(np.reshape, (recorder.lifted(x), -1), {}) for x in arrays], 0
         data = function([getattr(x, "data", x) if hasattr(x, "buffer") else x for x in arrays], axis)
         if data.dtype.char not in "?ilqfd":
             return NotImplemented

@@ -66,13 +66,15 @@ def transposed(copy: Node) -> tuple[int, ...] | None:
     if offset or copy.shape != view.shape or copy.size != product.size or {s for _, s in axes} != steps.keys():
         return None
     found = tuple([steps.get(s, 0) if n != 1 else 0 for n, s in zip(product.shape, own)])
-    return found if _matrix(product.shape[-2], product.shape[-1], found[-2], found[-1]) else None
+    return found if layouts(product, copy, found)[2] is not None else None
 
 
-def layouts(node: Node, to: Node | None = None, by: Sequence[int] = ()) -> tuple[Layout | None, Layout | None, Layout]:
+def layouts(
+    node: Node, to: Node | None = None, by: Sequence[int] = ()
+) -> tuple[Layout | None, Layout | None, Layout | None]:
     """x, y and the result of a product; None for an operand that has to be copied first.
 
-    The result may be written to the memory of another node, with other strides.
+    The result may be written to the memory of another node, with other strides: None if BLAS cannot do that.
     """
     batch = node.shape[:-2]
     resolved = [(n, *resolve(n)) for n in (*node.inputs, node)]
@@ -94,8 +96,7 @@ def layouts(node: Node, to: Node | None = None, by: Sequence[int] = ()) -> tuple
             shape = (*[count for count, _ in axes], *n.shape[-2:])
             found.append(Layout(base, offset, shape, (*[step[i] for _, step in axes], *matrix)))
     x, y, out = found
-    assert out is not None
-    if x is not None and y is not None and len(axes) == 1 and not y.strides[0]:
+    if x is not None and y is not None and out is not None and len(axes) == 1 and not y.strides[0]:
         count, rows = out.shape[:2]
         if all(a.strides[2] == 1 and a.strides[0] == rows * a.strides[1] for a in (x, out)):
             x, out = (Layout(a.base, a.offset, (count * rows, a.shape[2]), (a.strides[1], 1)) for a in (x, out))

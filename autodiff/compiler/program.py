@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..box import Box
+from ..errors import OperandError
 from ..tree import tree_map
 from . import llvm_math
 from .aliases import Aliases, overlap
+from .bounds import BoundsError
 from .captures import Captures
 from .draws import Draw, put_state, state_of
 from .entry import Out, filler
@@ -22,8 +24,10 @@ from .interpret import Interpreted, Mismatch
 from .lower import lower
 from .native import Program as Native
 from .places import Places
+from .plan import Plan
 from .recorder import Recorder
 from .slots import spot
+from .timing import times
 
 __all__ = ["InvalidError", "Program", "filled", "mark"]
 
@@ -92,24 +96,40 @@ class Program:
         runner = self.runner or self.compile()
         states = [(generator, state_of(generator)) for generator in self.draws.values()]
         try:
-            arrays = [a if type(a) is np.ndarray and a.flags.c_contiguous else np.asarray(a, order="C") for a in leaves]
-            for source in self.sources:
-                x = source.get()
-                arrays.append(np.asarray(x._array if isinstance(x, Box) else x, order="C"))
-            if any(a.shape != n.shape or a.dtype != n.dtype for a, n in zip(arrays, self.graph.inputs, strict=True)):
-                raise Mismatch(None, "another array is captured")
-            outputs, invalid = runner.run(arrays)
+            outputs, invalid = runner.run(self.arrays(leaves))
             if invalid and self.flagged:
                 raise InvalidError
         except BaseException as error:
             for generator, state in states:
                 put_state(generator, state)
-            if isinstance(error, (InvalidError, Mismatch)) or not isinstance(error, Exception):
+            if isinstance(error, (BoundsError, InvalidError, Mismatch)) or not isinstance(error, Exception):
                 raise
             raise Mismatch(None, error) from error  # the function itself may raise it, or catch it
         if self.writes:
             self.places.write(outputs)
         return self.fill(outputs)
+
+    def arrays(self, leaves: list[Any]) -> list[Any]:
+        """All inputs: those given, and those that are read from where they are."""
+        arrays = [a if type(a) is np.ndarray and a.flags.c_contiguous else np.asarray(a, order="C") for a in leaves]
+        for source in self.sources:
+            x = source.get()
+            arrays.append(np.asarray(x._array if isinstance(x, Box) else x, order="C"))
+        if any(a.shape != n.shape or a.dtype != n.dtype for a, n in zip(arrays, self.graph.inputs, strict=True)):
+            raise Mismatch(None, "another array is captured")
+        return arrays
+
+    def timed(self, leaves: list[Any]) -> tuple[Plan, list[float]]:
+        """The plan, and the seconds of each of its steps. Nothing is written back, and generators do not move on."""
+        runner = self.runner or self.compile()
+        if type(runner) is not Native:
+            raise OperandError("explain: NumPy runs this program, which has no steps to time; leave out the arguments")
+        states = [(generator, state_of(generator)) for generator in self.draws.values()]
+        try:
+            return runner.plan, times(runner.plan, self.arrays(leaves))
+        finally:
+            for generator, state in states:
+                put_state(generator, state)
 
     def order(self) -> tuple[int, ...]:
         """The guards, by position, in the order in which a run looks at them."""
@@ -129,7 +149,10 @@ class Program:
         outputs = whole(*arrays)
         if type(outputs) is tuple:
             if len(outputs) == 2:
-                return runner.mismatch(*outputs)
+                failure = runner.failure(*outputs)
+                if isinstance(failure, BoundsError):
+                    raise failure
+                return failure
             if self.flagged:
                 return None
             outputs = outputs[0]  # an operation was invalid, which nobody asks for
@@ -153,7 +176,7 @@ def _runner_of(graph: Graph) -> Any:
     """What runs a graph: native code where llvmlite is installed, else NumPy."""
     if os.environ.get("AUTODIFF_JIT") == "numpy" or importlib.util.find_spec("llvmlite") is None:
         return Interpreted(graph)
-    return Native(lower(graph, llvm_math))
+    return Native(lower(graph, llvm_math, checked=os.environ.get("AUTODIFF_JIT_DEBUG") == "1"))
 
 
 def filled(template: Any, outputs: list[Any]) -> Any:

@@ -17,6 +17,8 @@ import numpy as np
 from ..arrays import getitem, scatter_add
 from ..nested import collect
 from . import compositions as compositions  # they register themselves
+from . import contractions as contractions
+from . import rearrangements as rearrangements
 from .calling import PYTHON, Calling, Template, Unrecordable
 from .calls import UFUNC_NAMES, astype_of
 from .graph import Graph, Node
@@ -54,6 +56,8 @@ class Recorder(Calling, Writing, Reading):
         self.masked = False  # whether derivatives are to mask what may be invalid, in any case
         self.flagged = False  # whether one has left that out
         self.checked: set[int] = set()  # guards of indices
+        self.inside: set[int] = set()  # indices that are known to be in bounds
+        self.chosen: dict[int, list[Recorded]] = {}  # what masks choose, as indices
         self.states: dict[int, tuple[Any, Any]] = {}  # random generators, and their states as far as draws are noted
         self.errors: Any = None  # the settings of np.errstate that were looked at last; None are the usual ones
         self.ended = False  # the arrays are plain ones from now on
@@ -195,6 +199,10 @@ class Recorder(Calling, Writing, Reading):
             return self.getitem(self.lifted(args[0]), args[1])
         if function is scatter_add:
             return self.scatter_add(*args)
+        if function in PRIMITIVES:
+            result = PRIMITIVES[function](self, *args, **kwargs)
+            if result is not NotImplemented:
+                return result
         if function.__name__ in CALLED:
             return self.call(inspect.unwrap(function), args, kwargs)
         return inspect.unwrap(function)(*[self.lifted(a) for a in args], **kwargs)
@@ -224,6 +232,8 @@ class Recorder(Calling, Writing, Reading):
             return self.at(ufunc, *inputs)
         if method == "reduce" and ufunc in _REDUCTIONS:
             return self.record(_REDUCTIONS[ufunc], (inputs[0],), {"axis": 0, **kwargs})
+        if method == "accumulate":
+            return self.record(ufunc.accumulate, inputs, kwargs)
         if method == "__call__" and not kwargs:
             if ufunc in PRIMITIVES:
                 result = PRIMITIVES[ufunc](self, *inputs)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from .gathers import affine, extremum, gathered, scattered
-from .graph import REDUCTIONS, WRITES, Graph, Node, c_strides
+from .graph import REDUCTIONS, SCANS, WRITES, Graph, Node, c_strides
 from .interpret import evaluate, strided
 from .loops import DTYPES
-from .parts import disjoint, owned
+from .parts import disjoint, owned, span
 from .products import layouts, native_product, stacked
 from .spaces import align, resolve
 from .sums import hoisted, summed
@@ -56,7 +56,7 @@ def _identity(node: Node, inputs: tuple[Node, ...]) -> Node | None:
 
 SMALL = 65536  # elements of constants that are made of others
 FIXED = frozenset(("input", "constant", "view", "copy", "call", "item"))
-FOLDS = REDUCTIONS | {"cumsum"}
+FOLDS = REDUCTIONS | {*SCANS}
 _EMPTY = {"sum": 0, "prod": 1, "any": False, "all": True}
 
 
@@ -65,6 +65,8 @@ class _Simplifier:
         self.graph = Graph()
         self.iotas: dict[int, Node] = {}
         self.uses = uses  # how many nodes read each of the old nodes
+        # of a `put`: what was there before a row of them wrote, and the first and the last element that they wrote
+        self.written: dict[int, tuple[Node, int, int]] = {}
 
     def node(self, node: Node, inputs: tuple[Node, ...]) -> Node:
         """The node of the new graph for one of the old."""
@@ -94,7 +96,9 @@ class _Simplifier:
         if op in ("argmax", "argmin") and inputs[0].dtype in DTYPES and 1 < inputs[0].shape[node.params[0]] < 2**31:
             if node.size and node.dtype in DTYPES:
                 return extremum(self.graph, node, inputs[0], self.iota(inputs[0].shape[node.params[0]]))
-        if op in ("call", "item", "argmax", "argmin", "cumsum"):
+        if op in SCANS:
+            return inputs[0] if node.shape[node.params[0]] == 1 else self.plain(node, inputs)
+        if op in ("call", "item", "argmax", "argmin"):
             return graph.fresh(op, inputs, node.params, node.shape, node.dtype)
         if op == "power" and _scalar(inputs[1]) == 2 and inputs[0].dtype == node.dtype:
             return (
@@ -186,6 +190,10 @@ class _Simplifier:
         offset, strides = node.params
         while x.op == "put" and node.size:
             place = (offset, strides, node.shape)
+            (before, begin, end), (first, last) = self.written[x.number], span(place)
+            if last < begin or end < first:
+                x = before
+                continue
             if x.params == place:
                 return self.spread(x.inputs[1], node.shape)
             if not disjoint(x.params, place, x.shape):
@@ -219,7 +227,11 @@ class _Simplifier:
             return self.spread(value, shape)
         while x.op == "put" and x.params == node.params:
             x = x.inputs[0]
-        return self.graph.add("put", (x, value), node.params, node.shape, node.dtype)
+        found = self.graph.add("put", (x, value), node.params, node.shape, node.dtype)
+        first, last = span(node.params)
+        before, begin, end = self.written.get(x.number, (x, first, last))
+        self.written[found.number] = before, min(first, begin), max(last, end)
+        return found
 
     def add_to_part(self, a: Node, b: Node, node: Node) -> Node:
         """a + b, where b is zero outside a part: only the part is added to. (A -0.0 of a may stay one elsewhere.)"""

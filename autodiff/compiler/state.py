@@ -9,7 +9,8 @@ from .blas import Blas, gemm_slots
 from .driver import Driver
 from .driver_text import CHECKS, STATE
 from .objects import CODES
-from .plan import Array, Check, Gemm, Launch, Plan, Step
+from .parallel import POOLS
+from .plan import Array, Call, Check, Gemm, Launch, Plan, Step
 
 __all__ = ["Entries", "State"]
 
@@ -27,6 +28,30 @@ def _bits(value: Any, dtype: Any) -> int | None:
     return int(held.reshape(1).view(f"i{size}")[0])
 
 
+THREADED = 1 << 18  # multiplications of a product that BLAS computes in several threads
+WORTH = 8  # parts of kernels for which parked helpers are woken
+
+
+def _waking(steps: Sequence[Step]) -> list[tuple[int, int]]:
+    """For each step, whether helpers are woken for it, and whether they stay awake after it.
+
+    A product ends what they are for: its own threads need the cores.
+    """
+    breaks = [
+        type(step) is Call or (type(step) is Gemm and step.x.shape[-1] * int(np.prod(step.out.shape)) > THREADED)
+        for step in steps
+    ]
+    found, parts, follows = [], 0, not any(breaks)
+    for step, is_break in zip(reversed(steps), reversed(breaks)):
+        if is_break:
+            parts, follows = 0, False
+        more = step.kernel.parts if type(step) is Launch and step.kernel.parts > 1 else 0
+        parts += more
+        found.append((int(parts >= WORTH), int(follows)))
+        follows = follows or more > 0
+    return found[::-1]
+
+
 class Entries:
     """Steps as (function, slots), and how many bytes they move."""
 
@@ -34,14 +59,25 @@ class Entries:
         self.plan, self.driver, self.blas = plan, native, library
         self.codes = CODES.of_kernels({s.kernel: None for s in plan.steps if type(s) is Launch})
         self.checks: list[Check] = []
+        self.launches: list[Launch] = []  # of kernels that check their addresses
+        self.pool = POOLS.get() if any(type(s) is Launch and s.kernel.parts > 1 for s in plan.steps) else None
+        self.waking = dict(zip(map(id, plan.steps), _waking(plan.steps)))
 
     def of(self, step: Step) -> tuple[list[tuple[int, Sequence[int]]], int] | None:
         """None if Python has to do it."""
         code, buffers = self.driver.code, self.plan.buffers
         if type(step) is Launch:
             slots = [n for pair in step.operands for n in pair]
+            if step.kernel.checked:
+                self.launches.append(step)
+                slots += [len(self.launches) - 1, *[buffers[b].nbytes for b, _ in step.operands]]
             moved = sum(buffers[b].nbytes for b in {b for b, _ in step.operands})
-            return [(self.codes[step.kernel.symbol][step.kernel.symbol], slots)], moved
+            kernel = self.codes[step.kernel.symbol]
+            if step.kernel.parts == 1 or self.pool is None:
+                return [(kernel[step.kernel.symbol], slots)], moved
+            _, part, end = step.kernel.symbols
+            job = [kernel[part], kernel[end], step.kernel.parts, self.pool.address, *self.waking[id(step)]]
+            return [(self.pool.code["split"], [*job, *slots])], moved
         if type(step) is Gemm and self.blas is not None:
             kind = {"f": "float", "d": "double"}.get(step.out.dtype.char)
             if kind is None:

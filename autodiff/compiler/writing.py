@@ -39,6 +39,16 @@ def _unboxed(key: Any) -> Any:
     return key._array if isinstance(key, Box) and isinstance(key._array, Recorded) else key
 
 
+def _is_mask(x: Recorded, key: Any, value: Any) -> bool:
+    """Whether `x[key] = value` writes the same, whichever elements a mask chooses."""
+    if type(key) is not Recorded or key.dtype != bool or not key.ndim or key.shape != x.shape[: key.ndim]:
+        return False
+    if x.dtype.char not in "?ilqfd" or getattr(value, "dtype", x.dtype).kind not in "biuf":
+        return False
+    shape = np.shape(value)
+    return len(shape) <= x.ndim - key.ndim and all(n in (1, m) for n, m in zip(shape[::-1], x.shape[::-1]))
+
+
 class Writing:
     """The part of a recorder that has to do with elements."""
 
@@ -51,13 +61,16 @@ class Writing:
     filled: Callable[..., Any]
     escape: Callable[..., Any]
     copy: Callable[..., Any]
+    cast: Callable[..., Any]
+    record: Callable[..., Any]
+    captured: dict[int, Any]
 
     @noting
     def getitem(self, x: Recorded, key: Any) -> Any:
         """`x[key]`."""
         if self.closed:
             return x.data[plain(key)]
-        key = _unboxed(key)
+        key = self._places(x, _unboxed(key))
         keys = key if type(key) is tuple else (key,)
         if all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys):
             keys = tuple([known_slice(k) if type(k) is slice else k for k in keys])
@@ -82,9 +95,8 @@ class Writing:
             return
         if isinstance(value, Box) and value._node is None:
             value = value._array
-        key = _unboxed(key)
         check_write(x)
-        buffer = x.buffer
+        buffer, key = x.buffer, self._places(x, _unboxed(key))
         keys = key if type(key) is tuple else (key,)
         basic = all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys)
         if basic and buffer.data.dtype == x.dtype:
@@ -104,10 +116,35 @@ class Writing:
                 return  # that is what is there: the end of `x[i] += y`
             buffer.node = self.graph.add("put", (buffer.node, source), params, buffer.data.shape, x.dtype)
             return
-        if scattered(self, x, key, value):
+        if _is_mask(x, key, value):
+            test = self.record(np.reshape, (key, key.shape + (1,) * (x.ndim - key.ndim)), {})
+            self.setitem(x, ..., self.record(np.where, (test, self._cast_to(value, x.dtype), x), {}))
+        elif scattered(self, x, key, value):
             x.data[plain(key)] = plain(value)
         else:
             self._write(written, x, key, value)
+
+    def _places(self, x: Recorded, key: Any) -> Any:
+        """A key in which masks that never change are the indices of what they choose."""
+        keys = key if type(key) is tuple else (key,)
+        if not any(self._is_fixed_mask(k) for k in keys):
+            return key
+        np.broadcast_to(np.False_, x.shape)[
+            plain(key)
+        ]  # raises if a mask has another shape, which its indices would not
+        found: list[Any] = []
+        for k in keys:
+            found += k.nonzero() if self._is_fixed_mask(k) else [k]
+        return tuple(found)
+
+    def _is_fixed_mask(self, k: Any) -> bool:
+        return type(k) is np.ndarray and k.dtype == bool and k.ndim > 0 and id(k) not in self.captured
+
+    def _cast_to(self, value: Any, dtype: Any) -> Any:
+        """A value as it is written to an array of that dtype."""
+        if isinstance(value, Recorded):
+            return value if value.dtype == dtype and value.weak is None else self.cast(value, dtype)
+        return np.asarray(value).astype(dtype)
 
     def _spread(self, source: Node, shape: tuple[int, ...]) -> Node:
         if source.shape == shape:
