@@ -17,7 +17,7 @@ from .lower import lower
 from .plan import Array, Call, Check, Gemm, Launch, Plan, Step
 from .program import Program
 
-__all__ = ["described", "overview", "timed"]
+__all__ = ["described", "overview", "path", "timed"]
 
 INPUTS = 4  # that are listed
 

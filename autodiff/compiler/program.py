@@ -23,6 +23,7 @@ from .graph import Graph
 from .interpret import Interpreted, Mismatch
 from .lower import lower
 from .native import Program as Native
+from .orders import are_in_order
 from .places import Places
 from .plan import Plan
 from .recorder import Recorder
@@ -49,7 +50,7 @@ class Program:
         self.guards: Any = ()  # pairs of a question and an answer, and the whole as such: see `Paths`
         self.text: Any = None
         self.state = 0  # programs for the same captured things have the same one
-        self.flagged = recorder.flagged
+        self.flagged, self.ordered = recorder.flagged, recorder.ordered
         self.sources = recorder.sources
         self.asked = recorder.asked
         self.draws = {id(d.generator): d.generator for d in self.sources if type(d) is Draw}
@@ -111,10 +112,13 @@ class Program:
 
     def arrays(self, leaves: list[Any]) -> list[Any]:
         """All inputs: those given, and those that are read from where they are."""
-        arrays = [a if type(a) is np.ndarray and a.flags.c_contiguous else np.asarray(a, order="C") for a in leaves]
+        given = [np.asarray(a) for a in leaves]
         for source in self.sources:
             x = source.get()
-            arrays.append(np.asarray(x._array if isinstance(x, Box) else x, order="C"))
+            given.append(np.asarray(x._array if isinstance(x, Box) else x))
+        if self.ordered and not are_in_order(given):
+            raise Mismatch(None, "arrays are in another order in memory")
+        arrays = [np.asarray(a, order="C") for a in given]
         if any(a.shape != n.shape or a.dtype != n.dtype for a, n in zip(arrays, self.graph.inputs, strict=True)):
             raise Mismatch(None, "another array is captured")
         return arrays
@@ -146,6 +150,8 @@ class Program:
         if self.sources:
             further = [source.get() for source in self.sources]
             arrays = (*arrays, *[np.asarray(x._array if isinstance(x, Box) else x) for x in further])
+        if self.ordered and not are_in_order(arrays):
+            return None
         outputs = whole(*arrays)
         if type(outputs) is tuple:
             if len(outputs) == 2:
