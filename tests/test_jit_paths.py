@@ -175,7 +175,7 @@ def test_explain_says_what_was_asked_and_where() -> None:
     line = grown.__code__.co_firstlineno + 1
     text = jitted.explain()
     assert "for float64[5], float64[5]; guards: True 3 times, False\n" in text
-    assert text.count(f"guard   True  asked in test_jit_paths.py, line {line}\n") == 3
+    assert text.count(f"guard   3 x True  asked in test_jit_paths.py, line {line}\n") == 1
     assert text.count(f"guard   False  asked in test_jit_paths.py, line {line}\n") == 1
 
 
