@@ -134,3 +134,48 @@ def test_writing_to_what_has_not_been_reshaped_is_a_program() -> None:
     gradient = ad.jit(ad.grad(lambda x: f(x).sum()), strict=True)
     for _ in range(3):
         np.testing.assert_allclose(gradient(X), ad.grad(lambda x: f(x).sum())(X))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda a: a * 2,
+        lambda a: np.roll(a, 1, axis=0),
+        lambda a: np.einsum("ij,kj->ik", a, a),
+        lambda a: np.broadcast_to(a, (2, *a.shape)) * 1.0,
+        lambda a: a,
+    ],
+)
+@pytest.mark.parametrize("ask", [lambda y: y.reshape(-1), np.ravel, lambda y: np.asarray(y, order="F")])
+@pytest.mark.parametrize("orders", ["CFCF", "FCFC", "CCFF"])
+def test_programs_are_for_the_order_where_it_matters(make: Any, ask: Any, orders: str) -> None:
+    def f(a: Any) -> Any:
+        y = make(a)
+        z = ask(y)
+        z[0] = 99
+        return y * 1.0, z * 1.0
+
+    jitted: Any = ad.jit(f)
+    for order in orders:
+        a = np.array(np.arange(6.0).reshape(2, 3), order=order)  # type: ignore[call-overload]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", JitWarning)
+            found = jitted(a)
+        for x, y in zip(found, f(a.copy("K")), strict=True):
+            np.testing.assert_allclose(x, y)
+
+
+def test_the_order_of_a_captured_array_where_it_matters() -> None:
+    state = {"w": np.arange(6.0).reshape(2, 3)}
+
+    def f(x: Any) -> Any:
+        y = state["w"] + x
+        y.reshape(-1)[0] = 99
+        return y
+
+    jitted: Any = ad.jit(f)
+    for order in "CCFFC":
+        state["w"] = np.array(state["w"], order=order)  # type: ignore[call-overload]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", JitWarning)
+            np.testing.assert_allclose(jitted(1.0), f(1.0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -128,6 +129,20 @@ def indices_of_captured_arrays() -> Any:
 
 
 @case
+def a_captured_array_that_is_sorted() -> Any:
+    a, b = np.array([3.0, 1.0, 2.0]), np.arange(6.0).reshape(2, 3)
+
+    def f(x: Any) -> Any:
+        a[:] = a + x
+        a.sort()
+        b[1] = x
+        b.sort(axis=0, stable=True)
+        return a[0] if a[0] > 0 else b
+
+    return f, lambda: (a, b)
+
+
+@case
 def line_search() -> Any:
     state = SimpleNamespace(w=np.ones(3), trials=0)
 
@@ -199,3 +214,52 @@ def test_state(name: str) -> None:
             like(copy.deepcopy(jitted(x)), y)
     like((copy.deepcopy(state()), np.random.rand()), after)
     assert jitted.cache_info().hits > 4
+
+
+@dataclass
+class Kept:
+    a: Any
+
+
+def replaces(l: Any, m: Any) -> Any:
+    l[0] = l[0] + 1
+    return m[0] * 2
+
+
+def replaces_an_attribute(l: Any, m: Any) -> Any:
+    l.a = l.a + 1
+    return m.a * 2
+
+
+def replaces_on_a_path(l: Any, m: Any) -> Any:
+    if l[0].sum() > 1:
+        l[0] = l[0] + 1
+    return m[0] * 2
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("f", [replaces, replaces_an_attribute, replaces_on_a_path])
+def test_a_container_that_is_two_arguments(f: Callable[..., Any], first: bool, tracked: bool) -> None:
+    kind: Any = Kept if f is replaces_an_attribute else lambda x: [x]
+    jitted: Any = ad.jit(f)
+
+    def call(x: Any, g: Callable[..., Any], same: bool) -> Any:
+        one = kind(x)
+        return g(one, one if same else kind(x))
+
+    run: Any = ad.grad(lambda x, g, same: (call(x, g, same) ** 2).sum()) if tracked else call
+    for i, x in enumerate([X, X, -X, -X, X, X, -X, -X]):
+        same = i % 2 == first
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", JitWarning)
+            found = run(x, jitted, same)
+        np.testing.assert_allclose(found, run(x, f, same))
+
+
+def test_a_container_that_is_two_arguments_and_only_read() -> None:
+    jitted: Any = ad.jit(lambda l, m: l[0] + m[0], strict=True)
+    for x in (X, X + 1, X - 1):
+        pair = [x]
+        np.testing.assert_allclose(jitted(pair, pair), 2 * x)
+    assert jitted.cache_info().recordings == 1

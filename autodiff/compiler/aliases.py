@@ -1,10 +1,13 @@
 """Arguments that share memory: what f writes to one of them shows in the others, so its program is for such arguments.
 
 The same array in two places is one Value while f is recorded. Arrays that overlap otherwise have no program; nor have
-Values that share an array, if some are tracked or are batches: each is one of its own.
+Values that share an array, if some are tracked or are batches: each is one of its own; nor has the same list in two
+places, if f changes what is in it.
 """
 
-from collections.abc import Sequence
+import dataclasses
+import operator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,24 @@ def _same_as(leaves: Sequence[Any]) -> tuple[int, ...]:
     return tuple([first.setdefault(id(x), i) if type(x) is np.ndarray else i for i, x in enumerate(leaves)])
 
 
+def _containers(x: Any, seen: set[int]) -> Iterator[Any]:
+    """The lists, dicts and attributes in arguments, which f may change, but for those whose ids have been `seen`."""
+    if id(x) in seen:
+        return
+    seen.add(id(x))
+    if isinstance(x, (tuple, list, dict)):
+        if not isinstance(x, tuple):
+            yield x
+        for item in [*x.values()] if isinstance(x, dict) else x:
+            yield from _containers(item, seen)
+    elif (dataclasses.is_dataclass(x) or hasattr(type(x), "_tree_open")) and hasattr(x, "__dict__"):
+        yield from _containers(vars(x), seen)
+
+
+def _items(x: Any) -> list[Any]:
+    return [*x, *x.values()] if isinstance(x, dict) else [*x]
+
+
 class Aliases:
     """Which arguments f writes to, and which of all are the same."""
 
@@ -32,10 +53,19 @@ class Aliases:
         self.same = tuple(range(len(leaves))) if apart else _same_as(leaves)
         self.apart = apart  # whether the same array is not one Value
         self.written: list[int] = []
+        self.opened = False  # whether f has changed what is in a container
+        self._before: list[tuple[Any, list[Any]]] = []
+
+    def watch(self, arguments: Any) -> None:
+        """Look at the containers in the arguments, as f will get them."""
+        self._before = [(x, _items(x)) for x in _containers(arguments, set())]
 
     def note(self, values: Sequence[Any], given: Sequence[Any], inputs: Sequence[Any]) -> None:
-        """Note those that have been written to: the Values that stood for them, what was in these at first, and the
+        """Note what has been written to: the Values that stood for arguments, what was in these at first, and the
         recorded arrays of that."""
+        now = [(_items(x), items) for x, items in self._before]
+        self.opened = any(len(a) != len(b) or not all(map(operator.is_, a, b)) for a, b in now)
+        self._before = []
         self.written = [
             i
             for i, (value, data, x) in enumerate(zip(values, given, inputs, strict=True))

@@ -170,7 +170,7 @@ class _Jitted:
         """The result of a program, if there is one."""
         paths = entry.paths
         for attempt in paths.candidates(search):
-            if not attempt.holds():
+            if not attempt.holds() or (given.shared and attempt.aliases.opened):
                 continue
             try:
                 if attempt.spoiled:
@@ -243,10 +243,8 @@ class _Jitted:
             return self._run(entry, given, args, kwargs)
         except InlineError:
             return self._eagerly(args, kwargs)
-        except OverlapError:
-            return self._give_up(
-                entry, "writes to an argument that shares memory with another array", args, kwargs, True
-            )
+        except OverlapError as error:
+            return self._give_up(entry, str(error), args, kwargs, True)
         except FailedError as failed:
             result = self._eagerly(args, kwargs)
             entry.failed += 1

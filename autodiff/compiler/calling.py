@@ -95,7 +95,7 @@ class Calling:
                 if result.base is not None and np.may_share_memory(result, x.buffer.data):
                     self._decide(function, [a for a in arrays if a is not x])
                     if result.dtype == x.buffer.data.dtype:
-                        if self.reordered and function in RESHAPING:
+                        if function in RESHAPING:
                             note_reshape(x, x)
                         return Recorded(x.buffer, result)
                     break

@@ -25,6 +25,16 @@ SHOWN = 12  # operations of a kernel that are listed
 WIDTH = 72  # of what is said of a step
 
 
+def path(answers: Iterable[Any]) -> str:
+    """What guards have found, in short.
+
+    >>> path([True, True, True, False, 2.5])
+    'True 3 times, False, 2.5'
+    """
+    parts = [(value, len([*group])) for value, group in itertools.groupby(answers, repr)]
+    return ", ".join([value if count == 1 else f"{value} {count} times" for value, count in parts])
+
+
 class _Line(NamedTuple):
     kind: str
     what: str
@@ -64,16 +74,6 @@ def _title(graph: Graph) -> str:
     answers = path([value for _, value in graph.guards])
     guards = f"; guards: {answers}" if answers else ""
     return f"{len(graph.live())} operations, for {', '.join(shown) or 'no arguments'}{guards}"
-
-
-def path(answers: Iterable[Any]) -> str:
-    """What guards have found, in short.
-
-    >>> path([True, True, True, False, 2.5])
-    'True 3 times, False, 2.5'
-    """
-    parts = [(value, len([*group])) for value, group in itertools.groupby(answers, repr)]
-    return ", ".join([value if count == 1 else f"{value} {count} times" for value, count in parts])
 
 
 def described(plan: Plan, asked: Mapping[int, str], times: Sequence[float] | None = None) -> str:

@@ -6,6 +6,7 @@ no program runs that is known not to hold, and if none is left, the path is a ne
 """
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,9 +71,26 @@ class Paths:
         self._values: dict[int, set[Any]] = {}  # the answers to questions that are not of yes or no
         self._after: dict[tuple[Program, int, Any], Program] = {}  # what was right when a run had ended in this way
         self._clock = 0
+        self._only: Program | None = None  # the first program, which is not in the tree while there is no other path
+        self._lock = threading.Lock()
 
     def add(self, program: Program) -> bool:
         """Keep a program; whether there has been one that computes the same, whose place it takes."""
+        self.added += 1
+        if self.added == 1:
+            self._only, self.programs = program, [program]
+            return False
+        self._settle()
+        return self._enter(program)
+
+    def _settle(self) -> None:
+        """Enter the first program into the tree: most functions have no other, so it is done when one is looked for."""
+        with self._lock:
+            if self._only is not None:
+                self._enter(self._only)
+                self._only = None
+
+    def _enter(self, program: Program) -> bool:
         described = [self._described(graph) for graph, _ in program.graphs().values()]
         program.guards = described[0][0]
         program.text = described, program.key
@@ -85,16 +103,19 @@ class Paths:
         branch.programs = [program, *[p for p in branch.programs if p not in known]]
         self.programs = [p for p in self.programs if p not in known]
         self._after = {}
-        self.used(program, Search())
-        self.added += 1
+        self._count(program)
         return bool(known)
 
     def used(self, program: Program, search: Search) -> None:
         """Note that it has run, after such a search: it is the first to try the next time."""
+        self._settle()
         if len(self._after) > REMEMBERED:  # numbers may be other ones each time
             self._after = {}
         for end in search.ends:
             self._after[end] = program
+        self._count(program)
+
+    def _count(self, program: Program) -> None:
         self._clock += 1
         branch = self._root
         for pair in program.guards:
@@ -111,6 +132,10 @@ class Paths:
 
     def _next(self, search: Search) -> Program | None:
         """The one that was right the last time; else at each branch the one that was used last."""
+        only = self._only
+        if only is not None and not search.ends:
+            return None if only in search.tried else only
+        self._settle()
         found = self._after.get(search.ends[-1]) if search.ends else None
         if found is not None and found not in search.tried:
             return found
@@ -128,6 +153,7 @@ class Paths:
         """How many numbers there are programs for, as the answer to the question that ended the last run."""
         if not search.ends:
             return 0
+        self._settle()
         program, position, _ = search.ends[-1]
         return len(self._values.get(program.guards[position][0], ()))
 

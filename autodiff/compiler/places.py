@@ -249,8 +249,10 @@ class Places:
             array = place.get() if self.restored else self.before[self.places.index(place)]
             if any(overlap(array, x) for x in leaves):
                 return True
+        if not written:
+            return False
         arrays = [place.get() for place in self.places] if self.restored else [*self.before, *self.arrays]
-        data = [x._array if isinstance(x, Box) else x for x in arrays] if written else []
+        data = [x._array if isinstance(x, Box) else x for x in arrays]
         return any(overlap(leaves[i], x) for i in written for x in data)
 
     def missed(self, written: Sequence[Any], leaves: Sequence[Any]) -> bool:

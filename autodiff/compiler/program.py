@@ -27,6 +27,7 @@ from .graph import Graph
 from .interpret import Interpreted, Mismatch
 from .lower import lower
 from .native import Program as Native
+from .orders import are_in_order
 from .places import Places
 from .plan import Plan
 from .recorder import Recorder
@@ -65,9 +66,9 @@ class Program:
         self.graph = recorder.close()
         self.guards: Any = ()  # pairs of a question and an answer, and the whole as such: see `Paths`
         self.text: Any = None
-        self.size = len(self.graph.live())
         self.state = 0  # programs for the same captured things have the same one
         self.flagged = recorder.flagged and not recorder.masked
+        self.ordered = recorder.ordered
         self.sources = recorder.sources
         self.asked: Mapping[int, str] = recorder.asked
         self.draws = {id(d.generator): d.generator for d in self.sources if type(d) is Draw}
@@ -89,6 +90,11 @@ class Program:
     def key(self) -> Any:
         """What programs with the same graphs may differ in."""
         return self.aliases.key
+
+    @functools.cached_property
+    def size(self) -> int:
+        """The number of operations."""
+        return sum([len(graph.live()) for graph, _ in self.graphs().values()])
 
     def holds(self) -> bool:
         """Whether what `f` captures is as it was."""
@@ -140,10 +146,13 @@ class Program:
 
     def arrays(self, leaves: list[Any]) -> list[Any]:
         """All inputs: those given, and those that are read from where they are."""
-        arrays = [a if type(a) is np.ndarray and a.flags.c_contiguous else np.asarray(a, order="C") for a in leaves]
+        given = [np.asarray(a) for a in leaves]
         for source in self.sources:
             x = source.get()
-            arrays.append(np.asarray(x._array if isinstance(x, Box) else x, order="C"))
+            given.append(np.asarray(x._array if isinstance(x, Box) else x))
+        if self.ordered and not are_in_order(given):
+            raise Mismatch(None, "arrays are in another order in memory")
+        arrays = [np.asarray(a, order="C") for a in given]
         if any(a.shape != n.shape or a.dtype != n.dtype for a, n in zip(arrays, self.graph.inputs, strict=True)):
             raise Mismatch(None, "another array is captured")
         return arrays
@@ -201,7 +210,7 @@ class Program:
     def at_once(self, arrays: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Any]] | Mismatch | None:
         """All inputs and the outputs, by one native call; or the guard that fails."""
         runner = self.runner
-        whole = runner.whole if type(runner) is Native and not self.draws else None
+        whole = runner.whole if type(runner) is Native and not self.draws and not self.aliases.opened else None
         if whole is None or not self.holds() or (self.aliasing and not self._is_apart(arrays)):
             return None
         if self.sources:
@@ -209,11 +218,15 @@ class Program:
             if any(isinstance(x, Inner) for x in further):
                 return None
             arrays = (*arrays, *[np.asarray(x._array if isinstance(x, Box) else x) for x in further])
+        if self.ordered and not are_in_order(arrays):
+            return None
         outputs = whole(*arrays)
         if type(outputs) is tuple:
             if len(outputs) == 2:
                 failure = runner.failure(*outputs)
-                return failure if type(failure) is Mismatch else None
+                if isinstance(failure, BoundsError):
+                    raise failure
+                return failure
             if self.flagged:
                 return None
             outputs = outputs[0]  # an operation was invalid, which nobody asks for

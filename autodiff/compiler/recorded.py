@@ -25,14 +25,17 @@ REORDERED, RESHAPED, ASKED = 1, 2, 3
 
 
 class Buffer:
-    """Memory: a C-contiguous array, and the node of what is in it now. `order`: how NumPy's may be another."""
+    """Memory: a C-contiguous array, and the node of what is in it now.
 
-    __slots__ = ("_root", "data", "node", "order", "recorder")
+    `order`: how NumPy's may be another; `shown`: whether it would matter for writes if it were.
+    """
+
+    __slots__ = ("_root", "data", "node", "order", "recorder", "shown")
 
     def __init__(self, recorder: "Recorder", node: "Node", data: Any) -> None:
         self.recorder, self.node, self.data = recorder, node, data
         self._root: Any = None
-        self.order = 0  # as it is
+        self.order, self.shown = 0, False  # as it is
 
     @property
     def root(self) -> "Recorded":
@@ -96,6 +99,7 @@ class Recorded(Inner):
     def is_laid_out(self, order: str) -> bool:
         if self.buffer.order:  # NumPy may say something else, and copy, or not
             self.buffer.order = ASKED
+        self.buffer.shown = True
         return super().is_laid_out(order)
 
     @property
@@ -250,6 +254,9 @@ class Recorded(Inner):
 
     def fill(self, value: Any) -> None:
         self[...] = value
+
+    def sort(self, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> None:
+        self[...] = self._do(np.sort, axis, kind, order, stable=stable)
 
     # -- shapes and copies
 

@@ -61,7 +61,7 @@ class InlineError(GiveUpError):
 
 
 class OverlapError(Exception):
-    """It writes to an argument that shares memory with other arrays."""
+    """It writes to an argument that shares memory with other arrays, or is two arguments."""
 
 
 class AgainError(Exception):
@@ -106,6 +106,8 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
             raise GiveUpError(str(error)) from None
     stands = _Arguments(recorder, given, links, merged)
     new_args, new_kwargs = given.rebuilt(args, kwargs, stands.next)
+    aliases = stands.aliases
+    aliases.watch((new_args, new_kwargs))
     places = Places(captures, entry.volatile, arrays=not entry.by_reference, gradients=links is None)
     undo = Undo(captures, places.replaced, math.inf) if links else Undo(captures, places.replaced)
     token = ACTIVE.set(True)
@@ -122,14 +124,16 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
         if recorder.reason or recorder.raised:
             raise recorder.escape(recorder.raised)
         template = _template(recorder, result, given, outputs if links else None)
-        aliases = stands.aliases()
+        stands.note()
         if links:
             links.check()
         places.end(recorder)
         if not merged and not aliases.is_apart(given.leaves, False) and not aliases.apart:
             raise AgainError(merged=True)
+        if given.shared and aliases.opened:
+            raise OverlapError("changes a container that is two of its arguments")
         if not aliases.is_apart(given.leaves, True) or places.meets(given.leaves, aliases.written):
-            raise OverlapError
+            raise OverlapError("writes to an argument that shares memory with another array")
         if links:
             walk = Walk(links, outputs, len(recorder.results))
     except (AgainError, OverlapError):
@@ -227,7 +231,7 @@ class _Arguments:
     def __init__(self, recorder: Recorder, given: Signature, links: Links | None, merged: bool) -> None:
         self.inputs = [recorder.input(x, type(x) if type(x) in (int, float, complex) else None) for x in given.leaves]
         self._nodes = links.leaves if links else [None] * len(given.leaves)
-        self._aliases = Aliases(given.leaves, apart=links is not None or bool(given.levels))
+        self.aliases = Aliases(given.leaves, apart=links is not None or bool(given.levels))
         self._merged = merged
         self._values: list[Value] = []
         self._data: list[Any] = []
@@ -235,7 +239,7 @@ class _Arguments:
     def next(self, x: Any) -> Value:
         """The Value that stands for the next leaf, `x`."""
         i = len(self._values)
-        first = self._aliases.same[i]
+        first = self.aliases.same[i]
         data: Any = self.inputs[i]
         if isinstance(x, Value) and type(x._array) is Batched:
             data = hide(data, x._array.levels)
@@ -246,10 +250,9 @@ class _Arguments:
         self._data.append(data)
         return value
 
-    def aliases(self) -> Aliases:
-        """Which of them share memory, and which have been written to."""
-        self._aliases.note(self._values, self._data, self.inputs)
-        return self._aliases
+    def note(self) -> None:
+        """Note which of them have been written to."""
+        self.aliases.note(self._values, self._data, self.inputs)
 
 
 def _template(recorder: Recorder, result: Any, given: Signature, tracked: list[tuple[Any, Any, Out]] | None) -> Any:

@@ -32,6 +32,13 @@ def noting(method: Any) -> Any:
     return noted
 
 
+def _unboxed(key: Any) -> Any:
+    """A key with the arrays of Values that are recorded, as the index of a plain array may be one."""
+    if type(key) is tuple:
+        return tuple(map(_unboxed, key))
+    return key._array if isinstance(key, Box) and isinstance(key._array, Recorded) else key
+
+
 def _is_mask(x: Recorded, key: Any, value: Any) -> bool:
     """Whether `x[key] = value` writes the same, whichever elements a mask chooses."""
     if type(key) is not Recorded or key.dtype != bool or not key.ndim or key.shape != x.shape[: key.ndim]:
@@ -40,13 +47,6 @@ def _is_mask(x: Recorded, key: Any, value: Any) -> bool:
         return False
     shape = np.shape(value)
     return len(shape) <= x.ndim - key.ndim and all(n in (1, m) for n, m in zip(shape[::-1], x.shape[::-1]))
-
-
-def _unboxed(key: Any) -> Any:
-    """A key with the arrays of Values that are recorded, as the index of a plain array may be one."""
-    if type(key) is tuple:
-        return tuple(map(_unboxed, key))
-    return key._array if isinstance(key, Box) and isinstance(key._array, Recorded) else key
 
 
 class Writing:
