@@ -3,6 +3,7 @@
 It leaves everything as it was, so it is a pure function of these inputs, and can be differentiated like any other.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -23,6 +24,7 @@ from .draws import GLOBAL, Draw
 from .entries import RECORDINGS
 from .entry import Out
 from .places import Fixed
+from .returned import RERUN
 from .signature import Signature, is_leaf
 
 __all__ = ["Rerun"]
@@ -82,8 +84,12 @@ class Rerun:
         it = iter(inputs[: self.count])
         args, kwargs = tree_map(lambda x: next(it) if is_leaf(x, self.integers) else x, self.skeleton)
         stack.enter_context(_Staged(self.program, inputs[self.count :]))
-        with watching(self.f):
-            result = self.f(*args, **kwargs)
+        token = RERUN.set((self.f, sys._getframe().f_code))
+        try:
+            with watching(self.f):
+                result = self.f(*args, **kwargs)
+        finally:
+            RERUN.reset(token)
         return [y for y, is_tracked in zip(leaves(result, result=True), self.tracked, strict=True) if is_tracked]
 
     def pulled(self, xs: Any, others: Any, gs: Any) -> Any:

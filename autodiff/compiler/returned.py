@@ -10,17 +10,20 @@ import builtins
 import functools
 import linecache
 from collections.abc import Iterator
+from contextvars import ContextVar
 from types import CodeType, FrameType, FunctionType, MethodType
 from typing import Any
 
 from ..transform import Transform
 
-__all__ = ["Sources"]
+__all__ = ["RERUN", "Sources"]
 
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 PEEKING = frozenset(
     ("locals", "vars", "dir", "eval", "exec", "_getframe", "currentframe")
 )  # see local variables without their names
+# a function that is run again for its derivatives, and the code that calls it: nobody sees the numbers that it returns
+RERUN: ContextVar[tuple[Any, CodeType] | None] = ContextVar("autodiff_jit_rerun", default=None)
 GENERATOR = 0x20 | 0x80 | 0x100 | 0x200  # and coroutines
 
 
