@@ -8,7 +8,7 @@ again; and what cannot be a program runs as it is, after one warning that says w
 import threading
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import JitWarning, OperandError
 from ..tape import RECORDING
@@ -70,17 +70,17 @@ def jit(f: Callable[..., Any], *, strict: bool = False, eager: bool = True) -> C
     return _Jitted(f, strict, eager)
 
 
-class _Way(NamedTuple):
-    """The way into the program that ran last: what takes the arrays out of the arguments, and what these are for."""
+class _Way:
+    """The way into the program that ran last: what takes the arrays out of the arguments, and what these are for.
 
-    flat: Any  # None, if there is no such function
-    boxed: bool  # whether there may be Values among the arguments
-    program: Program
-    paths: Paths
+    `boxed`: there may be Values among the arguments.
+    """
 
-    def run(self, program: Program, arrays: Any) -> list[Any] | Mismatch | None:
-        """The outputs of this or another program."""
-        return program.quickly_boxed(arrays) if self.boxed else program.quickly(arrays)
+    __slots__ = ("boxed", "flat", "paths", "program", "quickly")
+
+    def __init__(self, flat: Any, boxed: bool, program: Program, paths: Paths) -> None:
+        self.flat, self.boxed, self.program, self.paths = flat, boxed, program, paths
+        self.quickly = program.quickly_boxed if boxed else program.quickly
 
 
 class _Jitted:
@@ -102,7 +102,7 @@ class _Jitted:
         if last is not None:
             arrays = last.flat(args, kwargs)
             if arrays is not None:
-                outputs = last.run(last.program, arrays)
+                outputs = last.quickly(arrays)
                 if type(outputs) is list:
                     self.hits += 1
                     return last.program.fill(outputs)
@@ -156,9 +156,10 @@ class _Jitted:
     def _elsewhere(self, last: _Way, search: Search, arrays: Any) -> tuple[Any] | None:
         """The result of another program for the same arrays as the last one, which has failed."""
         for attempt in last.paths.candidates(search):
-            outputs = last.run(attempt, arrays)
+            way = _Way(last.flat, last.boxed, attempt, last.paths)
+            outputs = way.quickly(arrays)
             if type(outputs) is list:
-                self._use(last._replace(program=attempt), search)
+                self._use(way, search)
                 return (attempt.fill(outputs),)
             if not isinstance(outputs, Mismatch):
                 search.tried.discard(attempt)  # there is more to it
