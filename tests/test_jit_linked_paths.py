@@ -7,8 +7,11 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from test_jit_paths import interpreted, steps
 
 import autodiff as ad
 from autodiff import JitWarning, Value
@@ -367,3 +370,41 @@ def test_programs_that_differ_in_what_is_linked_are_different() -> None:
         )
         close(ad.grad(jitted, 1)(x, s * y), x if (s * y).sum() > 0 else -np.ones(3))
     assert all(type(p) is LinkedProgram for e in jitted._call.entries.values() for p in e.programs)
+
+
+# -- random programs
+
+
+@hypothesis.given(st.lists(steps, min_size=1, max_size=4).map(tuple), st.integers(0, 2**32))
+@hypothesis.settings(max_examples=15, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+def test_random_programs_that_branch(program: tuple[Any, ...], seed: int) -> None:
+    rng, taken = np.random.default_rng(seed), set()
+    w = Value(np.array([1.0, 0.5, -1.5]))
+    f = lambda x, ask=bool: (interpreted(program, w * x, ask) * x).sum()
+    jitted = strict(lambda x: f(x))
+    given = rng.normal(size=(10, 3)) * 2
+    for x in given[rng.integers(0, 10, 25)]:
+        answers: list[bool] = []
+
+        def ask(answer: Any, answers: list[bool] = answers) -> bool:
+            answers.append(bool(answer))
+            return answers[-1]
+
+        found = []
+        for h in (jitted, lambda x: f(x, ask)):
+            w.grad = None
+            v = Value(x)
+            y = h(v)
+            y.backward(create_graph=True)
+            second = (v.grad * w.grad).sum()
+            first = [y.data, *v.grad.data, *w.grad.data]
+            w.grad = v.grad = None
+            if second._node is not None:  # it is linear otherwise
+                second.backward()
+            zero = np.zeros(3)
+            found.append([*first, *(zero if v.grad is None else v.grad), *(zero if w.grad is None else w.grad)])
+        taken.add(tuple(answers))
+        np.testing.assert_allclose(*np.array(found, float), 1e-9, 1e-9)
+    info = jitted.cache_info()
+    assert info.recordings == info.programs == len(taken)
+    assert info.hits == 25 - len(taken)
