@@ -32,6 +32,8 @@ GLOBAL: dict[str, Callable[[Any], Any]] = {
     "choice of numbers": lambda x: np.random.choice(x[:, 0], 3, p=[0.1, 0.2, 0.3, 0.4]),
     "choice of one": lambda x: np.random.choice(x[1]),
     "sample": lambda x: x + np.random.sample(3) - np.random.ranf(),
+    "arrays that are made": lambda x: x + np.random.normal(np.zeros(3), scale=np.full(3, 2.0)),
+    "choice of what is made": lambda x: x + np.random.choice(np.arange(5.0), 3),
     "several": lambda x: (x + np.random.rand(3)) @ np.random.randn(3) + np.random.binomial(5, 0.5),
 }
 

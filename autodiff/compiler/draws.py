@@ -94,6 +94,7 @@ def _noted(recorder: Any, generator: Any, name: str, args: Any, kwargs: Any, pic
         picked = _picked(recorder, generator, name, x, args[1:], kwargs)
         if picked is not NotImplemented:
             return picked
+    args, kwargs = tuple(map(_plain, args)), {key: _plain(x) for key, x in kwargs.items()}
     given = (*args, *kwargs.values())
     if any(isinstance(x, (Box, Recorded)) for x in given) or name == "shuffle" or "out" in kwargs:
         raise recorder.escape(f"draws with {name} and arguments that are recorded")
@@ -122,6 +123,12 @@ def _selected(name: str, x: Any, places: Any) -> Any:
         return x[places]
     x[...] = x[places]
     return None
+
+
+def _plain(x: Any) -> Any:
+    """An argument, without the Value that an array is in which the function has made, as by np.zeros."""
+    is_plain = isinstance(x, Box) and x._node is None and isinstance(x._array, (np.ndarray, np.generic))
+    return x._array if is_plain else x
 
 
 SELECTIONS = frozenset(("choice", "permutation", "shuffle"))
