@@ -184,6 +184,65 @@ def test_explain_says_where_a_linked_function_asks() -> None:
     assert text.index("guard   True") < text.index("backward program 1")
 
 
+@ad.custom_rule
+def shortened(x: Any) -> Any:
+    return x * 1.0
+
+
+@shortened.vjp
+def _(g: Any, x: Any) -> Any:
+    n = (g * g).sum()
+    return g / np.sqrt(n) if n > 1.0 else g * 2.0
+
+
+def test_a_branch_on_a_cotangent() -> None:
+    w = Value(np.ones(3))
+
+    def f(x: Any) -> Any:
+        y = shortened(w * x)
+        return (y * y).sum() if y.sum() > 0 else y.sum() * 0.01
+
+    jitted = strict(f)
+    for k, x in enumerate(points(20)):
+        found = []
+        for h in (jitted, f):
+            w.grad = None
+            (h(x) * (0.1 if k % 4 else 3.0)).backward()
+            found.append(w.grad)
+        close(*found)
+    assert jitted.cache_info().programs == 2
+    text = jitted.explain()
+    assert text.count("asked in test_jit_linked_paths.py") == 4  # forward and backward, of either path
+    assert text.count("; guards: ") == 4
+
+
+def test_exceptions_on_some_paths() -> None:
+    def rows(wrap: Any) -> tuple[Array, list[str]]:
+        w, state = Value(np.ones(3)), {"n": 0, "total": np.zeros(2)}
+
+        def f(x: Any) -> Any:
+            state["n"] += 1
+            state["total"] = state["total"] + x[0]
+            if x.sum() > 1:
+                raise ValueError(f"too large: {state['n']}")
+            return (w * x).sum() if x[0] > 0 else (w * w * x).sum()
+
+        g, found, texts = wrap(f), [], []
+        for x in points(25):
+            w.grad = None
+            try:
+                g(x).backward()
+            except ValueError as error:
+                texts.append(str(error))
+            assert type(state["n"]) is int and type(state["total"]) is np.ndarray
+            found.append([*(np.zeros(3) if w.grad is None else w.grad), *state["total"], state["n"]])
+        return np.array(found), texts
+
+    (found, texts), (expected, same) = rows(strict), rows(lambda f: f)
+    close(found, expected)
+    assert texts == same and texts
+
+
 # -- vmap
 
 
