@@ -56,6 +56,7 @@ def jit(f: Callable[..., Any], *, strict: bool = False, eager: bool = True) -> C
     What cannot be a program runs as it is, after one JitWarning. With `strict=True` it raises OperandError. Output to
     the screen and NumPy's warnings come when `f` is recorded, and not when its program runs.
 
+    >>> import numpy as np
     >>> step = jit(lambda w, x: w - 0.1 * (w @ x) * x)
     >>> w = step(np.ones(2), np.array([1.0, 2.0]))
     >>> step(w, np.array([1.0, 2.0]))
