@@ -113,6 +113,10 @@ class Batched(Inner):
     def flags(self) -> Any:
         return self.example.flags
 
+    def is_laid_out(self, order: str) -> bool:
+        example = self.example
+        return example.is_laid_out(order) if isinstance(example, Inner) else super().is_laid_out(order)
+
     @property
     def example(self) -> Any:
         """The first example: all of them have its memory layout. The whole if there is none."""

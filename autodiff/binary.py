@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from .batched import Batched
-from .box import Box
+from .box import Box, Inner
 from .case import Case
 from .codegen import compile_function
 from .constants import COPY_LIMIT, keep
@@ -299,6 +299,15 @@ class Binary(Operators):
 
 
 def _compile_and_call(name: str, a: Any, b: Any) -> Any:
+    if isinstance(a._array, Inner) and a._node is None:  # as in a function that jit records: it runs only once
+        swapped = name.strip("_") not in BINARY
+        function = BINARY[name.strip("_")[swapped:]][1]
+        if isinstance(b, Inner):
+            return _otherwise(function, b, *((b, a) if swapped else (a, b)))
+        if type(b) is float or (type(b) is type(a) and b._node is None):
+            x, y = a._array, b if type(b) is float else b._array
+            sign = getattr(operator, name.strip("_")[swapped:])
+            return _unrecorded(function, a, b, sign(y, x) if swapped else sign(x, y))
     cls = next(c for c in type(a).__mro__ if "_wrap" in vars(c))  # Value, for it and its subclasses
     method = _binary_method(cls, name)
     setattr(cls, name, method)

@@ -42,6 +42,19 @@ class Inner:
         """Whether an invalid operation such as 0/0 is reported, as NumPy's arrays do."""
         raise NotImplementedError
 
+    @property
+    def flags(self) -> Any:
+        """The flags of the memory."""
+        raise NotImplementedError
+
+    def is_laid_out(self, order: str) -> bool:
+        """Whether the memory is contiguous in this order, "C" or "F"."""
+        return bool(self.flags.c_contiguous if order == "C" else self.flags.f_contiguous)
+
+    def copy(self, order: Any = "C") -> Any:
+        """The same numbers in memory of their own."""
+        raise NotImplementedError
+
     def __autodiff_apply__(self, function: Any, args: Any, kwargs: Any) -> Any:
         """A function of ours, see arrays.dispatchable."""
         raise NotImplementedError

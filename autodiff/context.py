@@ -3,7 +3,7 @@
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-__all__ = ["CHECKS", "FILLED", "LEVELS", "Active"]
+__all__ = ["CHECKS", "DRAWS", "FILLED", "LEVELS", "Active"]
 
 CHECKS: ContextVar[Any] = ContextVar("autodiff_checks", default=None)  # what debug_nans does with each new node
 
@@ -27,4 +27,5 @@ class Active(NamedTuple):
 
 
 LEVELS: ContextVar[Active] = ContextVar("autodiff_levels", default=Active())  # noqa: B039 - it does not change
+DRAWS: ContextVar[Any] = ContextVar("autodiff_draws", default=None)  # what notes draws of np.random.rand
 FILLED: ContextVar[Any] = ContextVar("autodiff_filled", default=None)  # what f of a transform has filled

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from .arrays import cast
-from .box import Box
+from .box import Box, Inner
 from .convert import is_array
 from .dispatch import apply
 from .errors import OperandError
 from .nested import holds_values, untangled
 from .rule import composite
 from .value import Value
-from .views import has_place, make_place, peek
+from .views import has_place, is_laid_out, make_place, peek
 
 __all__ = ["CREATORS", "UNTANGLING", "Vectorize", "as_values", "untangling"]
 
@@ -57,7 +57,7 @@ def _array(
     like: Any = None,
     name: str = "array",
 ) -> Any:
-    new = untangled(object, name)
+    new = _boxed(untangled(object, name))
     if not isinstance(new, Box):
         return np.array(new, dtype, copy=copy, order=order, subok=subok, ndmin=ndmin)
     if dtype is not None and np.dtype(dtype).kind not in "biufc":
@@ -65,18 +65,12 @@ def _array(
     if dtype is not None and new._array.dtype != dtype:
         new = apply(cast, (new, np.dtype(dtype)), {})
     scalar = new is object and not (peek(new)[0].ndim or has_place(new))  # it becomes an array
-    if scalar or not _is_laid_out(new._array, order) or (copy and new is object):
+    if scalar or not is_laid_out(new._array, order) or (copy and new is object):
         new = apply(np.copy, (new,), {"order": order})
     if copy is False and new is not object:
         raise ValueError(f"{name}: copy=False, but what was given cannot be used without copying; use copy=None")
     shape = new._array.shape
     return apply(np.reshape, (new, (1,) * (ndmin - len(shape)) + shape), {}) if ndmin > len(shape) else new
-
-
-def _is_laid_out(a: Any, order: Any) -> bool:
-    if order not in ("C", "F") or not a.ndim:
-        return True
-    return bool(a.flags.c_contiguous if order == "C" else a.flags.f_contiguous)
 
 
 def _asarray(
@@ -130,6 +124,11 @@ def _arange(
         return next(e for e in ends if isinstance(e, Box))._wrap(plain)
     y = np.arange(len(plain), dtype=plain.dtype) * step + start
     return y if y.dtype == plain.dtype else y.astype(plain.dtype)
+
+
+def _boxed(x: Any) -> Any:
+    """A number that jit records, or an array of such, as a Value; anything else as it is."""
+    return Value._wrap(x) if isinstance(x, Inner) else x
 
 
 def _data(x: Any) -> Any:
@@ -246,7 +245,7 @@ def _for_values(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(plain)
     def creator(*args: Any, **kwargs: Any) -> Any:
         if any(map(holds_values, args)) or (kwargs and any(map(holds_values, kwargs.values()))):
-            return ours(*args, **kwargs)
+            return ours(*map(_boxed, args), **{name: _boxed(x) for name, x in kwargs.items()})
         return plain(*args, **kwargs)
 
     return creator
@@ -261,7 +260,8 @@ JOINING = frozenset(JOINS.split())
 
 
 def _is_index(x: Any) -> bool:
-    return type(x) in (int, type(None)) or (isinstance(x, Box) and peek(x)[0].dtype.kind in "iu")
+    data = peek(x)[0] if isinstance(x, Box) else x
+    return type(x) in (int, type(None)) or (isinstance(x, (Box, Inner)) and data.dtype.kind in "iu")
 
 
 def untangling(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -315,7 +315,7 @@ def _isscalar(element: Any) -> bool:
 
 
 def _ndenumerate(arr: Any) -> Any:
-    arr = untangled(arr, "np.ndenumerate")
+    arr = _boxed(untangled(arr, "np.ndenumerate"))
     return ((i, arr[i]) for i in np.ndindex(arr.shape)) if hasattr(arr, "_node") else np.ndenumerate(arr)
 
 

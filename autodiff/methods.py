@@ -15,7 +15,7 @@ from .errors import OperandError
 from .mutation import write
 from .rule import RULES
 from .rules import activations
-from .views import has_place, read
+from .views import has_place, is_laid_out, read
 
 __all__ = ["Methods"]
 
@@ -325,7 +325,9 @@ class Methods(Attributes):
         dtype = np.dtype(dtype)
         if not np.can_cast(self.dtype, dtype, casting):
             raise TypeError(f"astype: cannot cast from {self.dtype} to {dtype} with casting={casting!r}")
-        return self if not copy and dtype == self.dtype else apply(arrays.cast, (self, dtype), {})
+        is_fit = not copy and dtype == self.dtype
+        new = self if is_fit else apply(arrays.cast, (self, dtype), {})
+        return new if is_laid_out(new._array, order) else apply(np.copy, (new,), {"order": order})
 
     def repeat(self, repeats: Any, axis: int | None = None) -> Self:
         """`np.repeat(v, repeats, axis)`."""

@@ -19,7 +19,7 @@ import numpy as np
 from .arguments import operand, option
 from .arrays import add_at, arange_like, cast, expand, inner_of, is_unique, restore
 from .batched import Batched, levels_of, widened
-from .box import Box
+from .box import Box, Inner
 from .context import FILLED
 from .convert import assembled
 from .errors import BatchError, GraphError, OperandError
@@ -257,7 +257,7 @@ def _exclusive(root: Any) -> Any:
         return np.array(array)
     if isinstance(array, np.ndarray) and not array.flags.writeable:
         raise ValueError("assignment destination is read-only")
-    array = array.copy(order="K") if isinstance(array, (np.ndarray, Batched)) else array.copy()
+    array = array.copy(order="K") if isinstance(array, (np.ndarray, Inner)) else array.copy()
     root._array = array
     if type(root) is root._plain:
         root.__class__ = root._owner

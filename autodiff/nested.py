@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .box import Box
+from .box import Box, Inner
 from .convert import is_array
 from .rule import linear
 
@@ -14,14 +14,15 @@ __all__ = ["collect", "holds_values", "untangled"]
 SEQUENCES = frozenset((list, tuple))
 NUMBERS = (int, float, complex, np.generic, np.ndarray)
 ENTRIES = (Box, *NUMBERS)
+HOLDERS = (Box, Inner)
 
 
 def holds_values(x: Any) -> bool:
-    """Whether `x` is a Value, or has one in its nested lists and tuples."""
+    """Whether `x` is a Value, or a number that is recorded, or has one in its nested lists and tuples."""
     if type(x) not in SEQUENCES:
-        return isinstance(x, Box)
+        return isinstance(x, HOLDERS)
     kinds = set(map(type, x))  # most lists are long and of one type
-    return any(issubclass(kind, Box) for kind in kinds) or (
+    return any(issubclass(kind, HOLDERS) for kind in kinds) or (
         not kinds.isdisjoint(SEQUENCES) and any(map(holds_values, x))
     )
 

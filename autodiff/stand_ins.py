@@ -9,16 +9,17 @@ import functools
 import importlib
 import operator
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from .context import DRAWS
 from .creation import CREATORS, UNTANGLING, as_values, untangling
 
-__all__ = ["RUNNING", "SWAPPED", "USUAL"]
+__all__ = ["RUNNING", "SWAPPED", "USUAL", "swap_module"]
 
 RUNNING: ContextVar[bool] = ContextVar("autodiff_running", default=False)  # whether a transform runs in this context
 
@@ -60,6 +61,14 @@ def _is_of_another(made: Any, given: Any) -> bool:
     return any(made is a or (hasattr(a, "__array__") and np.may_share_memory(made, a)) for a in given) or isinstance(
         made.base, (memoryview, bytes, bytearray)
     )
+
+
+class _Drawing(_Function):
+    """The same for a function that draws random numbers, while these are noted."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        note = DRAWS.get()
+        return self.plain(*args, **kwargs) if note is None else note(self.plain, args, kwargs)
 
 
 class _Indexed:
@@ -115,4 +124,16 @@ SWAPPED = {
     if plain is not new
     for x in (plain, new)
 }
+
+
+def swap_module(module: ModuleType, names: Iterable[str]) -> None:
+    """Make stand-ins for functions that draw, in a module of NumPy's that is loaded late: only jit needs them."""
+    path = module.__name__.partition(".")[2]
+    drawing = {name: _Drawing(vars(module)[name], None, f"{path}.{name}") for name in names}
+    stand_in = _StandIn(module, **drawing)
+    vars(STAND_IN)[path] = stand_in
+    for plain, new in ((module, stand_in), *((vars(module)[name], new) for name, new in drawing.items())):
+        SWAPPED[id(plain)] = SWAPPED[id(new)] = plain, new
+
+
 USUAL = frozenset(("np", "numpy", *CREATORS))  # names by which NumPy and its functions go

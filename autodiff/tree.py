@@ -167,10 +167,10 @@ def _kind(x: Any) -> int:
         return OBJECT
     if isinstance(x, tuple):
         return NAMED if hasattr(x, "_fields") else LEAF  # others may not be rebuilt from their items
-    if isinstance(x, DESCRIPTIONS):
-        return STATIC
     if hasattr(kind, "__array_function__"):
         return LEAF
+    if isinstance(x, DESCRIPTIONS):
+        return STATIC
     if hasattr(kind, "__dataclass_fields__"):
         return DATACLASS
     if callable(x) or isinstance(x, (np.random.Generator, np.random.RandomState)):

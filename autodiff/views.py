@@ -32,6 +32,7 @@ __all__ = [
     "array_of",
     "derive",
     "has_place",
+    "is_laid_out",
     "is_view",
     "link",
     "make_place",
@@ -234,3 +235,12 @@ def _read_part(v: Any, key: Any) -> Any:
     elif root._node is not None and ans.dtype.kind in "fc" and RECORDING.get():
         out._node = _part_node(root, (*path, step_to(key)))
     return out
+
+
+def is_laid_out(array: Any, order: Any) -> bool:
+    """Whether an array is contiguous in this order already; all are in K and A."""
+    if order not in ("C", "F") or not array.ndim:
+        return True
+    if isinstance(array, Inner):
+        return array.is_laid_out(order)
+    return bool(array.flags.c_contiguous if order == "C" else array.flags.f_contiguous)

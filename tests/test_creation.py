@@ -187,3 +187,15 @@ def test_other_objects_are_left_alone() -> None:
     assert untangled([1.0, 2.0]) == [1.0, 2.0]
     with pytest.raises(DetachError):
         np.array([Value(1.0), Value(2.0)])  # NumPy's own, outside of transforms
+
+
+@pytest.mark.parametrize("copy", [False, True])
+@pytest.mark.parametrize("order", "CFKA")
+@pytest.mark.parametrize("dtype", [float, np.float32])
+def test_astype_has_the_order_that_is_asked_for(copy: bool, order: Any, dtype: Any) -> None:
+    for x in (np.ones((2, 3)), np.ones((2, 3)).T):
+        v = Value(x)
+        expected, found = x.astype(dtype, order=order, copy=copy), v.astype(dtype, order=order, copy=copy)
+        assert (found is v) == (expected is x) and found.data.strides == expected.strides
+        if hasattr(np, "astype"):
+            assert (np.astype(v, dtype, copy=copy) is v) == (np.astype(x, dtype, copy=copy) is x)

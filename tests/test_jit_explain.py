@@ -36,7 +36,7 @@ def seconds(text: str) -> list[float]:
 
 def test_each_step_is_a_line(jitted: Any) -> None:
     title, *lines, total = jitted.explain().split("\n")
-    assert title == "program 1: 12 operations, for float64[100, 10], float64[10]"
+    assert title == "program 1: 12 operations, for float64[100, 10], float64[10]; guards: True"
     assert [line.split()[0] for line in lines] == ["BLAS", "kernel", "guard", "NumPy"]
     assert all(LINE.fullmatch(line) for line in lines)
     assert "rfft: no kernels for complex128" in lines[-1]

@@ -20,7 +20,7 @@ import pytest
 
 import autodiff as ad
 from autodiff.compiler.entries import HOLDING, SIGNATURES
-from autodiff.compiler.program import LARGE, mark
+from autodiff.compiler.program import mark
 
 pytestmark = pytest.mark.filterwarnings("ignore::autodiff.compiler.api.JitWarning")
 
@@ -52,7 +52,7 @@ def test_a_function_flips_a_board() -> None:
         np.testing.assert_array_equal(jitted(x), x * (1 - start if i % 2 == 0 else start))
 
 
-@pytest.mark.parametrize("size", [1000, 65536, LARGE + 8192])
+@pytest.mark.parametrize("size", [1000, 65536, 1 << 25])
 def test_marks_tell_arrays_apart(size: int) -> None:
     array = np.zeros(size // 8 + 3)
     marks = {mark(array)}
@@ -62,6 +62,16 @@ def test_marks_tell_arrays_apart(size: int) -> None:
         array[i] = -0.0
         marks.add(mark(array))
     assert len(marks) == 9
+
+
+def test_marks_see_all_of_a_large_array() -> None:
+    """Also a change of one element in a thousand, or one that keeps the sums along rows and columns of blocks."""
+    words = np.zeros((5000, 1024), np.uint64) + 7
+    marks = {mark(words)}
+    for i in (1, 1003, 4999):
+        words[i - 1 : i + 1, 5:7] += np.array([[1, -1], [-1, 1]]).astype(np.uint64)
+        marks.add(mark(words))
+    assert len(marks) == 4
 
 
 def test_marks_of_all_kinds() -> None:

@@ -5,7 +5,6 @@ was recorded for still holds: shapes and dtypes, numbers that `f` branches on, w
 again; and what cannot be a program runs as it is, after one warning that says why. It never refuses.
 """
 
-import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -14,18 +13,28 @@ from typing import Any
 from ..errors import JitWarning, OperandError
 from ..tape import RECORDING
 from ..transform import name_of, transform
-from .entries import RECORDINGS, CacheInfo, Entry, Kept
+from .entries import RECORDINGS, VALUES, CacheInfo, Entry, Kept
 from .entry import flattener
 from .explain import overview, timed
+from .frames import depth
 from .interpret import Mismatch
+from .paths import Paths, Search
 from .program import InvalidError, Program
-from .recording import ACTIVE, ChangedError, FailedError, GiveUpError, InlineError, TrackedError, recorded
+from .recording import (
+    ACTIVE,
+    AgainError,
+    FailedError,
+    GiveUpError,
+    InlineError,
+    OverlapError,
+    TrackedError,
+    recorded,
+)
 from .signature import Signature, signature
 
 __all__ = ["CacheInfo", "jit"]
 
 INTEGERS = 3  # signatures that differ in integers only, until these become inputs
-PATHS = 8  # programs for one signature
 
 
 @transform
@@ -38,8 +47,8 @@ def jit(f: Callable[..., Any], *, strict: bool = False, eager: bool = True) -> C
     arguments are part of the program. Arguments are copied. Results are new, and plain: a Value comes back where an
     argument is tracked, or a captured Value on which it depends, and can be differentiated.
 
-    `if` and `while` are recorded for each path that is taken, `float(v)` for each number, at most 8 programs for one
-    signature. What `f` captures is looked up at each call. Arrays, Values with their gradients, optimizers, counters
+    `if` and `while` are recorded for each path that is taken, at most 64 for one signature; `float(v)` for each number,
+    at most 8. What `f` captures is looked up at each call. Arrays, Values with their gradients, optimizers, counters
     and draws of a `np.random.Generator` are inputs of the program, and outputs where `f` changes them.
 
     The program is compiled at the second call; with `eager=False` at the first one, when it is recorded.
@@ -47,6 +56,7 @@ def jit(f: Callable[..., Any], *, strict: bool = False, eager: bool = True) -> C
     What cannot be a program runs as it is, after one JitWarning. With `strict=True` it raises OperandError. Output to
     the screen and NumPy's warnings come when `f` is recorded, and not when its program runs.
 
+    >>> import numpy as np
     >>> step = jit(lambda w, x: w - 0.1 * (w @ x) * x)
     >>> w = step(np.ones(2), np.array([1.0, 2.0]))
     >>> step(w, np.array([1.0, 2.0]))
@@ -61,6 +71,19 @@ def jit(f: Callable[..., Any], *, strict: bool = False, eager: bool = True) -> C
     return _Jitted(f, strict, eager)
 
 
+class _Way:
+    """The way into the program that ran last: what takes the arrays out of the arguments, and what these are for.
+
+    `boxed`: there may be Values among the arguments.
+    """
+
+    __slots__ = ("boxed", "flat", "paths", "program", "quickly")
+
+    def __init__(self, flat: Any, boxed: bool, program: Program, paths: Paths) -> None:
+        self.flat, self.boxed, self.program, self.paths = flat, boxed, program, paths
+        self.quickly = program.quickly_boxed if boxed else program.quickly
+
+
 class _Jitted:
     """The function that `jit` returns, behind its Transform."""
 
@@ -71,19 +94,25 @@ class _Jitted:
         self.seen: Kept[list[int]] = Kept()  # how many signatures differ in integers only
         self.lock = threading.RLock()
         self.hits = self.recordings = 0
-        self.last: Any = None  # what takes the arrays out of the arguments for the last program, it, and what runs it
+        self.last: _Way | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if ACTIVE.get():  # it becomes a part of the function that is recorded
             return self.f(*args, **kwargs)
-        last = self.last
+        last, search = self.last, None
         if last is not None:
-            arrays = last[0](args, kwargs)
+            arrays = last.flat(args, kwargs)
             if arrays is not None:
-                outputs = last[2](arrays)
-                if outputs is not None:
+                outputs = last.quickly(arrays)
+                if type(outputs) is list:
                     self.hits += 1
-                    return last[1].fill(outputs)
+                    return last.program.fill(outputs)
+                if isinstance(outputs, Mismatch):
+                    search = Search()
+                    search.failed(last.program, outputs)
+                    found = self._elsewhere(last, search, arrays)
+                    if found is not None:
+                        return found[0]
         given = signature(args, kwargs, bool(self.integers))
         if given is None and self.strict:
             raise OperandError(
@@ -104,48 +133,72 @@ class _Jitted:
             entry = self.entries.add(key, Entry(key), given.watched)
         if entry.eager:
             return self._eagerly(args, kwargs)
-        recordings = self.recordings
-        found = self._found(entry, given, args, kwargs)
+        if search is None or last is None or last.paths is not entry.paths:
+            search = Search()
+        added = entry.paths.added
+        found = self._found(entry, search, given, args, kwargs)
         if found is not None:
             return found[0]
+        if entry.full and not self.strict:
+            return self._eagerly(args, kwargs)
         lock = RECORDINGS.lock
         if not lock.acquire(timeout=RECORDINGS.patience):
             return self._eagerly(args, kwargs)
         try:
-            if recordings != self.recordings:  # another thread may have recorded it meanwhile
-                found = self._found(entry, given, args, kwargs)
+            if added != entry.paths.added:  # another thread may have recorded it meanwhile
+                search = Search()
+                found = self._found(entry, search, given, args, kwargs)
                 if found is not None:
                     return found[0]
-            return self._record(entry, given, args, kwargs)
+            return self._record(entry, search, given, args, kwargs)
         finally:
             lock.release()
 
-    def _found(self, entry: Entry, given: Signature, args: Any, kwargs: Any) -> tuple[Any] | None:
+    def _elsewhere(self, last: _Way, search: Search, arrays: Any) -> tuple[Any] | None:
+        """The result of another program for the same arrays as the last one, which has failed."""
+        for attempt in last.paths.candidates(search):
+            way = _Way(last.flat, last.boxed, attempt, last.paths)
+            outputs = way.quickly(arrays)
+            if type(outputs) is list:
+                self._use(way, search)
+                return (attempt.fill(outputs),)
+            if not isinstance(outputs, Mismatch):
+                search.tried.discard(attempt)  # there is more to it
+                return None
+            search.failed(attempt, outputs)
+        return None
+
+    def _found(self, entry: Entry, search: Search, given: Signature, args: Any, kwargs: Any) -> tuple[Any] | None:
         """The result of a program, if there is one."""
-        for attempt in [*entry.programs]:
-            if not attempt.holds():
+        paths = entry.paths
+        for attempt in paths.candidates(search):
+            if not attempt.holds() or (given.shared and attempt.aliases.opened):
                 continue
             try:
                 if attempt.spoiled:
                     raise InvalidError
                 result = attempt.run(given)
-            except Mismatch:
+            except Mismatch as mismatch:
+                search.failed(attempt, mismatch)
                 continue
             except InvalidError:
                 with self.lock:
-                    entry.masked, entry.programs = True, []
+                    entry.masked, entry.paths = True, Paths()
                 break
-            self.hits += 1
-            if attempt is not entry.programs[0]:
-                with self.lock:
-                    entry.programs = [attempt, *[p for p in entry.programs if p is not attempt]]
-            last = self.last
-            if last is None or last[1] is not attempt:
-                boxes = entry.linked or bool(given.levels)
-                flat = flattener(args, kwargs, given.integers, boxes)
-                self.last = (flat, attempt, attempt.quickly_boxed if boxes else attempt.quickly) if flat else None
+            boxed = entry.linked or bool(given.levels)
+            entry.flat = entry.flat or flattener(args, kwargs, given.integers, boxed)
+            self._use(_Way(entry.flat, boxed, attempt, paths), search)
             return (result,)
         return None
+
+    def _use(self, way: _Way, search: Search) -> None:
+        """Note that a program has run."""
+        self.hits += 1
+        if way.program is not way.paths.programs[0]:
+            with self.lock:
+                way.paths.used(way.program, search)
+        if self.last is None or self.last.program is not way.program:
+            self.last = way if way.flat else None
 
     def _loosened(self, given: Signature, args: Any, kwargs: Any) -> Signature:
         """The signature of a call that is a new one. Integers that keep changing are inputs, as floats are."""
@@ -176,14 +229,14 @@ class _Jitted:
         programs = sum(len(entry.programs) for entry in self.entries.values())
         return CacheInfo(self.hits, self.recordings, len(self.entries), programs)
 
-    def _record(self, entry: Entry, given: Signature, args: Any, kwargs: Any) -> Any:
+    def _record(self, entry: Entry, search: Search, given: Signature, args: Any, kwargs: Any) -> Any:
         if entry.eager:
             return self._eagerly(args, kwargs)
-        if len(entry.programs) >= PATHS and given.integers:  # they decide the path, so each is for itself
-            self.integers, self.entries = None, Kept()
+        reason = entry.crowded(search)
+        if reason and given.integers:  # they decide the path, so each is for itself
+            self.integers, self.entries, self.last = None, Kept(), None
             return self._eagerly(args, kwargs)
-        if len(entry.programs) >= PATHS:
-            reason = f"took {PATHS} paths, or was called with as many values of what it captures"
+        if reason:
             return self._give_up(entry, reason, args, kwargs)
         for known in entry.programs:
             entry.globals_too = entry.globals_too or known.globals_changed()
@@ -192,6 +245,8 @@ class _Jitted:
             return self._run(entry, given, args, kwargs)
         except InlineError:
             return self._eagerly(args, kwargs)
+        except OverlapError as error:
+            return self._give_up(entry, str(error), args, kwargs, True)
         except FailedError as failed:
             result = self._eagerly(args, kwargs)
             entry.failed += 1
@@ -208,16 +263,16 @@ class _Jitted:
                     reason = again.args[0]
             return self._give_up(entry, reason, args, kwargs)
 
-    def _run(self, entry: Entry, given: Signature, args: Any, kwargs: Any) -> Any:
+    def _run(self, entry: Entry, given: Signature, args: Any, kwargs: Any, merged: bool = False) -> Any:
         """Run the function on arrays that record, keep the program if there is one, and give the result."""
         self.recordings += 1
         try:
-            outcome = recorded(self.f, entry, given, args, kwargs, jit)
+            outcome = recorded(self.f, entry, given, args, kwargs, jit, merged)
         except TrackedError:
-            entry.linked = True
+            entry.linked, entry.flat = True, None
             return self._run(entry, given, args, kwargs)
-        except ChangedError:
-            return self._run(entry, given, args, kwargs)
+        except AgainError as again:
+            return self._run(entry, given, args, kwargs, again.merged)
         if outcome.reason:
             self._warn(entry, outcome.reason)
         elif outcome.program is not None:
@@ -228,35 +283,31 @@ class _Jitted:
 
     def _keep(self, entry: Entry, program: Program) -> None:
         with self.lock:
-            for known in entry.programs:
-                if known.text == program.text:
-                    entry.programs.remove(known)
-                    entry.repeated += 1
-                    if entry.repeated > PATHS and self.hits < 4 * self.recordings:
-                        self._warn(entry, "captures what is another thing at each call")
-                    break
-            entry.programs.insert(0, program)
+            program.state = entry.state
+            if entry.paths.add(program):
+                entry.repeated += 1
+                if entry.repeated > VALUES and self.hits < 4 * self.recordings:
+                    self._warn(entry, "captures what is another thing at each call")
         if not self.eager:
             program.compile()
 
     def _eagerly(self, args: Any, kwargs: Any) -> Any:
         return self.f(*args, **kwargs)
 
-    def _give_up(self, entry: Entry, reason: str, args: Any, kwargs: Any) -> Any:
+    def _give_up(self, entry: Entry, reason: str, args: Any, kwargs: Any, once: bool = False) -> Any:
+        """Run it as it is, from now on, or this `once`."""
         self._warn(entry, reason)
+        if once:
+            entry.eager = ""
         return self._eagerly(args, kwargs)
 
     def _warn(self, entry: Entry, reason: str) -> None:
         text = f"jit: {name_of(self.f)} {reason}"
         if self.strict:
             raise OperandError(f"{text}, which cannot be compiled; leave out strict=True to run it as it is")
-        entry.eager = reason
-        warnings.warn(f"{text}; it runs without the compiler for these arguments", JitWarning, stacklevel=_depth())
-
-
-def _depth() -> int:
-    """How many calls lie between the caller of a jitted function and the one who asks."""
-    package, depth, frame = __name__.partition(".")[0], 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
-        frame, depth = frame.f_back, depth + 1
-    return depth
+        if entry.full:
+            text += "; further ones run without the compiler"
+        else:
+            entry.eager = reason
+            text += "; it runs without the compiler for these arguments"
+        warnings.warn(text, JitWarning, stacklevel=depth())

@@ -36,14 +36,20 @@ from ..box import Box, Inner
 from ..tape import RECORDING
 from ..transform import Transform
 from .code import global_names, is_installed, is_known, makes_generators, modules_of, names_in
-from .slots import MISSING, Attributes, Inside, Kind, Members, Variable, alike, content, equal, get, spot
+from .draws import bits_of, same_state, state_of
+from .recorded import Recorded
+from .slots import MISSING, Attributes, Inside, Kind, Members, Variable, alike, content, equal, get, is_number, spot
 
 __all__ = ["Captures", "TooManyError"]
 
 LIMIT = 5000  # slots
+LARGE = 65536  # bytes of an array
 NUMBERS = (bool, int, float, complex, np.generic, str, bytes)
 OPAQUE = (Inner, np.ufunc, np.dtype, type(None), range, slice)
 WRAPPED = (staticmethod, classmethod)
+RANDOM = (
+    np.random.Generator, np.random.RandomState, np.random.BitGenerator, np.random.SeedSequence, random.Random
+)  # fmt: skip
 DATA = (bytearray, memoryview, array.array, set)  # compared as a whole
 VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
 MUTATORS = ("__setitem__", "__delitem__", "__iadd__", "append", "put", "add")
@@ -100,7 +106,7 @@ class Captures:
             first = self.arrays.setdefault(id(value), (value, len(self.slots) - 1))[1]
             if first != len(self.slots) - 1:
                 self.same.append((len(self.slots) - 1, first))
-            if not self.is_replaceable(container):
+            if not self.is_replaceable(container, value):
                 self.fixed.add(id(value))
             for i, item in enumerate(value.flat) if value.dtype == object else ():
                 self._slot(Inside(value), i, item)
@@ -113,8 +119,8 @@ class Captures:
         self._seen[id(x)] = x
         if isinstance(x, Box):
             self.values.append(x)
-        elif isinstance(x, (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)):
-            bits = x.bit_generator if isinstance(x, np.random.Generator) else x
+        elif isinstance(x, RANDOM):
+            bits = bits_of(x)
             self.generators.append((bits, _state_of(bits)))
         elif isinstance(x, (MethodType, BuiltinFunctionType)):
             self._look_into(x.__self__)
@@ -174,10 +180,11 @@ class Captures:
         self.functions.append((weakref.ref(f), f.__code__, f.__defaults__, f.__kwdefaults__))
         names = names_in(f.__code__)
         self._modules.add(id(f.__globals__))
-        for name in names | global_names(f.__code__):
+        looked_up = global_names(f.__code__)
+        for name in names:
             if name in f.__globals__:
                 self._slot(f.__globals__, name, f.__globals__[name])
-            elif name in global_names(f.__code__):
+            elif name in looked_up:
                 self._slot(f.__globals__, name, MISSING)
         self._names |= names
         if not names.isdisjoint(("environ", "getenv")):
@@ -246,11 +253,19 @@ class Captures:
                 self.circular = self.circular or id(x) in self._own
                 self._slot(Attributes(x), name, getattr(x, name, MISSING))
 
-    def is_replaceable(self, container: Any) -> bool:
-        """Whether what is in a container may be something else for a while."""
+    def is_replaceable(self, container: Any, x: Any = None) -> bool:
+        """Whether what is in a container, `x`, may be something else for a while.
+
+        Other threads may see what is in a global; but to look at all of a large array at each call takes long.
+        """
         if isinstance(container, (tuple, Members, Variable, Inside)):
             return False
-        return self.globals_too or id(container) not in self._modules
+        is_large = isinstance(x, np.ndarray) and x.nbytes > LARGE
+        return self.globals_too or is_large or id(container) not in self._modules
+
+    def has_globals(self) -> bool:
+        """Whether there are global arrays that are left where they are."""
+        return any(self.is_global(self.slots[slot][0]) for _, slot in self.arrays.values())
 
     def is_global(self, container: Any) -> bool:
         """Whether it holds the names of a module."""
@@ -324,22 +339,32 @@ class Captures:
         return ""
 
     def numbers(self, globals_too: bool = False) -> set[Any]:
-        """The slots of Python numbers that are other ones now, and can be inputs."""
+        """The slots of numbers that are other ones now, and can be inputs."""
         return {
             spot(container, key)
             for container, key, value in self.slots
-            if type(value) in (int, float) and type(now := get(container, key)) is type(value) and now != value
+            if is_number(value) and _is_another(get(container, key), value)
             if self.is_replaceable(container) or (globals_too and self.is_global(container))
         }
 
     def drawn(self, noted: Any = ()) -> bool:
         """Whether random numbers have been drawn, but from those whose bits are `noted`."""
-        return not all(id(g) in noted or _same_state(_state_of(g), state) for g, state in self.generators)
+        return not all(id(g) in noted or same_state(_state_of(g), state) for g, state in self.generators)
 
     def array(self, slot: int) -> Any:
         """The array that is in a slot now."""
         container, key, _ = self.slots[slot]
         return get(container, key)
+
+
+def _is_another(now: Any, number: Any) -> bool:
+    """Whether there is another number of the same kind, or one that is recorded."""
+    data = now._array if isinstance(now, Box) and now._node is None else now
+    if type(data) is not Recorded:
+        return type(now) is type(number) and not equal(now, number)
+    if data.weak is not None:
+        return data.weak is type(number)
+    return isinstance(number, np.generic) and not data.ndim and bool(data.dtype == number.dtype)
 
 
 def _name(container: Any, key: Any) -> str:
@@ -370,12 +395,4 @@ def _state_of(generator: Any) -> Any:
     """The state of a random generator, to compare."""
     if isinstance(generator, random.Random):
         return generator.getstate()
-    return generator.get_state() if isinstance(generator, np.random.RandomState) else generator.state
-
-
-def _same_state(a: Any, b: Any) -> bool:
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_same_state(a[k], b[k]) for k in a)
-    if isinstance(a, tuple) and isinstance(b, tuple):
-        return len(a) == len(b) and all(map(_same_state, a, b))
-    return bool(np.array_equal(a, b)) if isinstance(a, np.ndarray) else bool(a == b)
+    return state_of(generator) if isinstance(generator, np.random.RandomState) else generator.state

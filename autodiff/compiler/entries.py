@@ -6,12 +6,16 @@ import weakref
 from collections.abc import Iterable
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from .paths import Paths, Search
 from .program import Program
 
-__all__ = ["RECORDINGS", "CacheInfo", "Entry", "Kept"]
+__all__ = ["RECORDINGS", "VALUES", "CacheInfo", "Entry", "Kept"]
 
 SIGNATURES = 512  # of one function; the oldest are forgotten
 HOLDING = 32  # of these such as keep an object alive that they are for
+PATHS = 64  # programs for one signature that differ in how the function branches
+OPERATIONS = 20_000  # in all of these: some seconds of compiling
+VALUES = 8  # those that differ in one number that it asks for, or in what it captures
 T = TypeVar("T")
 
 
@@ -30,13 +34,16 @@ if hasattr(os, "register_at_fork"):  # another thread may have held it
 
 
 class Entry:
-    """The programs for one signature, the last used one first."""
+    """What is known of one signature: its programs above all."""
 
     def __init__(self, key: Any, linked: bool = False) -> None:
         self.key = key
         self.linked = linked  # whether its results are linked to tracked Values
-        self.programs: list[Program] = []
+        self.paths = Paths()
+        self.flat: Any = None  # what takes the arrays out of the arguments, if there is such a function
         self.eager = ""  # why it runs without a program
+        self.full = ""  # why no further paths are recorded; those that are known still have their programs
+        self.state = 0  # of what is captured: programs of different ones do not hold at once
         self.volatile: set[Any] = set()  # the slots of numbers that have changed: inputs from then on
         self.by_reference = False  # whether captured arrays are left where they are
         self.globals_too = False  # whether those among the globals are not
@@ -44,6 +51,25 @@ class Entry:
         self.unsteady = 0  # recordings that could not be kept
         self.failed = 0  # and those that could not be finished
         self.masked = False
+
+    @property
+    def programs(self) -> list[Program]:
+        """The last used one first."""
+        return self.paths.programs
+
+    def crowded(self, search: Search) -> str:
+        """Why there is no room for a further program, after this search for one; "" if there is."""
+        if self.paths.values(search) >= VALUES:
+            how = "as float(v), int(v) and lengths do; v.item() can be computed with"
+            return f"asks for a number that has had {VALUES} values, {how}"
+        states = {program.state for program in self.programs}
+        alive = [program for program in self.programs if program.holds()]
+        self.state = alive[0].state if alive else max(states, default=-1) + 1
+        if self.state not in states and len(states) >= VALUES:
+            return f"was called with {VALUES} values of what it captures"
+        if len(alive) >= PATHS or (len(alive) >= VALUES and sum([program.size for program in alive]) > OPERATIONS):
+            self.full = f"took {len(alive)} paths"
+        return self.full
 
 
 class CacheInfo(NamedTuple):

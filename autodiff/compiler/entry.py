@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..batched import Batched
+from ..box import Inner
 from ..codegen import compile_function
 from ..tape import LEAF
 from ..value import Value
@@ -59,6 +60,8 @@ PLAIN = (Out, *STATIC, float, complex, Enum, np.ufunc, BuiltinFunctionType, type
 
 def odd_one(template: Any) -> Any:
     """Something in a result that may hold arrays, or that its receiver may change; None if there is nothing."""
+    if isinstance(template, Inner):
+        return template
     if isinstance(template, (list, tuple, dict)):
         parts = [odd_one(x) for x in (template.values() if isinstance(template, dict) else template)]
         return next((x for x in parts if x is not None), None)

@@ -5,7 +5,8 @@ multiplies, and how much of the time is that of native code.
 """
 
 import contextlib
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import OperandError
@@ -16,12 +17,22 @@ from .interpret import Mismatch
 from .lower import lower
 from .plan import Array, Call, Check, Gemm, Launch, Plan, Step
 
-__all__ = ["described", "overview", "timed"]
+__all__ = ["described", "overview", "path", "timed"]
 
 INPUTS = 4  # that are listed
 
 SHOWN = 12  # operations of a kernel that are listed
 WIDTH = 72  # of what is said of a step
+
+
+def path(answers: Iterable[Any]) -> str:
+    """What guards have found, in short.
+
+    >>> path([True, True, True, False, 2.5])
+    'True 3 times, False, 2.5'
+    """
+    parts = [(value, len([*group])) for value, group in itertools.groupby(answers, repr)]
+    return ", ".join([value if count == 1 else f"{value} {count} times" for value, count in parts])
 
 
 class _Line(NamedTuple):
@@ -37,10 +48,12 @@ def overview(entries: Iterable[Entry]) -> str:
     for entry in entries:
         if entry.eager:
             lines.append(f"runs without a program: it {entry.eager}")
+        if entry.full:
+            lines.append(f"further paths run without a program: it {entry.full}")
         for i, program in enumerate(entry.programs):
-            for name, graph in program.graphs().items():
+            for name, (graph, asked) in program.graphs().items():
                 lines.append(f"{name} {i + 1}: {_title(graph)}")
-                lines.append(described(lower(graph, llvm_math)))
+                lines.append(described(lower(graph, llvm_math), asked))
     return "\n".join(lines) or "it has not been called yet"
 
 
@@ -50,7 +63,7 @@ def timed(name: str, entry: Entry | None, leaves: list[Any]) -> str:
         if program.holds():
             with contextlib.suppress(Mismatch):
                 plan, times = program.timed(leaves)
-                return f"program {i + 1}: {_title(program.graph)}\n{described(plan, times)}"
+                return f"program {i + 1}: {_title(program.graph)}\n{described(plan, program.asked, times)}"
     why = f": it {entry.eager}" if entry and entry.eager else "; call it with them first"
     raise OperandError(f"explain: {name} has no program for these arguments{why}")
 
@@ -58,16 +71,21 @@ def timed(name: str, entry: Entry | None, leaves: list[Any]) -> str:
 def _title(graph: Graph) -> str:
     inputs = [f"{n.dtype}{list(n.shape)}" for n in graph.inputs]
     shown = [*inputs[:INPUTS], f"... {len(inputs)} in all"] if len(inputs) > INPUTS else inputs
-    return f"{len(graph.live())} operations, for {', '.join(shown) or 'no arguments'}"
+    answers = path([value for _, value in graph.guards])
+    guards = f"; guards: {answers}" if answers else ""
+    return f"{len(graph.live())} operations, for {', '.join(shown) or 'no arguments'}{guards}"
 
 
-def described(plan: Plan, times: Sequence[float] | None = None) -> str:
-    """A line for each kind of step of a plan, and what they come to. `times`: seconds of each step."""
+def described(plan: Plan, asked: Mapping[int, str], times: Sequence[float] | None = None) -> str:
+    """A line for each kind of step of a plan, and what they come to.
+
+    `asked`: where the source asks for what guards compare. `times`: seconds of each step.
+    """
     counts = {"kernel": 0, "BLAS": 0, "NumPy": 0, "guard": 0}
     spent = dict.fromkeys(counts, 0.0)
     alike: dict[_Line, list[float]] = {}
     for step, took in zip(plan.steps, times or [0.0] * len(plan.steps), strict=True):
-        line = _line(step)
+        line = _line(step, asked)
         counts[line.kind] += 1
         spent[line.kind] += took
         alike.setdefault(line, []).append(took)
@@ -92,7 +110,7 @@ def described(plan: Plan, times: Sequence[float] | None = None) -> str:
     return "\n".join([*lines, total])
 
 
-def _line(step: Step) -> _Line:
+def _line(step: Step, asked: Mapping[int, str]) -> _Line:
     if type(step) is Launch:
         return _Line("kernel", _operations(step.nodes), step.moved, 0)
     if type(step) is Gemm:
@@ -105,7 +123,8 @@ def _line(step: Step) -> _Line:
         nbytes = sum(map(_size, (*step.inputs, *[a for a in step.outputs if a is not None])))
         return _Line("NumPy", f"{_called(step)}: {step.reason}", nbytes, 0)
     assert type(step) is Check
-    return _Line("guard", repr(step.value), _size(step.array), 0)
+    where = f"  asked in {asked[step.position]}" if step.position in asked else ""
+    return _Line("guard", f"{step.value!r}{where}", _size(step.array), 0)
 
 
 def _text(line: _Line, count: int) -> str:

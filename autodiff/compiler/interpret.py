@@ -22,28 +22,29 @@ class Mismatch(Exception):
 
 
 class Hole:
-    """The place of an array in the arguments of a call: the input of that index."""
+    """The place of an array, or of a number of Python's, in the arguments of a call: the input of that index."""
 
-    __slots__ = ("index",)
+    __slots__ = ("index", "number")
 
-    def __init__(self, index: int) -> None:
-        self.index = index
+    def __init__(self, index: int, number: bool = False) -> None:
+        self.index, self.number = index, number
 
     def __repr__(self) -> str:
-        return f"#{self.index}"
+        return f"#{self.index}{'.item()' if self.number else ''}"
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is Hole and other.index == self.index
+        return type(other) is Hole and (other.index, other.number) == (self.index, self.number)
 
     def __hash__(self) -> int:
-        return hash((Hole, self.index))
+        return hash((Hole, self.index, self.number))
 
 
 def filled(template: Any, arrays: Sequence[Any]) -> Any:
     """Nested arguments with arrays in the holes."""
     kind = type(template)
     if kind is Hole:
-        return arrays[template.index]
+        x = arrays[template.index]
+        return x.item() if template.number else x
     if kind is tuple or kind is list:
         return kind(filled(part, arrays) for part in template)
     if kind is dict:
@@ -150,6 +151,7 @@ class Interpreted:
         self.guards: dict[int, list[tuple[int, Any]]] = {}
         for position, (node, value) in enumerate(graph.guards):
             self.guards.setdefault(node.number, []).append((position, value))
+        self.order = tuple([i for n in (*graph.inputs, *self.nodes) for i, _ in self.guards.get(n.number, ())])
 
     def run(self, arrays: Sequence[Any]) -> tuple[list[Any], bool]:
         """The outputs, and whether there was an invalid operation such as 0/0."""

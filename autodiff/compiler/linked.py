@@ -5,7 +5,7 @@ is asked for besides, derivatives of derivatives, tangents and cotangents that a
 own, which runs f on the inputs of the call again; so are its derivatives, and any order is compiled.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,13 +21,15 @@ from ..spec import Spec
 from ..tape import LEAF, RECORDING, Node, number
 from ..transform import name_of
 from ..value import Value
+from .aliases import Aliases
 from .captures import Captures
+from .draws import Draw
 from .entry import Out
 from .graph import Graph
 from .interpret import Interpreted, Mismatch
 from .links import Links
 from .native import Program as Native
-from .places import Draw, Places
+from .places import Places
 from .program import Program, runner_of, wrap_batches
 from .recorder import Recorder
 from .rerun import Rerun
@@ -55,6 +57,7 @@ class LinkedProgram(Program):
         recorder: Recorder,
         captures: Captures,
         places: Places,
+        aliases: Aliases,
         result: Any,
         walk: Walk,
         f: Any,
@@ -63,14 +66,16 @@ class LinkedProgram(Program):
         jit: Any,
     ) -> None:
         generators = places.generators
-        super().__init__(recorder, captures, places, result, given)
+        super().__init__(recorder, captures, places, aliases, result, given)
         self.drawing = [(place, generator) for place, generator in generators if id(generator) in self.draws]
         joint, last = self.graph, {n.number for n in walk.cotangents}
         self.weak = [w for n, w in zip(joint.inputs, recorder.weak, strict=True) if n.number not in last]
         self._first = [x for n, x in zip(joint.inputs, recorder.kept or (), strict=True) if n.number not in last]
         self.tracked, self.kinds = walk.outputs, given.kinds()
         private = {*range(walk.count)} - {out.index for out in self.tracked}
-        self.graph, self.back_graph, self._taken, self._residuals = parted(joint, walk.cotangents, walk.count, private)
+        parts = parted(joint, walk.cotangents, walk.count, private)
+        self.graph, self.back_graph, self._taken, self._residuals = parts[:4]
+        self.asked, self._asked_back = _shared_out(recorder.asked, parts.asked, len(joint.guards))
         self.needs = readers(joint, walk.cotangents, joint.outputs[walk.count :])
         self._zeros = [np.zeros(n.shape, n.dtype) for n in walk.cotangents]
         count = len(given.leaves)
@@ -86,7 +91,7 @@ class LinkedProgram(Program):
         batches = [i for i, x in enumerate(given.originals) if isinstance(x, Value) and type(x._array) is Batched]
         self._batches = [*zip(batches, self.patterns, strict=True)]
         self._variables = [stand.case is None for stand in walk.links.stands]
-        self.order = sorted(range(len(self.smooth)), key=self.smooth.__getitem__)
+        self.ascending = sorted(range(len(self.smooth)), key=self.smooth.__getitem__)
         self.rerun = Rerun(f, self, given, call, sorted(self.smooth), jit)
         self.rule = Rule(f, "custom", name=f"jit({name_of(f)})", outputs=len(self.tracked))
         self.case = _Case(self)
@@ -111,8 +116,12 @@ class LinkedProgram(Program):
         wrap_batches(outputs, self.hidden, given.levels)
         return outputs
 
-    def graphs(self) -> dict[str, Graph]:
-        return {"program": self.graph, "backward program": self.back_graph}
+    def graphs(self) -> dict[str, tuple[Graph, Mapping[int, str]]]:
+        return {"program": (self.graph, self.asked), "backward program": (self.back_graph, self._asked_back)}
+
+    @property
+    def key(self) -> Any:
+        return super().key, self._taken, self._residuals
 
     def holds(self) -> bool:
         return super().holds() and all(
@@ -266,17 +275,23 @@ class _Case:
         inputs = program.shown(saved)
         if found is None:
             found = [None] * len(program.smooth)
-            for k, d in zip(program.order, program.again("pulled", saved, gs, program.zeros(saved)), strict=True):
+            for k, d in zip(program.ascending, program.again("pulled", saved, gs, program.zeros(saved)), strict=True):
                 found[k] = _lowered(d)
         return [restore(d, Spec.of(inputs[i])) for i, d in zip(program.smooth, found, strict=True)]
 
     def push(self, saved: _Saved, tangents: tuple[Any, ...], masked: bool = False) -> Any:
         program = self.program
         inputs = program.shown(saved)
-        like = [getattr(inputs[program.smooth[k]], "_array", inputs[program.smooth[k]]) for k in program.order]
-        pushed = program.again("pushed", saved, [tangents[k] for k in program.order], like)
+        like = [getattr(inputs[program.smooth[k]], "_array", inputs[program.smooth[k]]) for k in program.ascending]
+        pushed = program.again("pushed", saved, [tangents[k] for k in program.ascending], like)
         pushed = [*map(_lowered, pushed)]
         return pushed[0] if len(pushed) == 1 else tuple(pushed)
+
+
+def _shared_out(asked: Mapping[int, str], forward: Sequence[int], count: int) -> list[dict[int, str]]:
+    """Where guards are asked for, in the forward program and in the backward one, by their positions there."""
+    backward = sorted({*range(count)} - {*forward})
+    return [{i: asked[k] for i, k in enumerate(own) if k in asked} for own in (forward, backward)]
 
 
 def _scalar(x: Any) -> Any:

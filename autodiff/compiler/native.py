@@ -20,7 +20,7 @@ from .bounds import BoundsError, decoded, outside
 from .driver import DRIVERS, Driver
 from .driver_text import LEAD
 from .interpret import Mismatch
-from .plan import Array, Plan
+from .plan import Array, Check, Plan
 from .python_steps import Frame, View, python_step
 from .state import Entries, State
 
@@ -104,6 +104,7 @@ class Program:
                 kernels += [function, state.put(slots)]
             parts[-1][1:] = [len(kernels), parts[-1][2] + found[1]]
         self._checks, self._launches = entries.checks, entries.launches
+        self.order = tuple([step.position for step in plan.steps if type(step) is Check])
         first = state.put(kernels, range(1, len(kernels), 2))
 
         cut = self.apart or not native.direct or any(type(part) is not list for part in parts)
@@ -191,7 +192,7 @@ class Program:
         invalid = False
         if type(found) is tuple:
             if len(found) == 2:
-                raise self._failure(*found)
+                raise self.failure(*found)
             (found,), invalid = found, True
         return found if self._in_order else self._arranged(found, arrays), invalid
 
@@ -226,12 +227,14 @@ class Program:
             memory = _aligned(self._size)
         return memory.base, memory
 
-    def _failure(self, number: int, bits: int) -> Exception:
-        """The exception for what the steps have found."""
+    def failure(self, number: int, bits: int) -> Mismatch | BoundsError:
+        """What a pair says that the native function returns."""
         if number < 0:
             launch, operand = decoded(number)
             return BoundsError(outside(self.plan, self._launches[launch], operand, bits))
         check = self._checks[number - 1]
+        if type(check.value) is bool:
+            return Mismatch(check.position, bool(bits))
         dtype = np.dtype(check.array.dtype)
         return Mismatch(check.position, np.array([bits], np.int64).view(dtype)[0].item())
 

@@ -53,6 +53,7 @@ def place_of(part: Any, whole: Any) -> tuple[int, tuple[int, ...]]:
     """The offset and strides of a view, in elements."""
     if not part.size:
         return 0, (0,) * part.ndim
-    size = whole.itemsize
-    start = part.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+    size, start = whole.itemsize, 0
+    if part.nbytes != whole.nbytes or not part.flags.forc:  # else it is all of it: that is cheaper to see
+        start = part.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
     return start // size, tuple([s // size if n > 1 else 0 for s, n in zip(part.strides, part.shape, strict=True)])

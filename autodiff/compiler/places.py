@@ -7,6 +7,7 @@ replaced by ones that note each draw, and a run draws the same again from the or
 """
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ import numpy as np
 from ..box import Box
 from ..value import Value
 from ..views import origin, set_array, stale
+from .aliases import overlap
 from .captures import Captures
+from .draws import GENERATORS, drawing
 from .recorded import Recorded
-from .slots import Members, get, put, spot
+from .slots import Members, get, is_number, put, spot
 
-__all__ = ["Draw", "Fixed", "Places", "UnstableError", "scrub"]
+__all__ = ["Fixed", "Places", "UnstableError", "scrub", "scrub_error"]
 
 NUMBERS = (int, float)
 
@@ -47,10 +50,11 @@ class _Place:
 
 
 class _Number(_Place):
-    """A Python number in a container."""
+    """A number in a container."""
 
     def write(self, before: Any, new: Any, in_place: bool) -> None:
-        self.put(type(before)(new))
+        becomes_float = type(before) is int and new.dtype.kind == "f"
+        self.put(float(new) if becomes_float else type(before)(new))
 
 
 class _ValueArray:
@@ -88,16 +92,6 @@ class _Gradient:
         self.put(new)
 
 
-class Draw:
-    """A call of a method of a random generator."""
-
-    def __init__(self, generator: Any, name: str, args: Any, kwargs: Any) -> None:
-        self.generator, self.name, self.args, self.kwargs = generator, name, args, kwargs
-
-    def get(self) -> Any:
-        return getattr(self.generator, self.name)(*self.args, **self.kwargs)
-
-
 class Fixed:
     """An array that is read where it is."""
 
@@ -106,41 +100,6 @@ class Fixed:
 
     def get(self) -> Any:
         return self.captures.array(self.slot)
-
-
-class _Drawing(np.random.Generator):
-    """A generator that notes what is drawn from another one, whose bits it takes."""
-
-    def noting(self, original: Any, recorder: Any) -> "_Drawing":
-        self.original, self.recorder = original, recorder
-        return self
-
-    def __getattribute__(self, name: str) -> Any:
-        found = super().__getattribute__(name)
-        if name.startswith("_") or not callable(found) or name in ("noting", "original", "recorder", "spawn"):
-            return found
-        return _Method(self.original, name, self.recorder)
-
-
-class _Method:
-    """One of its methods."""
-
-    def __init__(self, generator: Any, name: str, recorder: Any) -> None:
-        self.generator, self.name, self.recorder = generator, name, recorder
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        recorder = self.recorder
-        if recorder.closed:
-            return getattr(self.generator, self.name)(*args, **kwargs)
-        given = (*args, *kwargs.values())
-        if any(isinstance(x, (Box, Recorded)) for x in given) or self.name == "shuffle" or "out" in kwargs:
-            raise recorder.escape(f"draws with rng.{self.name} and arguments that are recorded")
-        drawn = getattr(self.generator, self.name)(*args, **kwargs)
-        if not isinstance(drawn, (np.ndarray, np.generic, float, int)) or np.asarray(drawn).dtype.kind not in "biuf":
-            raise recorder.escape(f"draws with rng.{self.name}")
-        weak = type(drawn) if type(drawn) in (float, int) else None
-        made = recorder.source(Draw(self.generator, self.name, args, kwargs), np.asarray(drawn), weak)
-        return Value._wrap(made)
 
 
 class Places:
@@ -169,16 +128,18 @@ class Places:
                 self.places.append(_ValueArray(root))
                 if gradients and root._node is not None and hasattr(root._node, "grad"):
                     self.places.append(_Gradient(root))
+        self.replaced: set[int] = set()  # the arrays, by id, that nobody finds while the function is recorded
         for container, key, value in captures.slots:
-            if isinstance(value, np.random.Generator) and not isinstance(container, (tuple, Members)):
+            if isinstance(value, GENERATORS) and not isinstance(container, (tuple, Members)):
                 self.generators.append((_Place(container, key), value))
-            elif not captures.is_replaceable(container):
+            elif not captures.is_replaceable(container, value):
                 continue
             elif (
                 type(value) is np.ndarray and arrays and value.dtype.kind in "biufc" and id(value) not in captures.fixed
             ):
                 self.places.append(_Place(container, key))
-            elif type(value) in NUMBERS and spot(container, key) in volatile and np.asarray(value).dtype != object:
+                self.replaced.add(id(value))
+            elif is_number(value) and spot(container, key) in volatile and np.asarray(value).dtype != object:
                 self.places.append(_Number(container, key))
 
     def begin(self, recorder: Any) -> None:
@@ -201,9 +162,11 @@ class Places:
                 made[id(x)] = place, inside
                 self.nodes[id(inside)] = inside.buffer.node
             self.inside.append(inside)
-            place.put(Value._wrap(inside) if isinstance(x, Box) else inside)
+            is_scalar = isinstance(x, np.generic) and isinstance(place, _Place)
+            boxed = is_scalar or isinstance(x, Box)  # operators replace these, and do not write into them
+            place.put(Value._wrap(inside) if boxed else inside)
         for place, generator in self.generators:
-            place.put(_Drawing(generator.bit_generator).noting(generator, recorder))
+            place.put(drawing(generator, recorder))
 
     def restore(self) -> None:
         """Put back what was there, whatever has happened."""
@@ -262,10 +225,12 @@ class Places:
                     self.copies.append((place, stored[id(data)]))
                     continue
                 stored[id(data)] = place
-            if isinstance(data, (np.ndarray, np.generic, float, int)) and not isinstance(data, bool):
+            if not isinstance(data, (Recorded, bool)) and isinstance(data, (np.ndarray, np.generic, float, int)):
                 data = recorder.constant(np.asarray(data))
-            if not isinstance(data, Recorded):
+            if type(data) is not Recorded:
                 raise UnstableError("replaces an array by something else")
+            if isinstance(before, np.generic) and type(place) is _Number and data.dtype != before.dtype:
+                raise UnstableError("changes the dtype of a number that it captures")
             self.writes.append((place, recorder.result(data), False))
 
     def _is_written(self, inside: Any) -> bool:
@@ -277,6 +242,22 @@ class Places:
         if any(x is not array and _share(x, array) for x in (*self.before, *self.arrays)):
             raise UnstableError("writes to an array that shares memory with another one that it captures")
         self.written.append((place, same))
+
+    def meets(self, leaves: Sequence[Any], written: Sequence[int]) -> bool:
+        """Whether what is written, there or to arguments, shows in the other ones."""
+        for place, _ in self.written:
+            array = place.get() if self.restored else self.before[self.places.index(place)]
+            if any(overlap(array, x) for x in leaves):
+                return True
+        if not written:
+            return False
+        arrays = [place.get() for place in self.places] if self.restored else [*self.before, *self.arrays]
+        data = [x._array if isinstance(x, Box) else x for x in arrays]
+        return any(overlap(leaves[i], x) for i in written for x in data)
+
+    def missed(self, written: Sequence[Any], leaves: Sequence[Any]) -> bool:
+        """Whether plain arrays have been written to whose memory the run has seen as recorded arrays, unchanged."""
+        return any(_share(x, array) for array in written for x in (*self.before, *leaves))
 
     def settle(self) -> None:
         """Forget the arrays of the run that was recorded, which has ended; runs of the program need the places only."""
@@ -346,6 +327,13 @@ def scrub(now: Captures, before: Captures) -> None:
             node.grad = np.array(node.grad.data)
 
 
+def scrub_error(error: Exception) -> None:
+    """The same for what it has put into an exception."""
+    error.args = _plain(error.args, set())
+    for name, value in [*vars(error).items()]:
+        vars(error)[name] = _plain(value, set())
+
+
 def _plain(x: Any, known: set[int]) -> Any:
     """What the function would have left there, had its arguments been plain arrays."""
     if type(x) is tuple:
@@ -356,4 +344,5 @@ def _plain(x: Any, known: set[int]) -> Any:
         return x
     if data.weak is not None:
         return data.data.item()
-    return np.array(data.data) if data.ndim or data is x else data.data[()]
+    is_array = data.ndim or (data is x and data.buffer.node.op in ("input", "copy"))  # NumPy computes scalars
+    return np.array(data.data) if is_array else data.data[()]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from .operands import plain
+from .orders import note_order
 
 __all__ = ["CALLED", "FLOATS", "MOST_PRODUCTS", "PRIMITIVES", "STATIC", "primitive"]
 
@@ -206,11 +207,13 @@ def _matmul(recorder: Any, a: Any, b: Any, **options: Any) -> Any:
     x, y = recorder.lifted(a), recorder.lifted(b)
     if not (hasattr(x, "buffer") and hasattr(y, "buffer")) or not x.ndim or not y.ndim:
         return NotImplemented
-    dtype = np.result_type(x.dtype, y.dtype)
+    dtype = x.dtype if x.dtype is y.dtype else np.result_type(x.dtype, y.dtype)
     if dtype.char in "?il":
         return _counted(recorder, x, y, np.matmul(x.data, y.data))
     if dtype.char not in FLOATS:
         return NotImplemented
+    if x.ndim == y.ndim == 2 and x.data.shape[1]:
+        return recorder.add("matmul", [recorder.node(x, dtype), recorder.node(y, dtype)], (), np.matmul(x.data, y.data))
     left = x if x.ndim > 1 else recorder.view(x, x.data[None])
     right = y if y.ndim > 1 else recorder.view(y, y.data[:, None])
     full = np.matmul(left.data, right.data)
@@ -305,13 +308,21 @@ def _copyto(recorder: Any, dst: Any, src: Any, casting: Any = "same_kind", where
 # -- arrays that are made
 
 
+def _ordered(a: Any, order: Any, made: Any) -> Any:
+    """A new array, in the order in memory of `a` if that is asked for: noted, as it is in C's."""
+    if order != "C":
+        note_order(made, plain(a) if order in ("A", "K") else made.data.T)
+    return made
+
+
 def _like(function: Any, value: Any) -> None:
     def body(
         recorder: Any, a: Any, dtype: Any = None, order: Any = "K", subok: Any = True, shape: Any = None, **more: Any
     ) -> Any:
         dtype = a.dtype if dtype is None else np.dtype(dtype)
         shape = a.shape if shape is None else shape
-        return recorder.filled(value, tuple(shape) if np.iterable(shape) else (shape,), dtype)
+        made = recorder.filled(value, tuple(shape) if np.iterable(shape) else (shape,), dtype)
+        return _ordered(a, order, made)
 
     PRIMITIVES[function] = body
 
@@ -323,12 +334,13 @@ _like(np.empty_like, 0)
 
 @primitive(np.full_like)
 def _full_like(
-    recorder: Any, a: Any, fill_value: Any, dtype: Any = None, *args: Any, shape: Any = None, **more: Any
-) -> Any:
+    recorder: Any, a: Any, fill_value: Any, dtype: Any = None, order: Any = "K", subok: Any = True,
+    shape: Any = None, **more: Any,
+) -> Any:  # fmt: skip
     if hasattr(fill_value, "buffer") or np.ndim(fill_value):
         return NotImplemented
     dtype = a.dtype if dtype is None else np.dtype(dtype)
-    return recorder.filled(fill_value, a.shape if shape is None else shape, dtype)
+    return _ordered(a, order, recorder.filled(fill_value, a.shape if shape is None else shape, dtype))
 
 
 @primitive(np.real)
@@ -343,7 +355,7 @@ def _imag(recorder: Any, val: Any) -> Any:
 
 @primitive(np.copy)
 def _copy(recorder: Any, a: Any, order: Any = "K", subok: Any = False) -> Any:
-    return recorder.copy(a)
+    return recorder.copy(a, order)
 
 
 @primitive(np.astype)
@@ -361,6 +373,7 @@ def _joined(function: Any, stacked: bool) -> None:
         if data.dtype.char not in "?ilqfd":
             return NotImplemented
         made = recorder.filled(0, data.shape, data.dtype)
+        note_order(made, data)
         axis, at = normalize_axis_index(axis, data.ndim), 0
         for x in arrays:
             n = 1 if stacked else np.shape(x)[axis]

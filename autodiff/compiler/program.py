@@ -4,6 +4,7 @@ import functools
 import os
 import threading
 import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,22 @@ from ..tape import RECORDING
 from ..tree import leaves, tree_map
 from ..value import Value
 from . import llvm_math
+from .aliases import Aliases, overlap
 from .bounds import BoundsError
 from .captures import Captures
+from .draws import Draw, put_state, state_of
 from .entry import Out, filler
 from .graph import Graph
 from .interpret import Interpreted, Mismatch
 from .lower import lower
 from .native import Program as Native
+<<<<<<< HEAD
 from .objects import MISSING
 from .places import Draw, Places
+=======
+from .orders import are_in_order
+from .places import Places
+>>>>>>> main
 from .plan import Plan
 from .recorder import Recorder
 from .signature import Signature
@@ -32,8 +40,6 @@ from .slots import spot
 from .timing import times
 
 __all__ = ["InvalidError", "Program", "filled", "hidden", "mark", "runner_of", "wrap_batches"]
-
-LARGE = 1 << 25  # bytes of an array that are looked at as a whole
 
 
 class InvalidError(Exception):
@@ -45,17 +51,31 @@ class Program:
 
     spoiled = False  # whether it turned out to need masks
 
-    def __init__(self, recorder: Recorder, captures: Captures, places: Places, result: Any, given: Signature) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        captures: Captures,
+        places: Places,
+        aliases: Aliases,
+        result: Any,
+        given: Signature,
+    ) -> None:
         self.captures, self.places, self.volatile = captures, places, places.numbers()
+        self.aliases = aliases
+        self.aliasing = bool(aliases.written or places.written)  # whether it matters what memory arguments share
         self.result = result
         self.hidden = hidden(result)
         self.patterns = given.patterns()
         self.fill = filler(result) or functools.partial(filled, result)
         self.graph = recorder.close()
-        self.text = self.graph.fingerprint()
+        self.guards: Any = ()  # pairs of a question and an answer, and the whole as such: see `Paths`
+        self.text: Any = None
+        self.state = 0  # programs for the same captured things have the same one
         self.flagged = recorder.flagged and not recorder.masked
+        self.ordered = recorder.ordered
         self.sources = recorder.sources
-        self.draws = {id(d.generator): d.generator.bit_generator for d in self.sources if type(d) is Draw}
+        self.asked: Mapping[int, str] = recorder.asked
+        self.draws = {id(d.generator): d.generator for d in self.sources if type(d) is Draw}
         replaced = {spot(p.container, p.key) for p in places.places if type(p).__name__ == "_Place"}
         self.fixed = {
             slot: mark(x) for x, slot in captures.arrays.values() if spot(*captures.slots[slot][:2]) not in replaced
@@ -66,15 +86,34 @@ class Program:
         self.runner: Any = None
         self.lock = threading.Lock()
 
-    def graphs(self) -> dict[str, Graph]:
-        """What it runs, by name."""
-        return {"program": self.graph}
+    def graphs(self) -> dict[str, tuple[Graph, Mapping[int, str]]]:
+        """What it runs, by name, and where the source asks for what guards compare."""
+        return {"program": (self.graph, self.asked)}
+
+    @property
+    def key(self) -> Any:
+        """What programs with the same graphs may differ in."""
+        return self.aliases.key
+
+    @functools.cached_property
+    def size(self) -> int:
+        """The number of operations."""
+        return sum([len(graph.live()) for graph, _ in self.graphs().values()])
 
     def holds(self) -> bool:
         """Whether what `f` captures is as it was."""
         if not self.captures.holds(self.volatile) or not self.places.fits():
             return False
         return all(mark(self.captures.array(slot)) == before for slot, before in self.fixed.items())
+
+    def _is_apart(self, leaves: Sequence[Any]) -> bool:
+        """Whether what is written shows in no array that f takes for another one."""
+        written = self.aliases.written
+        if not self.aliases.fits(leaves) or self.places.meets(leaves, written):
+            return False
+        return not written or not any(
+            overlap(leaves[i], self.captures.array(slot)) for slot in self.fixed for i in written
+        )
 
     def compile(self) -> Any:
         """What runs it, made at the first time."""
@@ -84,16 +123,18 @@ class Program:
 
     def run(self, given: Signature) -> Any:
         """The result for other numbers. Raises Mismatch, and InvalidError; then nothing has happened."""
+        if self.aliasing and not self._is_apart(given.leaves):
+            raise Mismatch(None, "arguments share memory")
         runner = self.runner or self.compile()
-        states = [(bits, bits.state) for bits in self.draws.values()]
+        states = self._states()
         try:
             arrays = self.arrays(given.leaves)
             outputs, invalid = runner.run(arrays)
             if invalid and self.flagged:
                 raise InvalidError
         except BaseException as error:
-            for bits, state in states:
-                bits.state = state
+            for generator, state in states:
+                put_state(generator, state)
             if isinstance(error, (BoundsError, InvalidError, Mismatch)) or not isinstance(error, Exception):
                 raise
             raise Mismatch(None, error) from error  # the function itself may raise it, or catch it
@@ -109,10 +150,13 @@ class Program:
 
     def arrays(self, leaves: list[Any]) -> list[Any]:
         """All inputs: those given, and those that are read from where they are."""
-        arrays = [a if type(a) is np.ndarray and a.flags.c_contiguous else np.asarray(a, order="C") for a in leaves]
+        given = [np.asarray(a) for a in leaves]
         for source in self.sources:
             x = source.get()
-            arrays.append(np.asarray(x._array if isinstance(x, Box) else x, order="C"))
+            given.append(np.asarray(x._array if isinstance(x, Box) else x))
+        if self.ordered and not are_in_order(given):
+            raise Mismatch(None, "arrays are in another order in memory")
+        arrays = [np.asarray(a, order="C") for a in given]
         if any(a.shape != n.shape or a.dtype != n.dtype for a, n in zip(arrays, self.graph.inputs, strict=True)):
             raise Mismatch(None, "another array is captured")
         return arrays
@@ -122,23 +166,33 @@ class Program:
         runner = self.runner or self.compile()
         if type(runner) is not Native:
             raise OperandError("explain: NumPy runs this program, which has no steps to time; leave out the arguments")
-        states = [(bits, bits.state) for bits in self.draws.values()]
+        states = self._states()
         try:
             return runner.plan, times(runner.plan, self.arrays(leaves))
         finally:
-            for bits, state in states:
-                bits.state = state
+            for generator, state in states:
+                put_state(generator, state)
 
-    def quickly(self, arrays: Any) -> Any:
-        """The outputs for arrays that may not be of the right kinds; None if they are not, or there is more to it."""
+    def _states(self) -> list[tuple[Any, Any]]:
+        """The generators that it draws from, and their states."""
+        return [(generator, state_of(generator)) for generator in self.draws.values()]
+
+    def order(self) -> tuple[int, ...]:
+        """The guards, by position, in the order in which a run looks at them."""
+        order: tuple[int, ...] = self.runner.order
+        return order
+
+    def quickly(self, arrays: Any) -> list[Any] | Mismatch | None:
+        """The outputs for arrays that may not be of the right kinds, or the guard that fails; None if the arrays are
+        not of these kinds, or there is more to it."""
         found = self.at_once(arrays)
-        if found is None:
-            return None
+        if not isinstance(found, tuple):
+            return found
         if self.writes:
             self.places.write(found[1])
         return found[1]
 
-    def quickly_boxed(self, given: Any) -> Any:
+    def quickly_boxed(self, given: Any) -> list[Any] | Mismatch | None:
         """The same where there are Values among the arguments: for arrays, nodes, and the levels of batches."""
         arrays, nodes, batches = given
         if not self.may_link(nodes):
@@ -151,25 +205,34 @@ class Program:
             if tuple([tuple(map(levels.index, own)) for own in batches]) != self.patterns:
                 return None
         found = self.at_once(arrays)
-        return None if found is None else self.ended(*found, nodes, levels)
+        return self.ended(*found, nodes, levels) if isinstance(found, tuple) else found
 
     def may_link(self, nodes: Any) -> bool:
         """Whether it is for a call where these nodes are to be linked to the result."""
         return not nodes or not RECORDING.get()
 
-    def at_once(self, arrays: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Any]] | None:
-        """All inputs and the outputs, by one native call."""
+    def at_once(self, arrays: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Any]] | Mismatch | None:
+        """All inputs and the outputs, by one native call; or the guard that fails."""
         runner = self.runner
-        whole = runner.whole if type(runner) is Native and not self.draws else None
-        if whole is None or not self.holds():
+        whole = runner.whole if type(runner) is Native and not self.draws and not self.aliases.opened else None
+        if whole is None or not self.holds() or (self.aliasing and not self._is_apart(arrays)):
             return None
         if self.sources:
             further = [source.get() for source in self.sources]
             if any(isinstance(x, Inner) for x in further):
                 return None
             arrays = (*arrays, *[np.asarray(x._array if isinstance(x, Box) else x) for x in further])
+        if self.ordered and not are_in_order(arrays):
+            return None
         outputs = whole(*arrays)
-        if type(outputs) is tuple and len(outputs) == 1 and not self.flagged:
+        if type(outputs) is tuple:
+            if len(outputs) == 2:
+                failure = runner.failure(*outputs)
+                if isinstance(failure, BoundsError):
+                    raise failure
+                return failure
+            if self.flagged:
+                return None
             outputs = outputs[0]  # an operation was invalid, which nobody asks for
         return (arrays, outputs) if type(outputs) is list else None
 
@@ -212,16 +275,7 @@ def wrap_batches(outputs: list[Any], hidden: list[tuple[int, tuple[int, ...]]], 
 
 
 def mark(x: Any) -> Any:
-    """The contents of an array, as a checksum.
-
-    Of one over 32 MB the checksum is of every eighth block of 8 kB, and there are sums along two directions: a change
-    outside these blocks that keeps all the sums is not seen.
-    """
-    if x.nbytes <= 65536 or not x.flags.c_contiguous or x.dtype.hasobject:
+    """The contents of an array, as a checksum of all of it."""
+    if x.dtype.hasobject or x.nbytes <= 65536 or not x.flags.forc:
         return hash(x.tobytes())
-    data = x.reshape(-1).view(np.uint8)
-    if x.nbytes <= LARGE:
-        return zlib.crc32(data)
-    words = data[: data.size // 8192 * 8192].view(np.uint64).reshape(-1, 1024)
-    sums = np.add.reduce(words, axis=0), np.add.reduce(words, axis=1), data[words.nbytes :]
-    return hash((zlib.crc32(words[::8].copy()), *[part.tobytes() for part in sums]))
+    return zlib.crc32((x if x.flags.c_contiguous else x.T).reshape(-1).view(np.uint8))

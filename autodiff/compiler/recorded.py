@@ -5,6 +5,7 @@ once; what the graph is to know is read off. Arrays that share memory share a `B
 So a view is an offset and strides, and a write makes a new node for the whole buffer, which all views see.
 """
 
+import math
 import operator
 import weakref
 from collections.abc import Callable, Iterator
@@ -18,22 +19,28 @@ if TYPE_CHECKING:
     from .graph import Node
     from .recorder import Recorder
 
-__all__ = ["Buffer", "Recorded"]
+__all__ = ["ASKED", "REORDERED", "RESHAPED", "Buffer", "Recorded"]
+
+REORDERED, RESHAPED, ASKED = 1, 2, 3
 
 
 class Buffer:
-    """Memory: a C-contiguous array, and the node of what is in it now."""
+    """Memory: a C-contiguous array, and the node of what is in it now.
 
-    __slots__ = ("_root", "data", "node", "recorder")
+    `order`: how NumPy's may be another; `shown`: whether it would matter for writes if it were.
+    """
+
+    __slots__ = ("_root", "data", "node", "order", "recorder", "shown")
 
     def __init__(self, recorder: "Recorder", node: "Node", data: Any) -> None:
         self.recorder, self.node, self.data = recorder, node, data
         self._root: Any = None
+        self.order, self.shown = 0, False  # as it is
 
     @property
     def root(self) -> "Recorded":
         """The whole of it: one object, as long as somebody has it. It holds the buffer, and is not held by it."""
-        root: Recorded | None = self._root and self._root()
+        root: Recorded | None = None if self._root is None else self._root()
         if root is None:
             root = Recorded(self, self.data)
             self._root = weakref.ref(root)
@@ -44,12 +51,16 @@ class Recorded(Inner):
     """The array `data`, in the memory of `buffer`. `weak`: the type of the Python number that it stands for."""
 
     __slots__ = ("__weakref__", "buffer", "data", "weak")
-    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, buffer: Buffer, data: Any, weak: type | None = None) -> None:
         self.buffer, self.data, self.weak = buffer, data, weak
 
     # -- what it looks like
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """For isinstance(): a number is one of Python's there, as it would be without recording."""
+        return self.weak or Recorded
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -85,6 +96,12 @@ class Recorded(Inner):
     def flags(self) -> Any:
         return self.data.flags
 
+    def is_laid_out(self, order: str) -> bool:
+        if self.buffer.order:  # NumPy may say something else, and copy, or not
+            self.buffer.order = ASKED
+        self.buffer.shown = True
+        return super().is_laid_out(order)
+
     @property
     def layout(self) -> Any:
         """The flags, where they matter: arguments are recorded in C order, whatever theirs is."""
@@ -105,8 +122,8 @@ class Recorded(Inner):
     def notes_invalid(self) -> bool:
         """Whether it reports an invalid operation, as NumPy's arrays do: then a walk masks only after one."""
         recorder = self.buffer.recorder
-        recorder.flagged = True
-        return not recorder.masked
+        recorder.flagged = not recorder.masked
+        return recorder.flagged
 
     @property
     def T(self) -> Any:
@@ -131,7 +148,7 @@ class Recorded(Inner):
         return (self[i] for i in range(len(self.data)))
 
     def __repr__(self) -> str:
-        return f"Recorded({self.data!r})"
+        return f"Recorded({self.data!r})" if self.weak is None else repr(self._known())
 
     # -- NumPy's protocols and ours
 
@@ -158,12 +175,14 @@ class Recorded(Inner):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if self.buffer.recorder.closed:
             return np.array(self.data, dtype)
+        if self.weak is not None:
+            return np.array(self._known(), dtype)
         raise self.buffer.recorder.escape("needs a plain array of what depends on its arguments")
 
     # -- what depends on the numbers: noted as guards
 
     def __bool__(self) -> bool:
-        return bool(self.buffer.recorder.guard(self, bool(self.data)))
+        return bool(self.buffer.recorder.truth(self))
 
     def __int__(self) -> int:
         return int(self.buffer.recorder.read(self, int))
@@ -182,13 +201,48 @@ class Recorded(Inner):
     def item(self, *index: Any) -> Any:
         if index:
             return self[index[0] if len(index) == 1 and type(index[0]) is tuple else index].item()
-        return self.buffer.recorder.guard(self, self.data.item())
+        return self.buffer.recorder.number(self)
 
     def tolist(self) -> Any:
         return self.item() if not self.ndim else [x.tolist() for x in self]
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec else repr(self)
+        return format(self._known(), spec) if spec or self.weak else repr(self)
+
+    def __hash__(self) -> int:
+        if self.weak is None:
+            raise TypeError("unhashable type: an array that records")
+        if self.buffer.recorder.closed:
+            return hash(self.data.item())
+        raise self.buffer.recorder.escape(  # it would stay in the dict or set
+            "has v.item() as a key, or in a set; take int(v) or float(v) there"
+        )
+
+    def __round__(self, ndigits: Any = None) -> Any:
+        if ndigits is None or self.weak is not float or self.buffer.recorder.closed:
+            return round(self._known(), ndigits)
+        rounded = self._do(_rounded, operator.index(ndigits))
+        rounded.weak = float
+        return rounded
+
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
+
+    def __floor__(self) -> int:
+        return math.floor(self._known())
+
+    def __ceil__(self) -> int:
+        return math.ceil(self._known())
+
+    def __trunc__(self) -> int:
+        return math.trunc(self._known())
+
+    def _known(self) -> Any:
+        """The number as Python's, which the program is for."""
+        return self.buffer.recorder.guard(self, self.data.item())
 
     # -- elements
 
@@ -200,6 +254,9 @@ class Recorded(Inner):
 
     def fill(self, value: Any) -> None:
         self[...] = value
+
+    def sort(self, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> None:
+        self[...] = self._do(np.sort, axis, kind, order, stable=stable)
 
     # -- shapes and copies
 
@@ -219,22 +276,43 @@ class Recorded(Inner):
         return self.buffer.recorder.cast(self, np.dtype(dtype), copy)
 
     def copy(self, order: Any = "C") -> Any:
-        return self.buffer.recorder.copy(self)
+        return self.buffer.recorder.copy(self, order)
 
     def flatten(self, order: Any = "C") -> Any:
         return self.buffer.recorder.copy(self.reshape(-1, order=order))
 
     def __copy__(self) -> Any:
-        return self.copy()
+        return self.copy() if self.weak is None else self
 
     def __deepcopy__(self, memo: Any) -> Any:
-        return self.copy()
+        return self.__copy__()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self.weak is not None:
+            return self.weak, (self._known(),)
+        if self.buffer.recorder.closed:
+            return self.data.__reduce_ex__(protocol)
+        raise self.buffer.recorder.escape("pickles what depends on its arguments")
+
+    def conjugate(self) -> Any:
+        return self._do(np.conjugate) if self.weak is None else self._known().conjugate()
+
+    def __getattr__(self, name: str) -> Any:
+        """What only Python's numbers have: `is_integer` and the like."""
+        if name.startswith("_") or name in Recorded.__slots__ or not hasattr(self.weak, name):
+            raise AttributeError(f"an array that is recorded has no attribute {name!r}", name=name, obj=self)
+        return getattr(self._known(), name)
 
     def _view(self, data: Any) -> "Recorded":
         return Recorded(self.buffer, data)
 
     def _do(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         return self.buffer.recorder.record(function, (self, *args), kwargs)
+
+
+def _rounded(x: Any, ndigits: int) -> Any:
+    """As Python rounds, which is not as NumPy does."""
+    return np.float64(round(float(x), ndigits))
 
 
 def _operator(ufunc: Any, swapped: bool) -> Callable[..., Any]:
@@ -289,7 +367,7 @@ COMPARISONS = {
 }
 UNARY = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
 METHODS = [
-    "all", "any", "argmax", "argmin", "argsort", "argpartition", "clip", "conj", "conjugate", "cumprod", "cumsum",
+    "all", "any", "argmax", "argmin", "argsort", "argpartition", "clip", "conj", "cumprod", "cumsum",
     "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "ptp", "ravel", "repeat", "round", "searchsorted",
     "std", "sum", "take", "trace", "var", "choose", "compress",
 ]  # fmt: skip

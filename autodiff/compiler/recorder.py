@@ -5,9 +5,11 @@ simple operations where NumPy's are simple (ufuncs, reductions, matmul), and a `
 replayed, as a plain array made of recorded numbers, raises Unrecordable; then `jit` runs the function without it.
 """
 
+import importlib
 import inspect
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,14 @@ from ..nested import collect
 from . import compositions as compositions  # they register themselves
 from . import contractions as contractions
 from . import rearrangements as rearrangements
-from .calls import UFUNC_NAMES, Counted, astype_of
+from .calling import PYTHON, Calling, Template, Unrecordable
+from .calls import UFUNC_NAMES, astype_of
 from .graph import Graph, Node
 from .interpret import Hole
 from .operands import kind_of, place_of, plain
-from .primitives import CALLED, PRIMITIVES, STATIC
+from .orders import keep_order, note_copy, note_order
+from .primitives import CALLED, PRIMITIVES
+from .reading import Reading
 from .recorded import Buffer, Recorded
 from .writing import Writing, noting
 
@@ -30,35 +35,15 @@ __all__ = ["Recorder", "Template", "Unrecordable"]
 FLOAT, LARGE = np.dtype(float), 2.0**62
 GROWING = frozenset((np.add, np.subtract, np.multiply, np.power))
 NATIVE = frozenset("?ilqfd")  # dtypes that ufuncs are noted with by name; others are calls
-PYTHON = (bool, int, float, complex)
+# what np.geterr() reads, in ten times the time
+ERRORS: Any = getattr(importlib.import_module("numpy._core.umath"), "_extobj_contextvar", None)
 
 
-class Unrecordable(Exception):
-    """What the function does cannot be replayed."""
-
-
-class Template:
-    """The arguments of a call, with holes for its arrays. Equal text is equal: then two calls are one."""
-
-    __slots__ = ("text", "value")
-
-    def __init__(self, value: Any) -> None:
-        self.value, self.text = value, repr(value)
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is Template and other.text == self.text
-
-    def __hash__(self) -> int:
-        return hash(self.text)
-
-    def __repr__(self) -> str:
-        return self.text
-
-
-class Recorder(Writing):
+class Recorder(Calling, Writing, Reading):
     """One run of a function, as a graph."""
 
-    def __init__(self) -> None:
+    def __init__(self, function: Any = None, runner: CodeType | None = None) -> None:
+        super().__init__(function, runner)
         self.graph = Graph()
         self.reason = ""  # why it cannot be replayed, if so
         self.raised = ""  # the same, if the function does not end with an exception
@@ -69,11 +54,15 @@ class Recorder(Writing):
         self.captured: dict[int, Any] = {}  # the sources of arrays that may change between calls, by id
         self.results: list[Recorded] = []
         self.loops: dict[Any, Any] = {}  # what has been found out of ufuncs
+        self.reordered = False  # whether an array has another order in memory with NumPy
+        self.ordered = False  # whether it matters that it has not, so that the program is for inputs in C order
         self.masked = False  # whether derivatives are to mask what may be invalid, in any case
         self.flagged = False  # whether one has left that out
         self.checked: set[int] = set()  # guards of indices
         self.inside: set[int] = set()  # indices that are known to be in bounds
         self.chosen: dict[int, list[Recorded]] = {}  # what masks choose, as indices
+        self.states: dict[int, tuple[Any, Any]] = {}  # random generators, and their states as far as draws are noted
+        self.errors: Any = None  # the settings of np.errstate that were looked at last; None are the usual ones
         self.ended = False  # the arrays are plain ones from now on
         self.thread = threading.get_ident()
         self.disturbed = False  # whether another thread has come across its arrays
@@ -91,10 +80,12 @@ class Recorder(Writing):
 
     def input(self, array: Any, weak: type | None = None) -> Recorded:
         """An argument. Its numbers are copied, as it may be written to."""
-        array = np.array(array, order="C")
+        array = np.asarray(array)
+        data = np.array(array, order="C")
         if self.kept is not None:
-            self.kept.append(array.copy())
-        x = self.made(self.graph.input(array.shape, array.dtype), array)
+            self.kept.append(data.copy())
+        x = Buffer(self, self.graph.input(data.shape, data.dtype), data).root
+        note_order(x, array)
         x.weak = weak
         self.weak.append(weak)
         return x
@@ -136,8 +127,10 @@ class Recorder(Writing):
 
     def made(self, node: Node, data: Any) -> Recorded:
         """A new array. `data` is its own memory."""
-        if not data.flags.c_contiguous or data.base is not None:
-            data = np.array(data, order="C")
+        if data.base is not None or not data.flags.c_contiguous:
+            made = Buffer(self, node, np.array(data, order="C")).root
+            note_order(made, data)
+            return made
         return Buffer(self, node, data).root
 
     # -- nodes of what there is
@@ -193,6 +186,8 @@ class Recorder(Writing):
         if primitive is not None:
             result = primitive(self, *args, **kwargs)
             if result is not NotImplemented:
+                if self.reordered:
+                    keep_order(args, result)
                 return result
         return self.call(function, args, kwargs)
 
@@ -213,6 +208,8 @@ class Recorder(Writing):
         if function in PRIMITIVES:
             result = PRIMITIVES[function](self, *args, **kwargs)
             if result is not NotImplemented:
+                if self.reordered:
+                    keep_order(args, result)
                 return result
         if function.__name__ in CALLED:
             return self.call(inspect.unwrap(function), args, kwargs)
@@ -226,8 +223,10 @@ class Recorder(Writing):
         """A ufunc or one of its methods."""
         if self.closed:
             return getattr(ufunc, method)(*plain(inputs), **plain(kwargs))
-        if "raise" in np.geterr().values():
-            raise self.escape("runs where np.errstate makes errors of numbers")
+        if ERRORS is None or ERRORS.get(None) is not self.errors:
+            if "raise" in np.geterr().values():
+                raise self.escape("runs where np.errstate makes errors of numbers")
+            self.errors = ERRORS and ERRORS.get(None)
         out = kwargs.pop("out", None)
         if out is not None:
             result = self.ufunc(ufunc, method, inputs, kwargs)
@@ -247,6 +246,8 @@ class Recorder(Writing):
             if ufunc in PRIMITIVES:
                 result = PRIMITIVES[ufunc](self, *inputs)
                 if result is not NotImplemented:
+                    if self.reordered:
+                        keep_order(inputs, result)
                     return result
             if ufunc in UFUNC_NAMES and ufunc.nout == 1 and ufunc.signature is None:
                 result = self._elementwise(ufunc, inputs)
@@ -256,13 +257,19 @@ class Recorder(Writing):
 
     def operate(self, ufunc: Any, inputs: Sequence[Any]) -> Any:
         """An operator: of Python's numbers it makes another one."""
+        if type(inputs[0]) is Recorded and inputs[0].weak is None:  # the usual case
+            return self.ufunc(ufunc, "__call__", inputs, {})
+        kinds = [x.weak if type(x) is Recorded else type(x) for x in inputs]
+        if not all(kind in PYTHON for kind in kinds):
+            return self.ufunc(ufunc, "__call__", inputs, {})
+        if bool in kinds and not (ufunc in BITWISE and kinds == [bool, bool]):  # they count as integers
+            inputs = [int(x) if kind is bool else x for x, kind in zip(inputs, kinds, strict=True)]
+        if ufunc in DIVISIONS and inputs[1] == 0:  # noted, as any branch is
+            raise ZeroDivisionError("division by zero")
         result = self.ufunc(ufunc, "__call__", inputs, {})
-        if type(result) is Recorded and all(isinstance(kind_of(x), type) for x in inputs):
-            result.weak = {"b": bool, "i": int, "f": float}.get(result.dtype.kind)
+        if type(result) is Recorded:
+            result.weak = {"b": bool, "i": int, "f": float, "c": complex}[result.dtype.kind]
             self._within(ufunc, inputs, result)
-            if ufunc in DIVISIONS and isinstance(inputs[1], Recorded):
-                if self.ufunc(np.equal, "__call__", (inputs[1], 0), {}):  # noted, as any branch is
-                    raise ZeroDivisionError("division by zero")
         return result
 
     def _within(self, ufunc: Any, inputs: Sequence[Any], result: Recorded) -> None:
@@ -273,7 +280,7 @@ class Recorder(Writing):
             fits = bool(np.abs(near) < LARGE)
         elif ufunc is np.left_shift:
             fits = False
-        elif result.weak is float and ufunc is np.power:
+        elif result.weak in (float, complex) and ufunc is np.power:
             fits = bool(np.isfinite(result))
         if not fits:
             raise self.escape("computes with numbers that only Python has: large integers, or a power that is none")
@@ -291,125 +298,56 @@ class Recorder(Writing):
         return loop, weak
 
     def _elementwise(self, ufunc: Any, inputs: Sequence[Any]) -> Any:
-        kinds = tuple([kind_of(x) for x in inputs])
+        kinds = tuple([x.data.dtype if type(x) is Recorded and x.weak is None else kind_of(x) for x in inputs])
         loop, weak = self.loops.get((ufunc, kinds)) or self._loop(ufunc, kinds)
         if loop is None:
             return NotImplemented
         data = ufunc(*[x.data if type(x) is Recorded and x.weak is None else plain(x) for x in inputs])
+        nodes = []
         for x, dtype in zip(inputs, loop, strict=False):
-            if type(x) is Recorded and x.weak is int and dtype.kind == "i" and dtype.itemsize < 8:
-                number: Any = x
-                bool(number >= np.iinfo(dtype).min) and bool(number <= np.iinfo(dtype).max)  # NumPy refuses others
-        nodes = [self.node(x, dtype) for x, dtype in zip(inputs, loop, strict=False)]
-        made = self.add(ufunc.__name__, nodes, (), np.asarray(data, loop[-1]))
+            if type(x) is not Recorded or x.data is not x.buffer.data or x.buffer.node.dtype is not dtype:
+                nodes.append(self._operand(x, dtype))
+            else:
+                nodes.append(x.buffer.node)
+        if type(data) is not np.ndarray or data.dtype is not loop[-1]:
+            data = np.asarray(data, loop[-1])
+        made = self.made(self.graph.add(UFUNC_NAMES[ufunc], nodes, (), data.shape, data.dtype), data)
+        if self.reordered:
+            keep_order(inputs, made)
         if weak and ufunc in SIGNS:  # which Python's operators do with
             made.weak = kinds[0]
         return made
+
+    def _operand(self, x: Any, dtype: Any) -> Node:
+        """The node of an operand of a ufunc that computes in this dtype."""
+        if type(x) is Recorded and x.weak is int and dtype.kind == "i" and dtype.itemsize < 8:
+            number: Any = x
+            bool(number >= np.iinfo(dtype).min) and bool(number <= np.iinfo(dtype).max)  # NumPy refuses others
+        return self.node(x, dtype)
 
     def cast(self, x: Recorded, dtype: Any, copy: Any = True) -> Recorded:
         """`x.astype(dtype)`."""
         if self.closed:
             return x.data.astype(dtype, copy=copy)
         if x.dtype == dtype:
-            return self.copy(x) if copy else x
+            return self.copy(x, "K") if copy else x
         if dtype.char not in NATIVE or x.dtype.char not in NATIVE:
             return self.call(astype_of, (x, dtype), {})
-        return self.made(self._cast(self.node(x), dtype), x.data.astype(dtype))
+        made = self.made(self._cast(self.node(x), dtype), x.data.astype(dtype))
+        note_copy(x, made, "K")
+        return made
 
-    def copy(self, x: Recorded) -> Recorded:
+    def copy(self, x: Recorded, order: Any = "C") -> Recorded:
         """The same numbers in memory of their own."""
         if self.closed:
-            return x.data.copy()
-        return self.made(self.whole(self.node(x)), np.array(x.data, order="C"))
+            return x.data.copy(order)
+        made = self.made(self.whole(self.node(x)), x.data.copy(order))
+        note_copy(x, made, order)
+        return made
 
     def view(self, x: Recorded, data: Any) -> Recorded:
         """`data`, which shows memory of `x`."""
         return Recorded(x.buffer, data)
-
-    # -- all else
-
-    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Whatever NumPy computes."""
-        if function in MUTATING:
-            raise self.escape(f"{function.__name__} writes to an array")
-        if function in STATIC:
-            return function(*plain(args), **plain(kwargs))
-        arrays: list[Recorded] = []
-
-        def hole(x: Any) -> Any:
-            if isinstance(x, np.ndarray) and x.ndim and x.dtype.kind in "biufc":
-                x = self.constant(x)
-            if isinstance(x, Recorded):
-                arrays.append(x)
-                return Hole(len(arrays) - 1)
-            kind = type(x)
-            if kind in (tuple, list):
-                return kind([hole(item) for item in x])
-            if kind is dict:
-                return {k: hole(v) for k, v in x.items()}
-            if kind is slice:
-                return slice(hole(x.start), hole(x.stop), hole(x.step))
-            return x
-
-        template = Template((hole(tuple(args)), hole(dict(kwargs))))
-        result = function(*plain(args), **plain(kwargs))
-        nodes = [self.node(x) for x in arrays]
-        if isinstance(result, (tuple, list)):
-            node = self.graph.add("call", nodes, (function, template), (), None)
-            items = [self._item(node, i, y, function) for i, y in enumerate(result)]
-            return type(result)(*items) if hasattr(result, "_fields") else type(result)(items)
-        if isinstance(result, np.ndarray):
-            for x in arrays:
-                if result is x.data:
-                    return x
-                if result.base is not None and np.may_share_memory(result, x.buffer.data):
-                    if result.dtype == x.buffer.data.dtype:
-                        return Recorded(x.buffer, result)
-                    break
-        return self._item(None, 0, result, function, nodes, template)
-
-    def _item(self, call: Node | None, i: int, y: Any, function: Any, nodes: Any = (), template: Any = None) -> Any:
-        """A result of a call, or one of several."""
-        if not isinstance(y, (np.ndarray, np.generic, *PYTHON)):
-            if isinstance(y, (tuple, list, str)) or y is None:
-                raise self.escape(f"{function.__name__} returns {type(y).__name__}")
-            return y
-        data = np.asarray(y)
-        if data.dtype.kind not in "biufc":
-            raise self.escape(f"{function.__name__} returns dtype {data.dtype}")
-        if call is None:
-            node = self.graph.add("call", nodes, (function, template), data.shape, data.dtype)
-        else:
-            node = self.graph.add("item", (call,), (i,), data.shape, data.dtype)
-        made = self.made(node, data)
-        if not data.size:  # nothing is computed for it, so it would not be seen that there is something another time
-            inputs, (function, template) = (call.inputs, call.params) if call else (nodes, (function, template))
-            counted = Counted(function, i if call else None)
-            count = self.graph.add("call", inputs, (counted, template), (), np.dtype(int))
-            self.graph.guards.append((count, Counted.of(data)))
-        return self.guard(made, y) if isinstance(y, PYTHON) and not isinstance(y, np.generic) else made
-
-    @noting
-    def read(self, x: Recorded, as_type: Callable[[Any], Any]) -> Any:
-        """A number as Python's."""
-        return self.guard(x, as_type(x.data))
-
-    def guard(self, x: Recorded, value: Any) -> Any:
-        """Note that the program is for this value of a number."""
-        if self.closed:
-            return value
-        node = self.node(x)
-        if node.op != "constant":
-            self.graph.guards.append((node, x.data.item() if x.size == 1 else value))
-            if x.dtype.char in "fd" and x.size == 1 and not x.data.item() and type(value) is float:  # 0.0, or -0.0
-                sign = np.signbit(x.data).reshape(())
-                self.graph.guards.append((self.graph.add("signbit", (node,), (), node.shape, sign.dtype), sign.item()))
-        return value
-
-    def escape(self, what: str) -> Unrecordable:
-        """The exception for what cannot be replayed."""
-        self.reason = self.reason or what
-        return Unrecordable(what)
 
     # -- results
 
@@ -443,7 +381,7 @@ class Recorder(Writing):
 
 
 SIGNS = frozenset((np.absolute, np.negative, np.positive))
+BITWISE = frozenset((np.bitwise_and, np.bitwise_or, np.bitwise_xor))
 DIVISIONS = frozenset((np.divide, np.floor_divide, np.remainder))
-MUTATING = frozenset((np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis))
 _REDUCTIONS = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}
 _REDUCTIONS |= {np.logical_and: np.all, np.logical_or: np.any}

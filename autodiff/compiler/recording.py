@@ -1,6 +1,7 @@
 """One run of a function on arrays that record: what came of it, a program if there can be one."""
 
-import traceback
+import math
+import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import CoroutineType
@@ -16,13 +17,16 @@ from ..tape import LEAF, RECORDING
 from ..tree import tree_map
 from ..value import Value
 from ..views import make_place
+from .aliases import Aliases
 from .captures import Captures, TooManyError
+from .draws import GlobalDraws, noted
 from .entries import Entry
 from .entry import Out, odd_one
+from .frames import is_ours
 from .interpret import Mismatch
 from .linked import LinkedProgram, Walk
 from .links import Links
-from .places import Fixed, Places, UnstableError, scrub
+from .places import Fixed, Places, UnstableError, scrub, scrub_error
 from .program import Program, filled, hidden, wrap_batches
 from .recorded import Recorded
 from .recorder import Recorder, Unrecordable
@@ -30,7 +34,12 @@ from .signature import Signature
 from .slots import spot
 from .undo import Undo
 
-__all__ = ["ACTIVE", "ChangedError", "FailedError", "GiveUpError", "InlineError", "Outcome", "TrackedError", "recorded"]
+__all__ = [
+    "ACTIVE", "AgainError", "FailedError", "GiveUpError", "InlineError", "Outcome", "OverlapError", "TrackedError",
+    "recorded",
+]  # fmt: skip
+
+WRITES = "writes to an array that it captures"
 
 ACTIVE: ContextVar[bool] = ContextVar("autodiff_jit_recording", default=False)  # whether a function is recorded now
 
@@ -51,8 +60,16 @@ class InlineError(GiveUpError):
     """It is called where it cannot be recorded by itself."""
 
 
-class ChangedError(GiveUpError):
-    """It changes numbers that it captures, which are inputs from now on: it may be recorded again."""
+class OverlapError(Exception):
+    """It writes to an argument that shares memory with other arrays, or is two arguments."""
+
+
+class AgainError(Exception):
+    """What stood in the way is known now: it may be recorded again; `merged` as `recorded` takes it."""
+
+    def __init__(self, merged: bool = False) -> None:
+        super().__init__(merged)
+        self.merged = merged
 
 
 class Outcome:
@@ -62,8 +79,11 @@ class Outcome:
         self.program, self.reason, self.circular, self.finish = program, reason, circular, finish
 
 
-def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit: Any) -> Outcome:
-    """Run `f` on arrays that record. Raises GiveUpError; then all is as it was."""
+def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit: Any, merged: bool = False) -> Outcome:
+    """Run `f` on arrays that record. `merged`: an array that is several arguments is one Value.
+
+    Raises GiveUpError, OverlapError or AgainError; then all is as it was.
+    """
     try:
         captures = Captures([f, *given.objects], entry.globals_too)
     except TooManyError:
@@ -74,7 +94,7 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
         raise InlineError("captures a batch")
     if not entry.linked and any(v._node is not None and v._node.number != LEAF for v in captures.values):
         raise (TrackedError if RECORDING.get() else GiveUpError)("captures a Value that was computed from tracked ones")
-    recorder = Recorder()
+    recorder = Recorder(f, sys._getframe().f_code)
     recorder.masked = entry.masked
     recorder.captured = {i: Fixed(captures, slot) for i, (_, slot) in captures.arrays.items()}
     links = None
@@ -84,21 +104,12 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
             links = Links(recorder, given, captures)
         except Unrecordable as error:
             raise GiveUpError(str(error)) from None
-    inputs = iter([recorder.input(x, type(x) if type(x) in (int, float, complex) else None) for x in given.leaves])
-    nodes = iter(links.leaves if links else [None] * len(given.leaves))
-
-    def wrapped(x: Any) -> Value:
-        data: Any = next(inputs)
-        if isinstance(x, Value) and type(x._array) is Batched:
-            data = hide(data, x._array.levels)
-        value: Value = Value._wrap(data, next(nodes))
-        if type(x) is np.ndarray and not x.ndim:
-            make_place(value)
-        return value
-
-    new_args, new_kwargs = given.rebuilt(args, kwargs, wrapped)
+    stands = _Arguments(recorder, given, links, merged)
+    new_args, new_kwargs = given.rebuilt(args, kwargs, stands.next)
+    aliases = stands.aliases
+    aliases.watch((new_args, new_kwargs))
     places = Places(captures, entry.volatile, arrays=not entry.by_reference, gradients=links is None)
-    undo = Undo(captures)
+    undo = Undo(captures, places.replaced, math.inf) if links else Undo(captures, places.replaced)
     token = ACTIVE.set(True)
     outputs: list[tuple[Any, Any, Out]] = []
     walk: Walk | None = None
@@ -106,18 +117,29 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
         places.begin(recorder)
         if links:
             links.begin()
-        with watching(f):
+        with watching(f), GlobalDraws(recorder, undo.numpy):
             result = f(*new_args, **new_kwargs)
         if recorder.disturbed:
             raise Unrecordable("other threads use what it captures")
         if recorder.reason or recorder.raised:
             raise recorder.escape(recorder.raised)
         template = _template(recorder, result, given, outputs if links else None)
+        stands.note()
         if links:
             links.check()
         places.end(recorder)
+        if not merged and not aliases.is_apart(given.leaves, False) and not aliases.apart:
+            raise AgainError(merged=True)
+        if given.shared and aliases.opened:
+            raise OverlapError("changes a container that is two of its arguments")
+        if not aliases.is_apart(given.leaves, True) or places.meets(given.leaves, aliases.written):
+            raise OverlapError("writes to an argument that shares memory with another array")
         if links:
             walk = Walk(links, outputs, len(recorder.results))
+    except (AgainError, OverlapError):
+        places.restore()
+        undo()
+        raise
     except (Unrecordable, UnstableError, TrackedError) as error:
         places.restore()
         undo()
@@ -125,9 +147,12 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
             raise FailedError("captures what other threads use while it is recorded", True) from None
         if type(error) is TrackedError:
             raise
+        if not entry.globals_too and captures.has_globals():
+            entry.globals_too = True  # it may write into one of these
+            raise AgainError(merged) from None
         raise GiveUpError(recorder.reason or str(error)) from None
     except Exception as error:
-        if recorder.disturbed or recorder.reason or _is_ours(error):
+        if recorder.disturbed or recorder.reason or is_ours(error):
             places.restore()
             undo()
             if recorder.reason and not recorder.disturbed:
@@ -138,6 +163,7 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
         if links:
             links.restore()
         scrub(Captures([f, *given.objects]), captures)
+        scrub_error(error)
         raise
     finally:
         places.restore()
@@ -145,8 +171,19 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
             links.restore()
         recorder.ended = True
         ACTIVE.reset(token)
-    reason = undo.drawn() or undo.written() or undo.hooked()
-    if captures.drawn({id(g.bit_generator) for _, g in places.generators}):
+    seen = noted(recorder)
+    reason = undo.drawn(seen) or undo.hooked()
+    written_to = undo.written()
+    once_more = bool(written_to) and captures.has_globals() and not entry.globals_too
+    entry.globals_too = entry.globals_too or once_more  # so that it can be recorded at the next call
+    if (links or places.missed(written_to, given.leaves)) and written_to and undo.has_copies(written_to):
+        undo()
+        if once_more:
+            raise AgainError(merged)
+        raise GiveUpError(WRITES)
+    if written_to and not once_more:
+        reason = reason or WRITES
+    if captures.drawn(seen):
         reason = "draws random numbers with a generator that is not in a variable, attribute, list or dict"
     changed = captures.numbers() - entry.volatile
     written = {spot(p.container, p.key) for p, _, _ in places.writes if hasattr(p, "container")}
@@ -159,7 +196,7 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
         entry.volatile |= changed
         if unsteady or entry.unsteady > 3:
             raise FailedError(unsteady or "changes a number that it captures", True)
-        raise ChangedError
+        raise AgainError(merged)
     if unsteady or changed:
         entry.unsteady += 1
         entry.volatile |= changed
@@ -167,7 +204,9 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
         reason = reason or (unsteady or "changes a number that it captures" if entry.unsteady > 3 else "")
     program: Program | None = None
     if walk:
-        program = made = LinkedProgram(recorder, captures, places, template, walk, f, given, (args, kwargs), jit)
+        program = made = LinkedProgram(
+            recorder, captures, places, aliases, template, walk, f, given, (args, kwargs), jit
+        )
         try:
             values = made.first(given)
         except Mismatch:
@@ -176,8 +215,8 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
     else:
         values = recorder.values()
         wrap_batches(values, hidden(template), given.levels)
-        if not reason and not (unsteady or changed):
-            program = Program(recorder, captures, places, template, given)
+        if not (reason or unsteady or changed or written_to):
+            program = Program(recorder, captures, places, aliases, template, given)
 
     def finish() -> Any:
         places.write(values)
@@ -186,12 +225,42 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
     return Outcome(program, reason, captures.circular, finish)
 
 
+class _Arguments:
+    """What stands for the leaves of the arguments in a run."""
+
+    def __init__(self, recorder: Recorder, given: Signature, links: Links | None, merged: bool) -> None:
+        self.inputs = [recorder.input(x, type(x) if type(x) in (int, float, complex) else None) for x in given.leaves]
+        self._nodes = links.leaves if links else [None] * len(given.leaves)
+        self.aliases = Aliases(given.leaves, apart=links is not None or bool(given.levels))
+        self._merged = merged
+        self._values: list[Value] = []
+        self._data: list[Any] = []
+
+    def next(self, x: Any) -> Value:
+        """The Value that stands for the next leaf, `x`."""
+        i = len(self._values)
+        first = self.aliases.same[i]
+        data: Any = self.inputs[i]
+        if isinstance(x, Value) and type(x._array) is Batched:
+            data = hide(data, x._array.levels)
+        value: Value = self._values[first] if self._merged and first < i else Value._wrap(data, self._nodes[i])
+        if type(x) is np.ndarray and not x.ndim:
+            make_place(value)
+        self._values.append(value)
+        self._data.append(data)
+        return value
+
+    def note(self) -> None:
+        """Note which of them have been written to."""
+        self.aliases.note(self._values, self._data, self.inputs)
+
+
 def _template(recorder: Recorder, result: Any, given: Signature, tracked: list[tuple[Any, Any, Out]] | None) -> Any:
     """The result with outputs in the places of its arrays. `tracked` receives those that are, if they may be."""
     levels = given.levels
 
     def place(y: Any) -> Any:
-        data = y._array if isinstance(y, Value) else y
+        data = y._array if isinstance(y, Value) else recorder.returned(y)
         spent = linked = False
         if isinstance(y, Value) and y._node is not None and RECORDING.get():
             spent = y._node.case is not None and y._node.case.is_spent  # as a loss is after its backward()
@@ -224,12 +293,3 @@ def _template(recorder: Recorder, result: Any, given: Signature, tracked: list[t
             odd.close()  # it is made anew
         raise recorder.escape(f"returns a {type(odd).__name__}")
     return template
-
-
-def _is_ours(error: Exception) -> bool:
-    """Whether it may be that another exception, or none, is raised without recording."""
-    frames = [f.f_globals.get("__name__", "") for f, _ in traceback.walk_tb(error.__traceback__)][1:]
-    package = __name__.partition(".")[0]
-    return isinstance(error, (TypeError, AttributeError)) or any(
-        f"{name}.".startswith(f"{package}.") for name in frames
-    )

@@ -3,7 +3,8 @@
 It leaves everything as it was, so it is a pure function of these inputs, and can be differentiated like any other.
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from ..box import Box, Inner
 from ..buffers import watching
+from ..context import DRAWS
 from ..errors import GraphError
 from ..tape import RECORDING
 from ..transform import Transform, name_of
@@ -18,18 +20,20 @@ from ..transforms import jvp, vjp
 from ..tree import leaves, tree_map
 from ..value import Value
 from ..views import set_node, stale
+from .draws import GLOBAL, Draw
 from .entries import RECORDINGS
 from .entry import Out
-from .places import Draw, Fixed
+from .places import Fixed
+from .returned import RERUN
 from .signature import Signature, is_leaf
 
 __all__ = ["Rerun"]
 
 
-class _Replayed(np.random.Generator):
-    """A generator that gives out what another one has drawn before."""
+class _Replay:
+    """What a generator is that gives out what another one has drawn before, whose bits it takes."""
 
-    def giving(self, drawn: Any) -> "_Replayed":
+    def giving(self, drawn: Iterator[tuple[Draw, Any]]) -> Any:
         self.drawn = drawn
         return self
 
@@ -37,7 +41,26 @@ class _Replayed(np.random.Generator):
         found = super().__getattribute__(name)
         if name.startswith("_") or not callable(found) or name in ("giving", "drawn"):
             return found
-        return lambda *args, **kwargs: next(self.drawn)
+        return lambda *args, **kwargs: _next(self.drawn, name, args)
+
+
+class _Replayed(_Replay, np.random.Generator):
+    pass
+
+
+class _ReplayedState(_Replay, np.random.RandomState):
+    pass
+
+
+def _next(drawn: Iterator[tuple[Draw, Any]], name: str, args: Any) -> Any:
+    draw, x = next(drawn)
+    return draw.again(x, name, args)
+
+
+def _replaying(generator: Any, drawn: Iterator[tuple[Draw, Any]]) -> Any:
+    if isinstance(generator, np.random.RandomState):
+        return _ReplayedState(generator._bit_generator).giving(drawn)
+    return _Replayed(generator.bit_generator).giving(drawn)
 
 
 class Rerun:
@@ -61,8 +84,12 @@ class Rerun:
         it = iter(inputs[: self.count])
         args, kwargs = tree_map(lambda x: next(it) if is_leaf(x, self.integers) else x, self.skeleton)
         stack.enter_context(_Staged(self.program, inputs[self.count :]))
-        with watching(self.f):
-            result = self.f(*args, **kwargs)
+        token = RERUN.set((self.f, sys._getframe().f_code))
+        try:
+            with watching(self.f):
+                result = self.f(*args, **kwargs)
+        finally:
+            RERUN.reset(token)
         return [y for y, is_tracked in zip(leaves(result, result=True), self.tracked, strict=True) if is_tracked]
 
     def pulled(self, xs: Any, others: Any, gs: Any) -> Any:
@@ -125,12 +152,12 @@ class _Staged:
         self.nodes = [(root, root._node) for root in program.roots]
         self.generators = [(place, place.get()) for place, _ in program.drawing]
         given = {}
-        drawn: dict[int, list[Any]] = {}
+        drawn: dict[int, list[tuple[Draw, Any]]] = {}
         for root in program.roots:
             set_node(root, None)
         for source, x in zip(program.sources, self.inputs, strict=True):
             if type(source) is Draw:
-                drawn.setdefault(id(source.generator), []).append(x)
+                drawn.setdefault(id(source.generator), []).append((source, x))
             elif type(source) is not Fixed:
                 given[id(source)] = x
                 self._put(source, x)
@@ -139,9 +166,10 @@ class _Staged:
         replayed: dict[int, Any] = {}
         for place, generator in program.drawing:
             if id(generator) not in replayed:
-                it = iter(drawn.get(id(generator), ()))
-                replayed[id(generator)] = _Replayed(generator.bit_generator).giving(it)
+                replayed[id(generator)] = _replaying(generator, iter(drawn.get(id(generator), ())))
             place.put(replayed[id(generator)])
+        of_numpy = iter(drawn.get(id(GLOBAL), ()))
+        self.token = DRAWS.set(lambda function, args, kwargs: _next(of_numpy, function.__name__, args))
 
     def _put(self, place: Any, x: Any) -> None:
         place.put(x._array if isinstance(x, Box) else x)
@@ -150,6 +178,7 @@ class _Staged:
             stale(place.value)
 
     def __exit__(self, *exception: object) -> None:
+        DRAWS.reset(self.token)
         for place, x in (*self.before, *self.generators):
             place.put(x)
         for root, node in self.nodes:

@@ -29,6 +29,7 @@ class Parted(NamedTuple):
     backward: Graph
     inputs: list[int]  # which inputs of the forward program
     residuals: list[int]  # which outputs of the forward program
+    asked: list[int]  # which guards are in the forward program; the others are in the backward one
 
 
 def parted(graph: Graph, cotangents: Sequence[Node], count: int, private: Iterable[int]) -> Parted:
@@ -76,7 +77,8 @@ def parted(graph: Graph, cotangents: Sequence[Node], count: int, private: Iterab
     _copied(backward, sorted([*again, *live], key=lambda n: n.number), new)
     backward.outputs = [new[n.number] for n in graph.outputs[count:]]
     backward.guards = [(new[n.number], value) for n, value in graph.guards if n.number in late]
-    return Parted(forward, backward, positions, residuals)
+    asked = [i for i, (n, _) in enumerate(graph.guards) if n.number not in late]
+    return Parted(forward, backward, positions, residuals, asked)
 
 
 def readers(graph: Graph, inputs: Sequence[Node], outputs: Sequence[Node]) -> list[set[int]]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..batched import Batched, Levels, union
-from ..box import Box
+from ..box import Box, Inner
 from ..context import LEVELS
 from ..tape import LEAF
 from ..tree import tree_map
@@ -25,8 +25,8 @@ class Signature:
     """The key of a call, and its leaves: the numbers that may differ from call to call."""
 
     __slots__ = (
-        "batches", "inline", "integers", "key", "leaves", "levels", "objects", "originals", "plain", "tracked",
-        "watched",
+        "batches", "inline", "integers", "key", "leaves", "levels", "objects", "originals", "plain", "seen", "shared",
+        "tracked", "watched",
     )  # fmt: skip
 
     def __init__(self, key: Any, leaves: list[Any], plain: bool, integers: bool = False) -> None:
@@ -35,9 +35,16 @@ class Signature:
         self.originals: list[Any] = leaves if plain else []  # the same, Values as they are
         self.objects: list[Any] = []  # functions and other things that stand for themselves
         self.watched: list[Any] = []  # those of them that the key is for only as long as they live
+        self.seen: set[int] = set()  # containers that may be changed, by id
+        self.shared = False  # whether one of them is there twice
         self.inline = self.tracked = False
         self.batches: list[Levels] = []  # of the leaves that are batches, whose hidden axes are shown
         self.levels: Levels = ()  # all of them
+
+    def note(self, container: Any) -> None:
+        """Note a container that may be changed."""
+        self.shared = self.shared or id(container) in self.seen
+        self.seen.add(id(container))
 
     def kinds(self) -> tuple[int, ...]:
         """What each leaf is: 2 for a variable, 1 for another tracked Value, 0 for an untracked one, -1 for a number."""
@@ -146,10 +153,15 @@ def _key(x: Any, found: Signature) -> Any:
         found.leaves.append(x)
         found.originals.append(x)
         return kind
+    if kind is list or kind is dict:
+        found.note(x)
     if kind is tuple or kind is list:
         return (kind, *[_key(item, found) for item in x])
     if kind is dict:
         return (dict, *[(type(key), key, _key(item, found)) for key, item in x.items()])
+    if isinstance(x, Inner):
+        found.inline = True
+        return None
     if isinstance(x, Box):
         data = x._array
         found.tracked = found.tracked or x._node is not None
@@ -180,6 +192,7 @@ def _container_key(x: Any, kind: Any, found: Signature) -> Any:
     if len(parts) == 1 and parts[0] is x:
         return _itself(x, kind, found)
     found.objects.append(kind)
+    found.note(x)
     if isinstance(x, dict):
         return (kind, *[(type(key), key, _key(item, found)) for key, item in x.items()], _described(vars(x), found, {}))
     if isinstance(x, tuple):

@@ -10,7 +10,8 @@ import numpy as np
 from ..stand_ins import SWAPPED
 
 __all__ = [
-    "MISSING", "Attributes", "Inside", "Kind", "Members", "Variable", "alike", "content", "equal", "get", "put", "spot",
+    "MISSING", "Attributes", "Inside", "Kind", "Members", "Variable", "alike", "content", "equal", "get",
+    "is_number", "put", "spot",
 ]  # fmt: skip
 
 NUMBERS = (bool, int, float, complex, np.generic, str, bytes)
@@ -76,6 +77,11 @@ def get(container: Any, key: Any) -> Any:
     if isinstance(container, (list, tuple, deque)):
         return container[key] if key < len(container) else MISSING
     return container.get(key, MISSING)
+
+
+def is_number(x: Any) -> bool:
+    """Whether a program may have it as an input: one of Python's numbers, or of NumPy's."""
+    return type(x) in (int, float) or (isinstance(x, np.generic) and x.dtype.kind in "biufc")
 
 
 def put(container: Any, key: Any, x: Any) -> None:

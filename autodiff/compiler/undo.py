@@ -2,11 +2,13 @@
 
 import random
 from collections import deque
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
 
 from .captures import Captures
+from .draws import GLOBAL, put_state, state_of
 from .program import mark
 from .slots import MISSING, content, get, put
 
@@ -16,30 +18,35 @@ LIMIT = 1 << 26  # bytes of arrays
 
 
 class Undo:
-    """Copies of the containers and arrays in `captures`, of the states of random generators, and of hooks."""
+    """Copies of the containers and arrays in `captures`, of the states of random generators, and of hooks.
 
-    def __init__(self, captures: Captures) -> None:
+    Arrays that are `replaced` while the function runs, by id, stay as they are. Those above a `limit` are not copied.
+    """
+
+    def __init__(self, captures: Captures, replaced: Container[int] = (), limit: float = LIMIT) -> None:
         self.captures = captures
         self.containers = [(x, x.copy()) for x, _ in captures.lengths]
         self.data: list[Any] = [(x, content(x)) for x, _ in captures.contents]
-        arrays = [x for x, _ in captures.arrays.values()]
-        self.arrays = [(x, x.copy(order="K")) for x in arrays if x.nbytes < LIMIT and x.flags.writeable]
-        self.marks = [(x, mark(x)) for x in arrays if x.nbytes >= LIMIT and x.flags.writeable]
+        arrays = [x for x, _ in captures.arrays.values() if id(x) not in replaced]
+        self.arrays = [(x, x.copy(order="K")) for x in arrays if x.nbytes < limit and x.flags.writeable]
+        self.marks = [(x, mark(x)) for x in arrays if x.nbytes >= limit and x.flags.writeable]
         self.hooks = [(v._node, getattr(v._node, "hooks", ())) for v in captures.values if v._node is not None]
-        self.numpy: Any = np.random.get_state()
+        self.numpy = state_of(GLOBAL)
         self.python = random.getstate()
 
-    def drawn(self) -> str:
-        """Which of the global generators has drawn random numbers."""
-        after: Any = np.random.get_state()
-        if self.numpy[2] != after[2] or not np.array_equal(self.numpy[1], after[1]):
-            return "draws random numbers from NumPy's global generator; make one with np.random.default_rng()"
+    def drawn(self, noted: set[int]) -> str:
+        """Which of the global generators has drawn random numbers that are not noted."""
+        if id(GLOBAL) not in noted:
+            return "draws from NumPy's global generator where that is not seen; make one with np.random.default_rng()"
         return "draws random numbers from Python's global generator" if random.getstate() != self.python else ""
 
-    def written(self) -> str:
-        """Whether plain arrays have been written to."""
-        same = all(_same(x, copy) for x, copy in self.arrays) and all(mark(x) == m for x, m in self.marks)
-        return "" if same else "writes to an array that it captures"
+    def written(self) -> list[Any]:
+        """The plain arrays that have been written to."""
+        return [x for x, copy in self.arrays if not _same(x, copy)] + [x for x, m in self.marks if mark(x) != m]
+
+    def has_copies(self, arrays: list[Any]) -> bool:
+        """Whether these can be put back; the largest ones cannot."""
+        return all(any(x is array for x, _ in self.arrays) for array in arrays)
 
     def hooked(self) -> str:
         """Whether hooks have been added, or removed: they are called by backward(), which runs no program."""
@@ -69,10 +76,10 @@ class Undo:
             if isinstance(generator, random.Random):
                 generator.setstate(state)
             elif isinstance(generator, np.random.RandomState):
-                generator.set_state(state)
-            else:
+                put_state(generator, state)
+            elif not isinstance(generator, np.random.SeedSequence):  # which does not take back what it has given
                 generator.state = state
-        np.random.set_state(self.numpy)
+        put_state(GLOBAL, self.numpy)
         random.setstate(self.python)
 
 

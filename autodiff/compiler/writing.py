@@ -11,7 +11,12 @@ from ..box import Box
 from .calls import AT, At, getitem_of, written
 from .graph import Node, c_strides
 from .indexing import gathered, scattered
+<<<<<<< HEAD
 from .operands import known_slice, opened, place_of, plain
+=======
+from .operands import known_slice, place_of, plain
+from .orders import check_write, keep_order, note_order
+>>>>>>> main
 from .recorded import Recorded
 
 __all__ = ["Writing", "noting"]
@@ -31,6 +36,13 @@ def noting(method: Any) -> Any:
     return noted
 
 
+def _unboxed(key: Any) -> Any:
+    """A key with the arrays of Values that are recorded, as the index of a plain array may be one."""
+    if type(key) is tuple:
+        return tuple(map(_unboxed, key))
+    return key._array if isinstance(key, Box) and isinstance(key._array, Recorded) else key
+
+
 def _is_mask(x: Recorded, key: Any, value: Any) -> bool:
     """Whether `x[key] = value` writes the same, whichever elements a mask chooses."""
     if type(key) is not Recorded or key.dtype != bool or not key.ndim or key.shape != x.shape[: key.ndim]:
@@ -46,6 +58,7 @@ class Writing:
 
     graph: Any
     closed: Any
+    reordered: bool
     node: Callable[..., Any]
     whole: Callable[..., Any]
     call: Callable[..., Any]
@@ -62,7 +75,7 @@ class Writing:
         key = opened(key)
         if self.closed:
             return x.data[plain(key)]
-        key = self._places(x, key)
+        key = self._places(x, _unboxed(key))
         keys = key if type(key) is tuple else (key,)
         if all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys):
             keys = tuple([known_slice(k) if type(k) is slice else k for k in keys])
@@ -71,7 +84,13 @@ class Writing:
             part = Recorded(x.buffer, x.data[(*keys, ...)])
             return part if part.ndim else self.copy(part)  # an element is a number, and no view
         found = gathered(self, x, key, x.data[plain(key)])
-        return self.call(getitem_of, (x, key), {}) if found is None else found
+        if found is None:
+            found = self.call(getitem_of, (x, key), {})
+        if type(found) is Recorded and found.buffer is not x.buffer:
+            note_order(found, x.data)  # it may stand for a function that NumPy computes in the order of x
+            if self.reordered:
+                keep_order((x, *keys), found)
+        return found
 
     @noting
     def setitem(self, x: Recorded, key: Any, value: Any) -> None:
@@ -82,7 +101,8 @@ class Writing:
             return
         if isinstance(value, Box) and value._node is None:
             value = value._array
-        buffer, key = x.buffer, self._places(x, key)
+        check_write(x)
+        buffer, key = x.buffer, self._places(x, _unboxed(key))
         keys = key if type(key) is tuple else (key,)
         basic = all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys)
         if basic and buffer.data.dtype == x.dtype:
@@ -156,6 +176,7 @@ class Writing:
         """`ufunc.at(x, key, value)`."""
         if not isinstance(x, Recorded):
             raise self.escape(f"np.{ufunc.__name__}.at writes to a plain array")
+        check_write(x)
         if ufunc is np.add and value is not None and scattered(self, x, key, value, add=True):
             add_at(x.data, plain(key), np.asarray(plain(value), x.dtype))
         else:

@@ -309,7 +309,7 @@ composite(np.full_like, full_like)
 composite(np.angle,     angle)
 
 if hasattr(np, "astype"):  # NumPy 2.1
-    composite(np.astype, lambda x, dtype, /, *, copy=True, device=None: cast(x, np.dtype(dtype)))
+    composite(np.astype, lambda x, dtype, /, *, copy=True, device=None: x.astype(dtype, copy=copy))
 
 nondiff(
     np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type, np.can_cast,
