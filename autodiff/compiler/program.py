@@ -26,13 +26,9 @@ from .graph import Graph
 from .interpret import Interpreted, Mismatch
 from .lower import lower
 from .native import Program as Native
-<<<<<<< HEAD
 from .objects import MISSING
-from .places import Draw, Places
-=======
 from .orders import are_in_order
 from .places import Places
->>>>>>> main
 from .plan import Plan
 from .recorder import Recorder
 from .signature import Signature

@@ -11,12 +11,8 @@ from ..box import Box
 from .calls import AT, At, getitem_of, written
 from .graph import Node, c_strides
 from .indexing import gathered, scattered
-<<<<<<< HEAD
 from .operands import known_slice, opened, place_of, plain
-=======
-from .operands import known_slice, place_of, plain
 from .orders import check_write, keep_order, note_order
->>>>>>> main
 from .recorded import Recorded
 
 __all__ = ["Writing", "noting"]
@@ -34,13 +30,6 @@ def noting(method: Any) -> Any:
             raise
 
     return noted
-
-
-def _unboxed(key: Any) -> Any:
-    """A key with the arrays of Values that are recorded, as the index of a plain array may be one."""
-    if type(key) is tuple:
-        return tuple(map(_unboxed, key))
-    return key._array if isinstance(key, Box) and isinstance(key._array, Recorded) else key
 
 
 def _is_mask(x: Recorded, key: Any, value: Any) -> bool:
@@ -75,7 +64,7 @@ class Writing:
         key = opened(key)
         if self.closed:
             return x.data[plain(key)]
-        key = self._places(x, _unboxed(key))
+        key = self._places(x, key)
         keys = key if type(key) is tuple else (key,)
         if all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys):
             keys = tuple([known_slice(k) if type(k) is slice else k for k in keys])
@@ -102,7 +91,7 @@ class Writing:
         if isinstance(value, Box) and value._node is None:
             value = value._array
         check_write(x)
-        buffer, key = x.buffer, self._places(x, _unboxed(key))
+        buffer, key = x.buffer, self._places(x, key)
         keys = key if type(key) is tuple else (key,)
         basic = all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys)
         if basic and buffer.data.dtype == x.dtype:
