@@ -3,6 +3,8 @@
 PYTHON      ?= python3 python3.14 python3.13 python3.12 python3.11 python   # the first one that is new enough
 PYTEST_ARGS ?=            # make test PYTEST_ARGS="-n auto -k matmul"
 DEMO_ARGS   ?=            # make demo DEMO_ARGS=--smoke
+EXAMPLES    ?= $(filter-out digits style texts,$(basename $(notdir $(wildcard examples/*.py))))
+EXAMPLES_ARGS ?=          # make examples EXAMPLES="cnn vae" EXAMPLES_ARGS=--smoke
 BENCH_ARGS  ?=
 VENV        := .venv
 PY          := $(VENV)/bin/python
@@ -13,13 +15,16 @@ PIN_bench   := torch==2.13.0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format notebook notebook-write readme bench docs clean
+.PHONY: help demo examples test test-all lint format notebook notebook-write readme bench docs clean
 
 help: ## this text
 	@awk -F ' *:.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.with-demo ## train on handwritten digits, write demo.png
 	@$(PY) examples/digits.py $(DEMO_ARGS)
+
+examples: $(VENV)/.with-examples ## run the examples, each writes a picture
+	@for name in $(EXAMPLES); do echo "-- examples/$$name.py"; $(PY) examples/$$name.py $(EXAMPLES_ARGS) || exit 1; done
 
 test: $(VENV)/.with-test ## the tests, without the slow ones
 	@$(PY) -m pytest -q $(PYTEST_ARGS)
@@ -43,7 +48,7 @@ notebook-write: $(VENV)/.with-notebook ## run the notebook and store its outputs
 	@$(PY) tools/run_notebook.py --write autodiff_scaler.ipynb
 
 readme: $(VENV)/.with-test ## run the examples of README.md and of the documentation
-	@$(PY) tools/run_markdown.py README.md docs/transforms.md docs/jit.md docs/numpy.md docs/containers.md docs/rules.md
+	@$(PY) tools/run_markdown.py README.md docs/index.md docs/start.md docs/idea.md docs/transforms.md docs/numpy.md docs/containers.md docs/learning.md docs/jit.md docs/rules.md docs/comparison.md docs/api/numpy.md
 
 bench: $(VENV)/.with-bench ## measure against the peers, write docs/benchmarks.md
 	@$(PY) -m benchmarks $(BENCH_ARGS)
@@ -52,7 +57,7 @@ docs: $(VENV)/.with-docs ## build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 clean: ## remove the environment, caches and everything that was built
-	@rm -rf $(VENV) build dist site demo.png .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) build dist site demo.png $(EXAMPLES:=.png) .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made:

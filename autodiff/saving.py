@@ -247,8 +247,15 @@ def _foreign(path: Any, arrays: dict[str, Any], metadata: Mapping[str, str], par
     if len(parts) > 1:
         raise ValueError(f"load: {path} is just named arrays, the state of one part; {len(parts)} were given")
     ((name, part),) = parts.items()
-    if metadata.get("format") == "pt" and hasattr(part, "_from_torch"):
-        arrays = part._from_torch(arrays)
+    if hasattr(part, "_from_torch"):
+        is_torch = metadata.get("format") == "pt" or part._is_from_torch(arrays)
+        if is_torch is None:
+            raise ValueError(
+                f"load: {path} does not say whether its matrices, all square, are PyTorch's, which are the other way "
+                f'round; save it there with metadata={{"format": "pt"}}, or pass load({str(path)!r}) to '
+                f"{name}.load_state_dict if they are not"
+            )
+        arrays = part._from_torch(arrays) if is_torch else arrays
     with _all_or_none(parts):
         _put(path, name, part, arrays)
     return {}

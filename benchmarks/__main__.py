@@ -20,6 +20,7 @@ NAMES = (
     "memory",
     "loops",
     "compiled",
+    "learning",
     "import",
 )
 
@@ -46,6 +47,7 @@ def main() -> None:
         chains,
         compiled,
         functions,
+        learning,
         memory,
         mlp,
         moons,
@@ -70,6 +72,7 @@ def main() -> None:
         "memory": (mlp.memory_rows, mlp.MEMORY_COLUMNS),
         "loops": (memory.rows, memory.COLUMNS),
         "compiled": (compiled.rows, compiled.COLUMNS),
+        "learning": (learning.rows, learning.COLUMNS),
         "import": (startup.rows, startup.COLUMNS),
     }
     rounds = options.repeats or (5 if options.quick else 15)

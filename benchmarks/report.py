@@ -20,7 +20,7 @@ INTRODUCTION = """\
 # Benchmarks
 
 Written by `python -m benchmarks`; do not edit. Every figure of this page is in
-[`{results}`](../{results}), with quartiles.
+`{results}`, with quartiles.
 
 Measured on {date}: {cpu}, {threads} of {cores_in_machine} cores, {system}, {python}; {packages}; NumPy's BLAS: {blas}.
 Load average before the start: {load_at_start}.
@@ -61,6 +61,13 @@ One function each, on about 1,000 numbers or a 32 x 32 matrix, forward and backw
 
 `ad.jit` next to the compilers of JAX and PyTorch: how long a call takes, how far the ratio to the fastest peer is from
 1 on average, and how long one waits for the first call (in which the function is recorded) and for the compiler.
+""",
+    "learning": """\
+### Training steps
+
+Forward, backward and the update of the weights, with the same weights and data: `ours` is `ad.jit` of the step, `eager`
+the step as it is. `torch` is PyTorch without its compiler; its LSTM is a loop in Python like ours, `torch nn` its own
+layer.
 """,
     "programs": """\
 ### Plain NumPy programs
@@ -122,6 +129,8 @@ METHOD = """\
 * First call, record and compile: fresh processes in which a small function has been compiled before, without our cache
   on disk (with a cache that another process has filled in the row that says so). Record and compile is by how much the
   first two calls take longer than a later one. `eager` is our function without jit.
+* Training steps: float32, plain gradient descent, and Adam as PyTorch has it by default; the losses of the first three
+  steps agree.
 * Import time: fresh interpreters that alternate, bytecode cached.
 """
 

@@ -12,10 +12,11 @@ import argparse
 import time
 from dataclasses import dataclass
 
-import numpy as np
+from style import BLUE, GREY, RED, needs
 
-try:
+with needs("demo"):
     import matplotlib
+    import numpy as np
 
     matplotlib.use("Agg")  # draw into files: no screen is needed
     from matplotlib import pyplot as plt
@@ -28,11 +29,6 @@ try:
 
     import autodiff as ad
     from autodiff import nn, optim
-except ModuleNotFoundError as error:
-    raise SystemExit(
-        f"digits.py needs {error.name}, which is not installed. autodiff[demo] brings all that it needs:\n"
-        '  python -m pip install -e ".[demo]"      (in the root of the repository)'
-    ) from None
 
 EPOCHS = 40
 BATCH = 32
@@ -120,7 +116,6 @@ def train(data: Data, seed: int, epochs: int) -> Run:
 
 # -- the picture
 
-BLUE, RED, GREY = "#0072b2", "#d55e00", "#666666"  # told apart with any kind of colour vision
 STYLE = {
     "font.size": 12,
     "axes.titlesize": 13,

@@ -271,7 +271,7 @@ row(special.erfc,     real)
 
 row(activations.relu,        nonzero)
 row(activations.leaky_relu,  nonzero,             tries=[call(), call(0.2), call(slope=-0.5)])
-row(activations.sigmoid,     real)
+row(activations.sigmoid,     real,                complex=True)
 row(activations.softplus,    real)
 row(activations.normal_cdf,  real)
 row(activations.gelu,        real,                tries=[call(), call("tanh"), call(approximate="tanh")])

@@ -757,10 +757,24 @@ def test_the_files_used_last_are_kept(tmp_path, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file0", "file8", "file9"]
 
 
-def test_without_llvmlite():
-    script = "import sys; sys.modules['llvmlite'] = None\nimport autodiff.compiler.native"
+@pytest.mark.parametrize(
+    "missing", ["sys.modules['llvmlite'] = None", "sys.byteorder = 'big'"], ids=["llvmlite", "little-endian"]
+)
+def test_without_machine_code(missing):
+    """NumPy runs the programs then, and whoever asks for code is told what is missing."""
+    script = f"""import sys
+{missing}
+import numpy as np
+import autodiff as ad
+f = ad.jit(ad.value_and_grad(lambda x: np.sin(x) * 2))
+assert f(0.5) == f(0.5) == (np.sin(0.5) * 2, np.cos(0.5) * 2) and f.cache_info().hits == 1
+print("NumPy ran it")
+from autodiff.compiler.objects import CODES
+CODES.machine"""
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert "ImportError: " in done.stderr and "pip install autodiff[jit]" in done.stderr
+    assert done.stdout == "NumPy ran it\n", done.stderr
+    message = "pip install autodiff[jit]" if "llvmlite" in missing else "little-endian"
+    assert "ImportError: compiling needs" in done.stderr and message in done.stderr, done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

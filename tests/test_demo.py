@@ -50,7 +50,8 @@ def test_the_median_of_five_seeds(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", EXTRAS)
 def test_a_missing_extra_is_named(missing: str, tmp_path: Path) -> None:
-    pretend = f"import runpy, sys; sys.modules[{missing!r}] = None; runpy.run_path({str(DEMO)!r}, run_name='__main__')"
+    pretend = f"import runpy, sys; sys.modules[{missing!r}] = None; sys.path.insert(0, {str(DEMO.parent)!r}); "
+    pretend += f"runpy.run_path({str(DEMO)!r}, run_name='__main__')"
     done = run("-c", pretend, cwd=tmp_path)
     assert done.returncode == 1
     assert "autodiff[demo]" in done.stderr

@@ -315,6 +315,28 @@ def test_captured_arrays() -> None:
         holder["a"] = Y * i
 
 
+def test_captured_arrays_are_indexed_by_arguments() -> None:
+    class Table:
+        def __init__(self) -> None:
+            self.rows, self.weight = np.arange(12.0).reshape(4, 3), Value(2.0)
+
+    table, i, mask = Table(), np.array([3, 0, 3]), np.array([True, False, True])
+
+    def look(i: Any, mask: Any) -> Any:  # with a tracked Value about, the arguments are Values
+        part = np.zeros((3, 3))
+        part[mask] = table.rows[i[mask]]
+        part[1, :2] = table.rows[i, 1][:2]
+        return (table.weight * part + table.rows[i]).data
+
+    expected = look(i, mask)
+    look_fast = ad.jit(look, strict=True)
+    for _ in range(3):
+        assert np.array_equal(look_fast(i, mask), expected)
+    table.rows = -table.rows
+    assert np.array_equal(look_fast(i[::-1].copy(), mask), look(i[::-1], mask))
+    assert look_fast.cache_info().programs == 1
+
+
 def test_numbers_computed_from_captured_arrays() -> None:
     data = X.copy()
     jitted = ad.jit(lambda x: x * (data[:3] * 2).sum())

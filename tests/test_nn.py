@@ -366,7 +366,7 @@ def test_cross_entropy_is_stable(dtype: Any) -> None:
 @pytest.mark.parametrize(
     "logits, labels, error, message",
     [
-        (np.ones(3), [0], ValueError, r"logits have shape \(3,\)"),
+        (np.ones(3), [0], ValueError, r"labels have shape \(1,\), logits \(3,\)"),
         (np.ones((2, 3, 4)), [0, 1], ValueError, r"labels have shape \(2,\)"),
         (np.ones((0, 3)), np.zeros(0, int), ValueError, r"logits have shape \(0, 3\)"),
         (np.ones((2, 3)), [0, 1, 2], ValueError, r"labels have shape \(3,\)"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autodiff import OperandError, Value, nn, optim
+from autodiff import OperandError, Value, jit, nn, optim
 from autodiff.optim import optimizer as base
 
 ALL: list[Callable[[Any], optim.Optimizer]] = [
@@ -345,3 +345,19 @@ def test_parameters_and_state_are_freed_without_the_collector() -> None:
 
 if __name__ == "__main__":
     raise SystemExit(pytest.main([__file__, "-q"]))
+
+
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.AdamW])
+def test_a_compiled_step_is_as_long_for_large_parameters(kind: type) -> None:
+    """Blocks, which keep NumPy's temporaries in the cache, are for steps that are not compiled."""
+    counts = []
+    for size in (10, 200_000):  # more than a block
+        w = Value(np.ones(size))
+        w.grad = np.ones(size)
+        optimizer = kind([w], 0.1)
+        step = jit(optimizer.step, strict=True)
+        for _ in range(2):
+            step()
+        (line,) = [line for line in step.explain().splitlines() if line.startswith("program")]
+        counts.append(line.split(" operations")[0])
+    assert counts[0] == counts[1]

@@ -153,3 +153,13 @@ def test_angle_has_numpys_dtype(dtype: str, deg: bool) -> None:
     result = np.angle(ad.Value(a, requires_grad=False), deg)
     assert result.dtype == np.angle(a, deg).dtype
     np.testing.assert_array_equal(result.data, np.angle(a, deg))
+
+
+def test_activations_of_complex_numbers() -> None:
+    """They were those of something else; the error function is one of real numbers here."""
+    z = np.array([1 + 2j, -0.5j, -3 + 1j])
+    np.testing.assert_allclose(ad.sigmoid(Value(z)).data, 1 / (1 + np.exp(-z)), rtol=1e-14)
+    np.testing.assert_allclose(ad.silu(Value(z)).data, z / (1 + np.exp(-z)), rtol=1e-14)
+    for x in (z, Value(z)):
+        with pytest.raises(TypeError, match="erfc: the argument is complex"):
+            ad.gelu(x)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..arrays import add_at, along_axis, as_index, getitem, scatter_add, sum_levels
 from ..batched import Batched, Level, aligned, batch, hide, levels_of, union, widened
+from ..box import Inner
 from ..errors import BatchError
 from ..rule import RULES
 from ..rules.sort import gather, scatter
@@ -202,9 +203,14 @@ def _setitem(x: Batched, key: Any, value: Any) -> None:
         x.whole[place.key] = place.arranged(value, _shape_of(x.whole, place))
 
 
+def _zeros_like(numbers: Any) -> Any:
+    return numbers if numbers.dtype == bool else np.broadcast_to(0, numbers.shape)
+
+
 def _shape_of(array: Any, place: Place) -> tuple[int, ...]:
     """The shape of what is at the place in a whole, with the hidden axes in front."""
-    shape = np.broadcast_to(0, array.shape)[place.key].shape
+    key = [_zeros_like(k) if isinstance(k, Inner) else k for k in place.key]  # recorded numbers are not known
+    shape = np.broadcast_to(0, array.shape)[tuple(key)].shape
     return shape if place.order is None else tuple([shape[i] for i in place.order])
 
 

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from ..box import Box
 from .recorded import Recorded
 
-__all__ = ["kind_of", "known_slice", "place_of", "plain"]
+__all__ = ["kind_of", "known_slice", "opened", "place_of", "plain"]
 
 
 PYTHON = frozenset((int, float, complex))  # truth values are promoted as arrays of them are
@@ -34,6 +35,13 @@ def plain(x: Any) -> Any:
     if kind is slice:
         return slice(plain(x.start), plain(x.stop), plain(x.step))
     return x
+
+
+def opened(key: Any) -> Any:
+    """A key with the arrays of the untracked Values in it, which index a plain array as they do."""
+    if type(key) is tuple:
+        return tuple([opened(k) for k in key])
+    return key._array if isinstance(key, Box) and key._node is None else key
 
 
 def known_slice(k: slice) -> slice:

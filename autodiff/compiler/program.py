@@ -1,7 +1,6 @@
 """A program of one run of a function: when it holds, how to run it, and what to make of the outputs."""
 
 import functools
-import importlib.util
 import os
 import threading
 import zlib
@@ -27,6 +26,7 @@ from .graph import Graph
 from .interpret import Interpreted, Mismatch
 from .lower import lower
 from .native import Program as Native
+from .objects import MISSING
 from .orders import are_in_order
 from .places import Places
 from .plan import Plan
@@ -244,7 +244,7 @@ class Program:
 
 def runner_of(graph: Graph) -> Any:
     """What runs a graph: native code where llvmlite is installed, else NumPy."""
-    if os.environ.get("AUTODIFF_JIT") == "numpy" or importlib.util.find_spec("llvmlite") is None:
+    if os.environ.get("AUTODIFF_JIT") == "numpy" or MISSING:
         return Interpreted(graph)
     return Native(lower(graph, llvm_math, checked=os.environ.get("AUTODIFF_JIT_DEBUG") == "1"))
 

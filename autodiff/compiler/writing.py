@@ -11,7 +11,7 @@ from ..box import Box
 from .calls import AT, At, getitem_of, written
 from .graph import Node, c_strides
 from .indexing import gathered, scattered
-from .operands import known_slice, place_of, plain
+from .operands import known_slice, opened, place_of, plain
 from .orders import check_write, keep_order, note_order
 from .recorded import Recorded
 
@@ -30,13 +30,6 @@ def noting(method: Any) -> Any:
             raise
 
     return noted
-
-
-def _unboxed(key: Any) -> Any:
-    """A key with the arrays of Values that are recorded, as the index of a plain array may be one."""
-    if type(key) is tuple:
-        return tuple(map(_unboxed, key))
-    return key._array if isinstance(key, Box) and isinstance(key._array, Recorded) else key
 
 
 def _is_mask(x: Recorded, key: Any, value: Any) -> bool:
@@ -68,9 +61,10 @@ class Writing:
     @noting
     def getitem(self, x: Recorded, key: Any) -> Any:
         """`x[key]`."""
+        key = opened(key)
         if self.closed:
             return x.data[plain(key)]
-        key = self._places(x, _unboxed(key))
+        key = self._places(x, key)
         keys = key if type(key) is tuple else (key,)
         if all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys):
             keys = tuple([known_slice(k) if type(k) is slice else k for k in keys])
@@ -90,13 +84,14 @@ class Writing:
     @noting
     def setitem(self, x: Recorded, key: Any, value: Any) -> None:
         """`x[key] = value`: the buffer of x has another node from now on."""
+        key = opened(key)
         if self.closed:
             x.data[plain(key)] = plain(value)
             return
         if isinstance(value, Box) and value._node is None:
             value = value._array
         check_write(x)
-        buffer, key = x.buffer, self._places(x, _unboxed(key))
+        buffer, key = x.buffer, self._places(x, key)
         keys = key if type(key) is tuple else (key,)
         basic = all(k is None or k is Ellipsis or type(k) in (int, slice) or isinstance(k, np.integer) for k in keys)
         if basic and buffer.data.dtype == x.dtype:

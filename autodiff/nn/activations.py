@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..rules.activations import gelu, leaky_relu, relu, sigmoid, silu, softmax, softplus
+from .inputs import operand, real_operand
 from .module import Module
 
 __all__ = ["GELU", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh"]
@@ -19,7 +20,7 @@ class ReLU(Module):
 
     def forward(self, x: Any) -> Any:
         """`max(x, 0)`."""
-        return relu(x)
+        return relu(_given(self, x))
 
 
 class Tanh(Module):
@@ -31,7 +32,7 @@ class Tanh(Module):
 
     def forward(self, x: Any) -> Any:
         """`tanh(x)`."""
-        return np.tanh(x)
+        return np.tanh(operand(self, x))
 
 
 class Sigmoid(Module):
@@ -43,7 +44,7 @@ class Sigmoid(Module):
 
     def forward(self, x: Any) -> Any:
         """`1 / (1 + exp(-x))`."""
-        return sigmoid(x)
+        return sigmoid(_given(self, x))
 
 
 class GELU(Module):
@@ -58,7 +59,7 @@ class GELU(Module):
 
     def forward(self, x: Any) -> Any:
         """`x * Phi(x)`."""
-        return gelu(x, self.approximate)
+        return gelu(_given(self, x), self.approximate)
 
 
 class SiLU(Module):
@@ -70,7 +71,7 @@ class SiLU(Module):
 
     def forward(self, x: Any) -> Any:
         """`x * sigmoid(x)`."""
-        return silu(x)
+        return silu(_given(self, x))
 
 
 class LeakyReLU(Module):
@@ -85,7 +86,7 @@ class LeakyReLU(Module):
 
     def forward(self, x: Any) -> Any:
         """`x` or `slope * x`."""
-        return leaky_relu(x, self.slope)
+        return leaky_relu(_given(self, x), self.slope)
 
 
 class Softplus(Module):
@@ -97,7 +98,7 @@ class Softplus(Module):
 
     def forward(self, x: Any) -> Any:
         """`log(1 + exp(x))`."""
-        return softplus(x)
+        return softplus(_given(self, x))
 
 
 class Softmax(Module):
@@ -112,4 +113,9 @@ class Softmax(Module):
 
     def forward(self, x: Any) -> Any:
         """Probabilities along the axis."""
-        return softmax(x, self.axis)
+        return softmax(_given(self, x), self.axis)
+
+
+def _given(layer: Module, x: Any) -> Any:
+    x = real_operand(layer, x)
+    return x.astype(float) if x.dtype == bool else x

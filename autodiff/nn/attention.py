@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from ..convert import as_operand
 from ..rules.activations import softmax
 from ..value import Value
 from .activations import GELU
 from .init import Seed, glorot_uniform
+from .inputs import operand, real_operand
 from .layers import Dropout, Linear, dropout
 from .module import Module
 from .normalisation import LayerNorm
@@ -37,16 +37,31 @@ def attention(
 
     Raises ValueError for shapes that do not fit, TypeError for a mask that is not boolean.
     """
-    query, key, value = [as_operand(x, "attention") for x in (query, key, value)]
+    query, key, value = [
+        real_operand("attention", x, name) for x, name in ((query, "query"), (key, "key"), (value, "value"))
+    ]
     fits = min(query.ndim, key.ndim, value.ndim) > 1 and query.shape[-1] == key.shape[-1]
     if not fits or key.shape[-2] != value.shape[-2]:
         raise ValueError(
             f"attention: query {query.shape}, key {key.shape} and value {value.shape}; the first two need the same "
             "last axis, the last two the same length"
         )
+    if not key.shape[-2]:
+        raise ValueError(f"attention: key has shape {key.shape}; there is nothing to look at in a sequence of length 0")
+    batch = _broadcast(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+    if batch is None:
+        raise ValueError(
+            f"attention: query {query.shape}, key {key.shape} and value {value.shape}; the axes before the last two "
+            "have to be the same, or 1"
+        )
     scores = (query * query.shape[-1] ** -0.5) @ np.swapaxes(key, -1, -2)
-    if mask is not None and np.asarray(mask).dtype != bool:
-        raise TypeError(f"attention: mask has dtype {np.asarray(mask).dtype}; make it boolean, as in mask != 0")
+    if mask is not None:
+        mask = operand("attention", mask, "mask")
+        if mask.dtype != bool:
+            raise TypeError(f"attention: mask has dtype {mask.dtype}; make it boolean, as in mask != 0")
+        places = (*batch, query.shape[-2], key.shape[-2])
+        if _broadcast(mask.shape, places) != places:
+            raise ValueError(f"attention: mask has shape {mask.shape}; it has to be {places}, or 1 in some axes")
     if causal:
         earlier = np.tri(query.shape[-2], key.shape[-2], dtype=bool)
         mask = earlier if mask is None else np.logical_and(mask, earlier)
@@ -56,6 +71,13 @@ def attention(
     if p:
         weights = dropout(weights, p, np.random.default_rng(rng))
     return weights @ value
+
+
+def _broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        return None
 
 
 class MultiHeadAttention(Module):
@@ -87,6 +109,8 @@ class MultiHeadAttention(Module):
             raise ValueError(f"MultiHeadAttention: {num_heads} heads do not divide embed_dim={embed_dim}")
         self.rng = rng = np.random.default_rng(rng)
         self.dropout = float(dropout)
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"MultiHeadAttention: dropout is {dropout}; it has to be in [0, 1)")
         weights = [glorot_uniform((self.embed_dim, self.embed_dim), rng, dtype) for _ in range(3)]
         self.in_proj_weight = Value(np.concatenate(weights, axis=1))
         self.in_proj_bias = Value(np.zeros(3 * self.embed_dim, dtype)) if bias else None
@@ -97,11 +121,12 @@ class MultiHeadAttention(Module):
 
         `mask` is as for `attention`, and broadcasts to (N, heads, queries, keys).
         """
-        key = query if key is None else key
-        value = key if value is None else value
+        query = real_operand(self, query, "query")
+        key = query if key is None else real_operand(self, key, "key")
+        value = key if value is None else real_operand(self, value, "value")
         for x in (query, key, value):
-            if len(np.shape(x)) != 3 or np.shape(x)[-1] != self.embed_dim:
-                raise ValueError(f"{self!r}: input has shape {np.shape(x)}; it has to be (N, length, {self.embed_dim})")
+            if x.ndim != 3 or x.shape[-1] != self.embed_dim:
+                raise ValueError(f"{self!r}: input has shape {x.shape}; it has to be (N, length, {self.embed_dim})")
         n, d = self.embed_dim, self.embed_dim // self.num_heads
         if key is query and value is query:
             parts = query @ self.in_proj_weight

@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from ..convert import as_operand
 from ..rules import convolution, pooling
 from ..rules.convolution import Geometry
 from ..value import Value
 from .init import Initialiser, Seed, he_uniform
+from .inputs import operand, real_operand
 from .module import Module
 
 __all__ = ["AvgPool", "Conv1d", "Conv2d", "MaxPool", "avg_pool", "conv", "max_pool"]
 
-Sizes = int | Sequence[int]
+Sizes = int | Sequence[int] | np.ndarray[Any, Any]
 Padding = Sizes | str | Sequence[Sequence[int]]
 
 
@@ -50,7 +50,7 @@ def conv(
 
     Raises ValueError for shapes that do not fit, and for kernels larger than the padded images.
     """
-    x, weight = as_operand(x, "conv"), as_operand(weight, "conv")
+    x, weight = operand("conv", x, "images"), operand("conv", weight, "weight")
     axes = weight.ndim - 2
     if axes < 1 or x.ndim != weight.ndim:
         raise ValueError(
@@ -83,7 +83,7 @@ def max_pool(x: Any, kernel: Sizes, stride: Sizes | None = None, padding: Paddin
 
     Raises ValueError for windows larger than the padded images, and for padding of half a window or more.
     """
-    x = as_operand(x, "max_pool")
+    x = real_operand("max_pool", x, "images")
     geometry = _window("max_pool", x, kernel, stride, padding, dilation)
     if any(max(p) * 2 > r for p, r in zip(geometry.padding, geometry.reach, strict=True)):
         raise ValueError(f"max_pool: padding={padding!r} is more than half of the kernel {kernel!r}")
@@ -100,7 +100,7 @@ def avg_pool(x: Any, kernel: Sizes, stride: Sizes | None = None, padding: Paddin
 
     Raises ValueError for windows larger than the padded images.
     """
-    x = as_operand(x, "avg_pool")
+    x = operand("avg_pool", x, "images")
     geometry = _window("avg_pool", x, kernel, stride, padding, 1)
     count = 1
     for n in geometry.kernel:
@@ -112,11 +112,14 @@ def avg_pool(x: Any, kernel: Sizes, stride: Sizes | None = None, padding: Paddin
 
 
 def _window(function: str, x: Any, kernel: Sizes, stride: Sizes | None, padding: Padding, dilation: Sizes) -> Geometry:
+    kernel = kernel.tolist() if isinstance(kernel, np.ndarray) else kernel
     axes = len(kernel) if isinstance(kernel, Sequence) else max(x.ndim - 2, 1)
     if x.ndim < axes or x.dtype.kind not in "fc":
         raise ValueError(f"{function}: images of shape {x.shape} and {x.dtype}; floats with {axes} axes are needed")
     kernels = _sizes(function, "kernel", kernel, axes)
-    return _geometry(function, x.shape[x.ndim - axes :], kernels, stride or kernels, padding, dilation, 1)
+    return _geometry(
+        function, x.shape[x.ndim - axes :], kernels, kernels if stride is None else stride, padding, dilation, 1
+    )
 
 
 def _geometry(
@@ -142,7 +145,8 @@ def _geometry(
 
 def _padding(function: str, padding: Padding, geometry: Geometry) -> tuple[tuple[int, int], ...]:
     axes = len(geometry.size)
-    if padding == "same":
+    padding = padding.tolist() if isinstance(padding, np.ndarray) else padding
+    if isinstance(padding, str) and padding == "same":
         wanted = [-(-n // s) for n, s in zip(geometry.size, geometry.stride, strict=True)]
         parts = zip(wanted, geometry.stride, geometry.reach, geometry.size, strict=True)
         missing = [max((w - 1) * s + r - n, 0) for w, s, r, n in parts]
@@ -150,15 +154,16 @@ def _padding(function: str, padding: Padding, geometry: Geometry) -> tuple[tuple
     if isinstance(padding, str) and padding != "valid":
         raise ValueError(f'{function}: padding={padding!r}; it is a number, "same" or "valid"')
     if isinstance(padding, Sequence) and not isinstance(padding, str) and any(np.ndim(p) for p in padding):
-        pairs = tuple([(operator.index(before), operator.index(after)) for before, after in padding])  # type: ignore[misc]
-        if len(pairs) != axes or min(min(pair) for pair in pairs) < 0:
+        pairs = [(*pair,) if isinstance(pair, Sequence) else () for pair in padding]
+        if len(pairs) != axes or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
             raise ValueError(f"{function}: padding={padding!r}; it has to be {axes} pairs (before, after)")
-        return pairs
+        return tuple([(operator.index(before), operator.index(after)) for before, after in pairs])
     numbers = (0,) * axes if padding == "valid" else _sizes(function, "padding", padding, axes, 0)  # type: ignore[arg-type]
     return tuple([(n, n) for n in numbers])
 
 
 def _sizes(function: str, argument: str, given: Sizes, axes: int, least: int = 1) -> tuple[int, ...]:
+    given = given.tolist() if isinstance(given, np.ndarray) else given
     numbers = given if isinstance(given, Sequence) else (given,) * axes
     found = tuple([operator.index(n) for n in numbers])
     if len(found) != axes or min(found) < least:
@@ -210,7 +215,8 @@ class _Conv(Module):
 
     def forward(self, x: Any) -> Any:
         """The convolution of images (N, in_channels, *size); one image without N is one."""
-        shape = np.shape(x)
+        x = operand(self, x)
+        shape = x.shape
         if len(shape) not in (self.axes + 1, self.axes + 2) or shape[-self.axes - 1] != self.in_channels:
             raise ValueError(
                 f"{self!r}: images have shape {shape}; it has to be (N, {self.in_channels}, "
@@ -276,7 +282,7 @@ class MaxPool(Module):
         return max_pool(x, self.kernel_size, self.stride, self.padding, self.dilation)
 
     def __repr__(self) -> str:
-        return f"MaxPool({self.kernel_size!r}{'' if self.stride is None else f', stride={self.stride!r}'})"
+        return _pool_repr(self, stride=None, padding=0, dilation=1)
 
 
 class AvgPool(Module):
@@ -294,4 +300,9 @@ class AvgPool(Module):
         return avg_pool(x, self.kernel_size, self.stride, self.padding)
 
     def __repr__(self) -> str:
-        return f"AvgPool({self.kernel_size!r}{'' if self.stride is None else f', stride={self.stride!r}'})"
+        return _pool_repr(self, stride=None, padding=0)
+
+
+def _pool_repr(layer: Any, **defaults: Any) -> str:
+    options = [f", {name}={getattr(layer, name)!r}" for name, x in defaults.items() if getattr(layer, name) != x]
+    return f"{type(layer).__name__}({layer.kernel_size!r}{''.join(options)})"

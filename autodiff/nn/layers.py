@@ -7,9 +7,9 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..convert import as_operand
 from ..value import Value
 from .init import Initialiser, Seed, he_uniform, normal
+from .inputs import are_within, operand
 from .module import Module
 
 __all__ = ["Dropout", "Embedding", "Flatten", "Linear", "Sequential", "dropout"]
@@ -50,9 +50,9 @@ class Linear(Module):
 
     def forward(self, x: Any) -> Any:
         """`x @ weight + bias`."""
-        shape = x.shape if hasattr(x, "shape") else np.shape(x)
-        if not shape or shape[-1] != self.in_features:
-            raise ValueError(f"{self!r}: the input's last axis has to be {self.in_features} long, got shape {shape}")
+        x = operand(self, x)
+        if not x.ndim or x.shape[-1] != self.in_features:
+            raise ValueError(f"{self!r}: the input's last axis has to be {self.in_features} long, got shape {x.shape}")
         y: Any = x @ self.weight
         return y if self.bias is None else y + self.bias
 
@@ -61,7 +61,7 @@ class Linear(Module):
 
 
 def dropout(x: Any, p: float, rng: np.random.Generator) -> Any:
-    """`x` with each element put to 0 with probability p, and divided by 1 - p otherwise.
+    """`x` with each element put to 0 with probability p, and divided by 1 - p otherwise. Integers become floats.
 
     >>> dropout(np.ones(3), 0.0, np.random.default_rng(0))
     array([1., 1., 1.])
@@ -70,7 +70,8 @@ def dropout(x: Any, p: float, rng: np.random.Generator) -> Any:
     """
     if not 0 <= p < 1:
         raise ValueError(f"dropout: p is {p}; it has to be in [0, 1)")
-    x = as_operand(x, "dropout")
+    x = operand("dropout", x)
+    x = x.astype(float) if x.dtype.kind in "biu" else x
     kept = rng.random(x.shape, np.float32) >= p
     return x * (kept * (1 / (1 - p))).astype(x.dtype)
 
@@ -127,10 +128,10 @@ class Embedding(Module):
 
     def forward(self, numbers: Any) -> Any:
         """The vectors of these numbers."""
-        numbers = as_operand(numbers, "Embedding")
+        numbers = operand(self, numbers)
         if numbers.dtype.kind not in "iu":
             raise TypeError(f"{self!r}: numbers have dtype {numbers.dtype}; integers are needed: .astype(int)")
-        if numbers.size and (numbers.min() < 0 or numbers.max() >= self.num_embeddings):
+        if not are_within(numbers, self.num_embeddings):
             raise ValueError(f"{self!r}: a number is out of range; 0..{self.num_embeddings - 1} fit")
         return self.weight[numbers.data if isinstance(numbers, Value) else numbers]
 
@@ -152,7 +153,8 @@ class Flatten(Module):
 
     def forward(self, x: Any) -> Any:
         """The flat input."""
-        shape = np.shape(x)
+        x = operand(self, x)
+        shape = x.shape
         if not -len(shape) <= self.start < len(shape):
             raise ValueError(f"Flatten: input of shape {shape} has no axis {self.start}")
         kept = shape[: self.start]

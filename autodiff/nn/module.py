@@ -17,6 +17,7 @@ returns is a copy too, with the gradients, plain arrays, in the places of the pa
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from reprlib import recursive_repr
 from typing import Any, Self
 
@@ -26,6 +27,8 @@ from ..value import Value
 from .replace import PLAIN, Place, Slot, replace
 
 __all__ = ["Module"]
+
+COUNTER = "num_batches_tracked"  # of PyTorch's BatchNorm, which nothing here needs
 
 
 class Module:
@@ -100,9 +103,13 @@ class Module:
         >>> from autodiff.nn import Linear
         >>> Linear(3, 2).train(False).training
         False
+
+        Raises TypeError for what is no truth value.
         """
+        if not isinstance(training, (bool, np.bool_)):
+            raise TypeError(f"{type(self).__name__}.train: training is a {type(training).__name__}; pass True or False")
         for module in self.modules():
-            module.training = training
+            module.training = bool(training)
         return self
 
     def eval(self) -> Self:
@@ -135,7 +142,9 @@ class Module:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set every leaf Value to a copy of the array of its name in `state`, cast to its own dtype.
 
-        Either all are set or, if one does not fit, none.
+        Either all are set or, if one does not fit, none. What is shared may be under any of its names. The tensors of
+        PyTorch's `state_dict()` are taken too: matrices that its layers keep the other way round, such as those of
+        `Linear`, are transposed.
 
         >>> from autodiff.nn import Linear
         >>> a, b = Linear(3, 2), Linear(3, 2)
@@ -143,15 +152,25 @@ class Module:
 
         Raises ValueError naming every entry that is missing, unexpected or of the wrong shape or kind.
         """
+        if any(type(x).__module__.partition(".")[0] == "torch" for x in state.values()):
+            state = self._from_torch({name: _array_of(x) for name, x in state.items()})
         leaves = self._named_leaves()
-        names = {name for name, _ in leaves}
-        wrong = [f"{name} is missing" for name, _ in leaves if name not in state]
-        wrong += [f"{name} is unexpected" for name in state if name not in names]
+        given: dict[int, list[str]] = {id(v): [] for _, v in leaves}  # a shared one may have several names
+        unexpected = []
+        for name in state:
+            names = given.get(id(_at(self, str(name))))
+            if names is None:
+                unexpected.append(f"{name} is unexpected")
+            elif names and not np.array_equal(state[name], state[names[0]]):
+                unexpected.append(f"{name} is not equal to {names[0]}, and they are one parameter here")
+            else:
+                names.append(name)
+        wrong = [f"{name} is missing" for name, v in leaves if not given[id(v)]] + unexpected
         arrays: list[tuple[Value, np.ndarray[Any, Any]]] = []
         for name, v in leaves:
-            if name not in state:
+            if not given[id(v)]:
                 continue
-            entry = state[name]
+            entry = state[given[id(v)][0]]
             array = np.asarray(entry.data if isinstance(entry, Value) else entry)
             if array.shape != v.shape:
                 wrong.append(f"{name} has shape {array.shape} instead of {v.shape}")
@@ -159,27 +178,39 @@ class Module:
                 wrong.append(f"{name} has dtype {array.dtype}, which does not fit {v.dtype}")
             else:
                 arrays.append((v, array.astype(v.dtype)))
+        if wrong and self._is_from_torch(state):
+            wrong.append("if the state is PyTorch's, pass its tensors, not arrays of them: they tell what to transpose")
         if wrong:
             raise ValueError(f"{type(self).__name__}.load_state_dict: " + "; ".join(wrong))
         for v, array in arrays:
             v.data = array
 
-    _transposed: tuple[str, ...] = ()  # attributes that PyTorch's layer of the same name keeps the other way round
+    _transposed: tuple[str, ...] = ()  # patterns of the attributes that PyTorch keeps the other way round
 
     def _from_torch(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """A state of PyTorch's for the same layers: some matrices transposed, and counters that it has left out."""
-        turned = {
-            f"{name}.{attribute}" if name else attribute
-            for name, part, _ in _walk(self)
-            if isinstance(part, Module)
-            for attribute in vars(part)
-            if attribute.startswith(part._transposed or "\0")
-        }
+        """A state of PyTorch's for the same layers: some matrices transposed, and counters left out."""
         return {
-            name: np.swapaxes(array, 0, 1) if name in turned and np.ndim(array) == 2 else array
+            name: np.swapaxes(array, 0, 1) if self._is_turned(name) and np.ndim(array) == 2 else array
             for name, array in state.items()
-            if not name.endswith("num_batches_tracked")
+            if not name.endswith(COUNTER)
         }
+
+    def _is_from_torch(self, state: Mapping[str, Any]) -> bool | None:
+        """Whether a state of plain arrays is PyTorch's, as the shapes tell; None if they do not."""
+        if any(name.endswith(COUNTER) for name in state):
+            return True
+        turned = [
+            (np.shape(array), np.shape(_at(self, name))) for name, array in state.items() if self._is_turned(name)
+        ]
+        turned = [(given, own) for given, own in turned if len(own) == 2]
+        if any(own[0] != own[1] for _, own in turned):
+            return all(given == own[::-1] for given, own in turned)
+        return None if turned else False
+
+    def _is_turned(self, name: str) -> bool:
+        path, _, attribute = name.rpartition(".")
+        owner = _at(self, path) if path else self
+        return isinstance(owner, Module) and any(fnmatchcase(attribute, pattern) for pattern in owner._transposed)
 
     def _named_leaves(self) -> list[tuple[str, Value]]:
         return [(name, part) for name, part, _ in _walk(self) if isinstance(part, Value) and part.is_leaf]
@@ -200,6 +231,26 @@ class Module:
     @recursive_repr()
     def __repr__(self) -> str:
         return _tree(type(self).__name__, self._children())
+
+
+def _array_of(x: Any) -> Any:
+    """A tensor of PyTorch's as an array, bfloat16 as float32; anything else as it is."""
+    if not hasattr(x, "detach"):
+        return x
+    x = x.detach().cpu()
+    return (x.float() if str(x.dtype) == "torch.bfloat16" else x).numpy()
+
+
+def _at(thing: Any, path: str) -> Any:
+    """What has this dotted name in a module, also one that is not its first; None if there is nothing."""
+    for key, part in _parts(thing):
+        if path == str(key):
+            return part
+        if path.startswith(f"{key}."):  # a key of a dict may have dots itself
+            found = _at(part, path[len(str(key)) + 1 :])
+            if found is not None:
+                return found
+    return None
 
 
 def _parts(thing: Any) -> Iterator[tuple[Any, Any]]:

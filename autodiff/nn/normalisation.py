@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ..batched import Batched
 from ..modes import stop_gradient
 from ..value import Value
+from .inputs import real_operand
 from .module import Module
 
 __all__ = ["BatchNorm", "GroupNorm", "LayerNorm", "RMSNorm"]
@@ -30,8 +32,8 @@ class BatchNorm(Module):
 
     Takes (N, channels) or (N, channels, *size). In training, mean and variance are those of the batch, and running
     averages of them move by `momentum` (the variance without bias, as in PyTorch); after `eval()` these averages are
-    used. A transform that takes the model as an argument works on a copy: return it as auxiliary data to keep its
-    averages, or call the model of a closure.
+    used. Under `vmap` they move by the mean over its examples. A transform, also `jit`, that takes the model as an
+    argument works on a copy: return it as auxiliary data to keep its averages, or call the model of a closure.
 
     >>> layer = BatchNorm(2)
     >>> layer(np.array([[1.0, 5.0], [3.0, 5.0]])).round(2).data
@@ -52,7 +54,11 @@ class BatchNorm(Module):
         *,
         dtype: Any = np.float64,
     ) -> None:
-        self.num_features, self.eps, self.momentum = _count("BatchNorm", num_features), float(eps), float(momentum)
+        self.num_features, self.eps, self.momentum = (
+            _count("BatchNorm", num_features),
+            _eps("BatchNorm", eps),
+            float(momentum),
+        )
         self.weight = Value(np.ones(num_features, dtype)) if affine else None
         self.bias = Value(np.zeros(num_features, dtype)) if affine else None
         self.running_mean = Value(np.zeros(num_features, dtype), requires_grad=False)
@@ -60,7 +66,8 @@ class BatchNorm(Module):
 
     def forward(self, x: Any) -> Any:
         """The normalised batch."""
-        shape = np.shape(x)
+        x = real_operand(self, x)
+        shape = x.shape
         if len(shape) < 2 or shape[1] != self.num_features:
             raise ValueError(f"{self!r}: input has shape {shape}; it has to be (N, {self.num_features}, ...)")
         axes, wide = (0, *range(2, len(shape))), (-1,) + (1,) * (len(shape) - 2)
@@ -83,6 +90,8 @@ class BatchNorm(Module):
     def _move(self, average: Value, new: Any, factor: float) -> None:
         new = stop_gradient(new)
         array = (new.data if isinstance(new, Value) else new).reshape(-1)
+        while isinstance(array, Batched):  # the averages are those of all examples
+            array = array.whole.mean(axis=tuple(range(len(array.levels))))
         moved = average.data + self.momentum * (factor * array - average.data)
         average.data = moved.astype(average.dtype)
 
@@ -107,12 +116,13 @@ class LayerNorm(Module):
         *,
         dtype: Any = np.float64,
     ) -> None:
-        self.normalized_shape, self.eps = _shape("LayerNorm", normalized_shape), float(eps)
+        self.normalized_shape, self.eps = _shape("LayerNorm", normalized_shape), _eps("LayerNorm", eps)
         self.weight = Value(np.ones(self.normalized_shape, dtype))
         self.bias = Value(np.zeros(self.normalized_shape, dtype)) if bias else None
 
     def forward(self, x: Any) -> Any:
         """The normalised input."""
+        x = real_operand(self, x)
         axes = _last(self, x, self.normalized_shape)
         return _affine(_normalised(x, axes, self.eps), self.weight, self.bias)
 
@@ -134,11 +144,13 @@ class RMSNorm(Module):
     def __init__(
         self, normalized_shape: int | Sequence[int], eps: float | None = None, *, dtype: Any = np.float64
     ) -> None:
-        self.normalized_shape, self.eps = _shape("RMSNorm", normalized_shape), eps
+        self.normalized_shape = _shape("RMSNorm", normalized_shape)
+        self.eps = None if eps is None else _eps("RMSNorm", eps)
         self.weight = Value(np.ones(self.normalized_shape, dtype))
 
     def forward(self, x: Any) -> Any:
         """The normalised input."""
+        x = real_operand(self, x)
         axes = _last(self, x, self.normalized_shape)
         eps = float(np.finfo(self.weight.dtype).eps) if self.eps is None else self.eps
         return x / np.sqrt((x * x).mean(axis=axes, keepdims=True) + eps) * self.weight
@@ -162,13 +174,14 @@ class GroupNorm(Module):
         self.num_groups, self.num_channels = _count("GroupNorm", num_groups), _count("GroupNorm", num_channels)
         if self.num_channels % self.num_groups:
             raise ValueError(f"GroupNorm: {num_groups} groups do not divide {num_channels} channels")
-        self.eps = float(eps)
+        self.eps = _eps("GroupNorm", eps)
         self.weight = Value(np.ones(num_channels, dtype)) if affine else None
         self.bias = Value(np.zeros(num_channels, dtype)) if affine else None
 
     def forward(self, x: Any) -> Any:
         """The normalised input."""
-        shape = np.shape(x)
+        x = real_operand(self, x)
+        shape = x.shape
         if len(shape) < 2 or shape[1] != self.num_channels:
             raise ValueError(f"{self!r}: input has shape {shape}; it has to be (N, {self.num_channels}, ...)")
         size = 1
@@ -189,14 +202,20 @@ def _count(layer: str, n: Any) -> int:
     return count
 
 
+def _eps(layer: str, eps: Any) -> float:
+    if not eps >= 0:
+        raise ValueError(f"{layer}: eps is {eps}; it has to be at least 0")
+    return float(eps)
+
+
 def _shape(layer: str, given: int | Sequence[int]) -> tuple[int, ...]:
     return tuple([_count(layer, n) for n in (given if isinstance(given, Sequence) else (given,))])
 
 
 def _last(layer: Module, x: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The last axes, counted from the end."""
-    if np.shape(x)[-len(shape) :] != shape:
-        raise ValueError(f"{layer!r}: input has shape {np.shape(x)}; its last axes have to be {shape}")
+    if x.shape[-len(shape) :] != shape:
+        raise ValueError(f"{layer!r}: input has shape {x.shape}; its last axes have to be {shape}")
     return tuple(range(-len(shape), 0))
 
 

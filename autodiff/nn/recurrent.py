@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..convert import as_operand
 from ..rules.activations import sigmoid
 from ..value import Value
 from .init import Seed, glorot_uniform, orthogonal
+from .inputs import real_operand
 from .layers import dropout
 from .module import Module
 
@@ -25,7 +25,7 @@ class _Recurrent(Module):
 
     gates = 1
     states = 1
-    _transposed = ("weight_",)
+    _transposed = ("weight_*",)
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class _Recurrent(Module):
 
         A state has shape (layers * directions, N, hidden), and is zeros if it is not given; that of an LSTM is a pair.
         """
-        x = as_operand(x, type(self).__name__)
+        x = real_operand(self, x)
         if x.ndim != 3 or x.shape[-1] != self.input_size or not x.shape[1]:
             raise ValueError(f"{self!r}: input has shape {x.shape}; it has to be (N, length, {self.input_size})")
         given = self._given(state, x)
@@ -116,10 +116,10 @@ class _Recurrent(Module):
         shape = (self.num_layers * (1 + self.bidirectional), x.shape[0], self.hidden_size)
         if state is None:
             return (np.zeros(shape, self.weight_hh_l0.dtype),) * self.states  # type: ignore[attr-defined]
-        states = tuple(state) if self.states > 1 else (state,)
-        if len(states) != self.states or any(np.shape(s) != shape for s in states):
+        states = tuple([real_operand(self, s, "state") for s in (state if self.states > 1 else (state,))])
+        if len(states) != self.states or any(s.shape != shape for s in states):
             raise ValueError(
-                f"{self!r}: the state has shape {', '.join(str(np.shape(s)) for s in states)}; it has to be "
+                f"{self!r}: the state has shape {', '.join(str(s.shape) for s in states)}; it has to be "
                 f"{' and '.join([str(shape)] * self.states)}"
             )
         return states

@@ -23,9 +23,10 @@ Place = tuple[Any, ...]  # an attribute of a module, and the keys and indices fr
 
 
 class Slot:
-    """A place of a leaf; several places of one shared leaf have one slot."""
+    """A place of a leaf; several places of one shared leaf have one slot.
 
-    __slots__ = ("is_parameter",)
+    Its attribute is in a `__dict__`, where `jit` sees that a copy of a module is like the one before.
+    """
 
     def __init__(self, is_parameter: bool) -> None:
         self.is_parameter = is_parameter

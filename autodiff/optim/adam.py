@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from .groups import Params
-from .optimizer import Optimizer, Rate, fraction, nonnegative, number
+from .optimizer import Optimizer, Rate, number
 
 __all__ = ["Adam", "AdamW"]
 
@@ -28,6 +28,9 @@ class Adam(Optimizer):
     """
 
     averages = 2
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
 
     def __init__(
         self,
@@ -37,11 +40,7 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(params, lr)
-        function = type(self).__name__
-        self.betas = fraction(function, "betas[0]", betas[0]), fraction(function, "betas[1]", betas[1])
-        self.eps = nonnegative(function, "eps", eps)
-        self.weight_decay = nonnegative(function, "weight_decay", weight_decay)
+        super().__init__(params, lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     def _decay(self, p: Any, g: Any) -> Any:
         return g + self.weight_decay * p

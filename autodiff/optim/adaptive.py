@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from .groups import Params
-from .optimizer import Optimizer, Rate, fraction, nonnegative, number
+from .optimizer import Optimizer, Rate, number
 
 __all__ = ["Adagrad", "Lion", "RMSprop"]
 
@@ -27,6 +27,11 @@ class RMSprop(Optimizer):
     leaf.
     """
 
+    alpha: float
+    eps: float
+    weight_decay: float
+    momentum: float
+
     def __init__(
         self,
         params: Params,
@@ -36,10 +41,7 @@ class RMSprop(Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.0,
     ) -> None:
-        super().__init__(params, lr)
-        self.alpha, self.eps = fraction("RMSprop", "alpha", alpha), nonnegative("RMSprop", "eps", eps)
-        self.weight_decay = nonnegative("RMSprop", "weight_decay", weight_decay)
-        self.momentum = nonnegative("RMSprop", "momentum", momentum)
+        super().__init__(params, lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum)
 
     @property
     def averages(self) -> int:  # type: ignore[override]
@@ -76,13 +78,11 @@ class Adagrad(Optimizer):
     """
 
     averages = 1
+    weight_decay: float
+    eps: float
 
     def __init__(self, params: Params, lr: Rate = 1e-2, weight_decay: float = 0.0, eps: float = 1e-10) -> None:
-        super().__init__(params, lr)
-        self.weight_decay, self.eps = (
-            nonnegative("Adagrad", "weight_decay", weight_decay),
-            nonnegative("Adagrad", "eps", eps),
-        )
+        super().__init__(params, lr, weight_decay=weight_decay, eps=eps)
 
     def _update(self, t: int, p: Any, g: Any, *averages: Any) -> None:
         if self.weight_decay:
@@ -109,6 +109,8 @@ class Lion(Optimizer):
     """
 
     averages = 1
+    betas: tuple[float, float]
+    weight_decay: float
 
     def __init__(
         self,
@@ -117,9 +119,7 @@ class Lion(Optimizer):
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(params, lr)
-        self.betas = fraction("Lion", "betas[0]", betas[0]), fraction("Lion", "betas[1]", betas[1])
-        self.weight_decay = nonnegative("Lion", "weight_decay", weight_decay)
+        super().__init__(params, lr, betas=betas, weight_decay=weight_decay)
 
     def _update(self, t: int, p: Any, g: Any, *averages: Any) -> None:
         (mean,), (beta1, beta2) = averages, self.betas

@@ -1,6 +1,6 @@
 """L-BFGS, SciPy's, over the parameters of a model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,17 @@ class LBFGS:
         found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=options)
         self._set(found.x)
         return float(found.fun)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: a step starts without a memory. It is here so that a checkpoint can have any optimizer."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on as before. Raises ValueError if there is anything in it."""
+        if len(state):
+            raise ValueError(
+                f"LBFGS.load_state_dict: {next(iter(state))} is unexpected; a LBFGS keeps nothing between steps"
+            )
 
     def _set(self, x: Any) -> None:
         at = 0

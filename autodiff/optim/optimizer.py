@@ -14,18 +14,19 @@ backward walk, or the user took `p.data`. Writing into it would silently change 
 writes in place only if it can see that the parameter alone holds its array; else it binds a new one.
 """
 
+import contextlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..box import Inner
 from ..value import Value
-from .groups import Params, grouped
+from .groups import Group, Params, grouped
 
-__all__ = ["Optimizer", "Rate", "fraction", "is_alone", "nonnegative", "number", "references"]
+__all__ = ["Optimizer", "Rate", "checked", "fraction", "is_alone", "nonnegative", "number", "references"]
 
 Rate = float | Callable[[Any], Any]
 
@@ -37,7 +38,8 @@ class Optimizer:
 
     `params` are Values, or groups of them with options of their own: `[{"params": weights, "weight_decay": 0.1},
     {"params": biases}]`. `lr` is a number, or a schedule: a function of how many steps there have been. It may be
-    assigned at any time, and so may other options. Parameters without a gradient are left alone.
+    assigned at any time, and so may other options, which a subclass passes here to be checked and kept. Parameters
+    without a gradient are left alone.
 
     Raises OperandError for what is not a tracked leaf Value, ValueError if there is none or lr < 0, TypeError for an
     option of a group that the optimizer does not have.
@@ -45,11 +47,15 @@ class Optimizer:
 
     averages = 0  # arrays like the parameter that `_update` receives after p and g, zero at first
 
-    def __init__(self, params: Params, lr: Rate) -> None:
+    def __init__(self, params: Params, lr: Rate, **options: Any) -> None:
         name = type(self).__name__
-        options = [*inspect.signature(type(self)).parameters][1:]
-        self.params, self.groups = grouped(name, params, options)
-        self.lr: Any = lr if callable(lr) else nonnegative(name, "lr", lr)
+        names = [*inspect.signature(type(self)).parameters][1:]
+        self.params, self.groups = grouped(name, params, names)
+        self.lr: Any = checked(name, "lr", lr)
+        vars(self).update({option: checked(name, option, x) for option, x in options.items()})
+        for i, group in enumerate(self.groups):
+            for option, x in group.options.items():
+                group.options[option] = checked(f"{name}: group {i}", option, x)
         self.count = 0  # steps so far, for schedules
         self.steps = [0] * len(self.params)
         self.state: list[list[Any]] = [[] for _ in self.params]
@@ -76,13 +82,19 @@ class Optimizer:
     def _for_each(self, do: Callable[[int], Any]) -> None:
         """Call `do` with the number of each parameter, under the options of its group."""
         for group in self.groups:
-            usual = {name: getattr(self, name) for name in group.options}
-            vars(self).update(group.options)
-            try:
+            with self._within(group):
                 for i in group.members:
                     do(i)
-            finally:
-                vars(self).update(usual)
+
+    @contextlib.contextmanager
+    def _within(self, group: Group) -> Iterator[None]:
+        """Within it the options are those of the group."""
+        usual = {name: getattr(self, name) for name in group.options}
+        vars(self).update(group.options)
+        try:
+            yield
+        finally:
+            vars(self).update(usual)
 
     def _averages(self, i: int) -> list[Any]:
         while len(self.state[i]) < self.averages:
@@ -101,8 +113,9 @@ class Optimizer:
         averages = self._averages(i)
         self.steps[i] += 1
         arrays = [_flat(data), _flat(g.astype(data.dtype, order="C", copy=False)), *map(_flat, averages)]
-        for start in range(0, len(arrays[0]), BLOCK):
-            self._update(self.steps[i], *[a[start : start + BLOCK] for a in arrays])
+        size = BLOCK if type(data) is np.ndarray else max(len(arrays[0]), 1)  # a program goes from element to element
+        for start in range(0, len(arrays[0]), size):
+            self._update(self.steps[i], *[a[start : start + size] for a in arrays])
         if not alone:
             p.data = data
 
@@ -158,12 +171,25 @@ class Optimizer:
             if array.shape != p.shape or array.dtype != p.dtype:
                 wrong.append(f"{key} is {array.dtype}{[*array.shape]} instead of {p.dtype}{[*p.shape]}")
             averages[int(i)].append((int(k), array))
+        for group in self.groups:
+            wrong += self._missing(group, averages, steps)
         if wrong:
             raise ValueError(f"{name}: " + "; ".join(wrong))
         for own, found in zip(self.state, averages, strict=True):  # in place: compiled steps know these lists
             own[:] = [array for _, array in sorted(found, key=lambda pair: pair[0])]
         self.steps[:] = [int(n) for n in steps]
         self.count = int(np.asarray(state["count"]))
+
+    def _missing(self, group: Group, averages: list[list[Any]], steps: Any) -> list[str]:
+        """Which parameters of a group have more or fewer moving averages than they need."""
+        with self._within(group):
+            expected = [*range(self.averages)]
+        found = {i: sorted(k for k, _ in averages[i]) for i in group.members}
+        return [
+            f"state.{i} has {len(numbers)} moving averages instead of {len(expected)}"
+            for i, numbers in found.items()
+            if numbers != expected and (numbers or steps[i])
+        ]
 
     def __repr__(self) -> str:
         hidden = ("params", "groups", "state", "steps", "count")
@@ -185,6 +211,20 @@ def fraction(function: str, argument: str, x: Any) -> float:
     if number >= 1:
         raise ValueError(f"{function}: {argument} is {number}; it has to be below 1")
     return number
+
+
+def checked(function: str, option: str, x: Any) -> Any:
+    """An option as the optimizers of this package keep it. Raises ValueError for one that they cannot work with."""
+    if option == "lr" and callable(x):
+        return x
+    if option in ("lr", "eps", "momentum", "weight_decay"):
+        return nonnegative(function, option, x)
+    if option == "alpha":
+        return fraction(function, option, x)
+    if option == "betas":
+        first, second = x
+        return fraction(function, "betas[0]", first), fraction(function, "betas[1]", second)
+    return bool(x) if option == "nesterov" else x
 
 
 def number(x: Any) -> Any:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from .groups import Params
-from .optimizer import Optimizer, Rate, nonnegative, number
+from .optimizer import Optimizer, Rate, number
 
 __all__ = ["SGD"]
 
@@ -26,6 +26,10 @@ class SGD(Optimizer):
     tracked leaf.
     """
 
+    momentum: float
+    weight_decay: float
+    nesterov: bool
+
     def __init__(
         self,
         params: Params,
@@ -34,12 +38,10 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        super().__init__(params, lr)
-        self.momentum = nonnegative("SGD", "momentum", momentum)
-        self.weight_decay = nonnegative("SGD", "weight_decay", weight_decay)
-        self.nesterov = bool(nesterov)
-        if self.nesterov and not self.momentum:
-            raise ValueError("SGD: nesterov=True needs a momentum")
+        super().__init__(params, lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
+        for options in [{}, *[group.options for group in self.groups]]:
+            if options.get("nesterov", self.nesterov) and not options.get("momentum", self.momentum):
+                raise ValueError("SGD: nesterov=True needs a momentum")
 
     @property
     def averages(self) -> int:  # type: ignore[override]

@@ -28,7 +28,11 @@ def erfc(x: Any) -> Any:
 
     >>> erfc(np.array([0.0, 1.0])).round(6)
     array([1.      , 0.157299])
+
+    Raises TypeError for complex numbers.
     """
+    if np.result_type(x).kind == "c":
+        raise TypeError("erfc: the argument is complex, which the error function here (and so gelu) is not made for")
     z = np.minimum(np.abs(x), 30.0)
     t = 2 / (2 + z)
     u = 2 * t - 1
