@@ -203,7 +203,9 @@ def test_a_missing_file_is_named(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", [object(), lambda: 0, np.array(["a"]), np.array([None]), {1: 2}, {"a": {2j}}], ids=repr
+    "part",
+    [object(), lambda: 0, np.array(["a"]), np.array([None]), {1: 2}, {"a": {2j}}],
+    ids=["object", "function", "texts", "objects", "number as a name", "set"],
 )
 def test_what_cannot_be_saved_is_named(part: Any, path: Path) -> None:
     with pytest.raises(TypeError, match="save: part"):
