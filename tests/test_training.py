@@ -206,7 +206,7 @@ def test_batches_of_evaluation_may_be_smaller() -> None:
 
 @both
 def test_the_gradient_is_clipped_over_what_the_optimizer_moves(jit: bool) -> None:
-    """Gradients of the rest of the model would grow from step to step, and the others shrink with the norm."""
+    """Gradients of the rest of the model would add up from step to step, and the others shrink with the norm."""
     weights = []
     for fitted in (True, False):
         model = model_of(0.0)
@@ -219,8 +219,9 @@ def test_the_gradient_is_clipped_over_what_the_optimizer_moves(jit: bool) -> Non
             nn.cross_entropy(model(x), y).backward()
             optim.clip_grad_norm(optimizer.params, 0.1)
             optimizer.step()
-        weights.append(model[4].weight.data)
-    np.testing.assert_allclose(weights[0], weights[1], rtol=1e-12)
+        weights.append((model[4].weight.data, model[0].weight.grad))
+    for fitted_array, array in zip(*weights, strict=True):
+        np.testing.assert_allclose(fitted_array, array, rtol=1e-10)
 
 
 @both
@@ -255,6 +256,48 @@ def test_a_step_that_is_recorded_leaves_nothing_behind(jit: bool) -> None:
     for _ in range(6):
         drawn.normal(size=(40, 2))
     assert model.calls == 6 and rng.bit_generator.state == drawn.bit_generator.state
+
+
+class Making(nn.Module):
+    """Its first step makes attributes: one that stays, and one that is another array after each step."""
+
+    def __init__(self) -> None:
+        self.inner, self.sizes = nn.Linear(4, 2, rng=0), dict[int, Any]()
+
+    def forward(self, x: Any) -> Any:
+        if len(x) not in self.sizes:
+            self.sizes[len(x)] = np.ones((len(x), 1))
+        y = self.inner(x * self.sizes[len(x)])
+        self.last = ad.stop_gradient(y)
+        return y
+
+
+def test_what_the_first_step_makes_does_not_hinder_a_program(recwarn: pytest.WarningsRecorder) -> None:
+    models = []
+    for jit in (False, True):
+        model = Making()
+        ad.fit(model, TRAIN, nn.cross_entropy, epochs=2, batch_size=50, progress=False, jit=jit, rng=0)
+        models.append(model)
+    assert not [*recwarn]  # jit warns where there is no program
+    assert same(*models) or np.allclose(models[0].inner.weight.data, models[1].inner.weight.data, rtol=1e-12)
+    assert [*models[0].sizes] == [*models[1].sizes] == [50, 20] and models[1].last.shape == (20, 2)
+
+
+@pytest.mark.filterwarnings("ignore::autodiff.errors.JitWarning")
+@both
+def test_what_grows_is_put_back_also_if_it_was_not_there(jit: bool) -> None:
+    class Growing(nn.Module):
+        def __init__(self) -> None:
+            self.inner = nn.Linear(4, 2, rng=0)
+
+        def forward(self, x: Any) -> Any:
+            vars(self).setdefault("seen", []).append(len(x))
+            self.calls = getattr(self, "calls", 0) + 1
+            return self.inner(x)
+
+    model = Growing()
+    ad.fit(model, TRAIN, nn.cross_entropy, epochs=2, batch_size=60, progress=False, jit=jit, rng=0)
+    assert vars(model)["seen"] == [60] * 4 and model.calls == 4
 
 
 @pytest.mark.filterwarnings("ignore::autodiff.errors.JitWarning")
@@ -335,10 +378,10 @@ class Noisy(nn.Module):
     """Draws in evaluation too."""
 
     def __init__(self, rng: np.random.Generator) -> None:
-        self.inner, self.rng = nn.Linear(4, 2, rng=rng), rng
+        self.inner, self.rngs = nn.Linear(4, 2, rng=rng), [rng, np.random.default_rng(2)]
 
     def forward(self, x: Any) -> Any:
-        return self.inner(x + 0.1 * self.rng.normal(size=x.shape))
+        return self.inner(x + 0.1 * self.rngs[0].normal(size=x.shape) + 0.1 * self.rngs[1].normal(size=x.shape))
 
 
 @both

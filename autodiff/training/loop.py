@@ -113,7 +113,7 @@ def fit(
     Steps are compiled if llvmlite is installed, or as `jit` says. For that a step runs up to five times on the first
     batch of each shape. Only one counts: the model, the optimizer, generators, and what else functions can reach, as
     counters and lists in attributes and closures, is put back after the others. What is outside, as a file or the
-    screen, is not.
+    screen, is not, and an attribute that the first step makes once and for all stays.
 
     >>> from autodiff import nn
     >>> x = np.linspace(-1, 1, 64)[:, None]

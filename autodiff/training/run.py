@@ -160,9 +160,20 @@ def _fits(state: dict[str, Any], rng: np.random.Generator | None) -> bool:
 
 
 def generators_of(model: Module) -> list[np.random.Generator]:
-    """The random generators of a model's layers, each once."""
-    found = [x for part in model.modules() for x in vars(part).values() if isinstance(x, np.random.Generator)]
-    return [*{id(rng): rng for rng in found}.values()]
+    """The random generators in a model's attributes, lists and dicts, each once."""
+    found: dict[int, np.random.Generator] = {}
+
+    def look(x: Any) -> None:
+        if isinstance(x, np.random.Generator):
+            found[id(x)] = x
+        elif isinstance(x, (list, tuple, dict)):
+            for item in x.values() if isinstance(x, dict) else x:
+                look(item)
+
+    for part in model.modules():
+        for attribute in vars(part).values():
+            look(attribute)
+    return [*found.values()]
 
 
 class Interruption:

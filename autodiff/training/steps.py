@@ -4,15 +4,11 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
-from ..compiler.api import jit
-from ..compiler.captures import Captures, TooManyError
-from ..compiler.undo import Undo
 from ..modes import no_grad
 from ..nn.module import Module
 from ..optim.clip import clip_grad_norm
 from ..value import Value
+from .compiled import Compiled
 from .data import size_of
 from .run import Run
 
@@ -26,12 +22,15 @@ class Step:
 
     def __init__(self, run: Run, loss: Callable[[Any, Any], Any], clip: float | None, use_jit: bool) -> None:
         model, optimizer = run.model, run.optimizer
+        moved = {id(p) for p in optimizer.params}
+        others = [p for p in model.parameters() if id(p) not in moved]
 
         def move(*batch: Any) -> Any:  # captures no more than it needs: what changes there would be a part of it
             *inputs, targets = batch
             value = loss(model(*inputs), targets)
-            model.zero_grad()
-            optimizer.zero_grad()  # it may have parameters that are not the model's
+            optimizer.zero_grad()
+            for p in others:  # frozen ones, whose gradients would add up
+                p.zero_grad()
             value.backward()
             if clip is not None:
                 clip_grad_norm(optimizer.params, clip)
@@ -39,7 +38,7 @@ class Step:
             return value
 
         self.ema = run.ema
-        self.move = _Compiled(move, run) if use_jit else move
+        self.move = Compiled(move, run) if use_jit else move
 
     def __call__(self, batch: tuple[Any, ...]) -> float:
         value = float(self.move(*batch))
@@ -64,7 +63,7 @@ class Evaluator:
                 return [function(outputs, targets) for function in functions.values()]
 
         self.model, self.names = model, [*functions]
-        self.measure = measure if run is None else _Compiled(measure, run)
+        self.measure = measure if run is None else Compiled(measure, run)
 
     def __call__(self, data: Iterable[tuple[Any, ...]]) -> dict[str, float]:
         """The means over the rows of `data`, with the model in its state of evaluation."""
@@ -90,43 +89,3 @@ class Evaluator:
         finally:
             for part, training in flags:
                 part.training = training
-
-
-class _Compiled:
-    """A compiled function that is recorded before it counts, so that every result is a program's.
-
-    A training that is resumed records anew, and what is recorded is rounded otherwise.
-    """
-
-    def __init__(self, function: Callable[..., Any], run: Run) -> None:
-        self.function, self.run = function, run
-        self.program: Any = jit(function)
-        self.known: set[Any] = set()
-
-    def __call__(self, *batch: Any) -> Any:
-        kind = tuple([(np.shape(x), getattr(x, "dtype", type(x))) for x in batch])
-        if kind not in self.known:
-            self.known.add(kind)
-            self.prepare(batch)
-        return self.program(*batch)
-
-    def prepare(self, batch: tuple[Any, ...]) -> None:
-        """Run it on a batch of a new kind until a program runs."""
-        for _ in range(4):
-            hits = self.program.cache_info().hits
-            with self.put_back():
-                self.program(*batch)
-            if self.program.cache_info().hits > hits:
-                return
-
-    @contextlib.contextmanager
-    def put_back(self) -> Iterator[None]:
-        """What is done within leaves all as it was: the training, and what else the function can reach."""
-        undo: Callable[[], None] | None = None
-        with contextlib.suppress(TooManyError):
-            undo = Undo(Captures([self.function], globals_too=True))
-        before = self.run.changing()
-        yield
-        if undo is not None:
-            undo()
-        self.run.put_back(before)  # large arrays too, which an Undo leaves out
