@@ -392,7 +392,8 @@ def test_model_and_data_may_share_a_generator(jit: bool, at: int, tmp_path: Path
         model = nn.Sequential(nn.Linear(4, 4, rng=rng), nn.Dropout(0.2, rng=rng), Noisy(rng))
         data = ad.batches(*TRAIN, size=32, rng=rng, transform=Stop(stop))
         optimizer = optim.SGD(model.parameters(), lr=0.1)
-        options: Any = {"validation": HELD_OUT, "checkpoint": path, "progress": False, "jit": jit}
+        held_out = ad.batches(*HELD_OUT, size=7, rng=8)
+        options: Any = {"validation": held_out, "checkpoint": path, "progress": False, "jit": jit}
         return model, ad.fit(model, data, nn.cross_entropy, optimizer, epochs=epochs, **options)
 
     whole, history = run(3, -1, None)
@@ -508,6 +509,12 @@ def test_a_checkpoint_does_not_say_where_fit_writes(tmp_path: Path) -> None:
     assert len(history) == 2 and victim.read_text() == "precious"
 
 
+def test_a_resumed_training_may_be_validated_from_then_on(tmp_path: Path) -> None:
+    train(2, path=tmp_path / "run", validation=None, metrics=None)
+    _, history = train(4, path=tmp_path / "run", patience=5)
+    assert np.isnan(history["accuracy"][:2]).all() and history["accuracy"][3] > 0
+
+
 @pytest.mark.parametrize(
     "name, entry",
     [
@@ -537,7 +544,9 @@ def test_the_log_and_the_figure(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3] and lines[0]["accuracy"] >= 0
     assert (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
-    train(2, log=tmp_path / "log.csv")
+    _, history = train(2, log=tmp_path / "log.csv")
+    drawn = [[line.get_label() for line in ax.lines] for ax in history.plot().axes]
+    assert drawn == [["loss", "validation loss"], ["accuracy"]]
     rows = [*csv.DictReader((tmp_path / "log.csv").read_text().splitlines())]
     assert [row["epoch"] for row in rows] == ["1", "2"] and float(rows[1]["loss"]) > 0
 

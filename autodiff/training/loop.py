@@ -135,15 +135,15 @@ def fit(
         )
     optimizer.prepare()
     rows = batches_of(data, "fit: data", 32, size=batch_size, rng=rng, option="batch_size")
-    run = Run(model, optimizer, ema, rows, checkpoint, patience)
-    use_jit = importlib.util.find_spec("llvmlite") is not None if jit is None else jit
-    step = Step(run, loss, clip, use_jit)
-    evaluator = Evaluator(model, loss, metrics, run if use_jit else None)
     held_out = None
     if validation is not None:
         held_out = batches_of(
             validation, "fit: validation", ROWS, False, size=validation_batch_size, option="validation_batch_size"
         )
+    run = Run(model, optimizer, ema, rows, held_out, checkpoint, patience)
+    use_jit = importlib.util.find_spec("llvmlite") is not None if jit is None else jit
+    step = Step(run, loss, clip, use_jit)
+    evaluator = Evaluator(model, loss, metrics, run if use_jit else None)
     if checkpoint is not None and resume and Path(checkpoint).exists():
         run.load()
     with _in_training(model), Interruption() as interruption, Progress(progress, epochs, run) as bar:

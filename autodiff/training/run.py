@@ -12,6 +12,7 @@ import numpy as np
 from ..nn.module import Module
 from ..optim.ema import EMA
 from ..saving import load, save
+from .data import Batches
 from .history import History
 
 __all__ = ["Interruption", "Run", "generators_of"]
@@ -31,6 +32,7 @@ class Run:
         optimizer: Any,
         ema: EMA | None,
         data: Any,
+        held_out: Any = None,
         checkpoint: Any = None,
         patience: int | None = None,
     ) -> None:
@@ -41,10 +43,9 @@ class Run:
         self.total = 0.0
         self.best: float | None = None
         self.best_state: dict[str, Any] = {}
-        rng = getattr(data, "rng", None)
-        self.rng = rng if isinstance(rng, np.random.Generator) else None
-        found = [*generators_of(model), *([] if self.rng is None else [self.rng])]  # model and data may share one
-        self.generators = [*{id(rng.bit_generator): rng for rng in found}.values()]
+        self.rng = _generator_of(data)
+        found = [*generators_of(model), self.rng, _generator_of(held_out)]  # some may be one
+        self.generators = [*{id(rng.bit_generator): rng for rng in found if rng is not None}.values()]
         self.order: Any = None  # the state of the data's generator when the epoch began
 
     @property
@@ -157,6 +158,14 @@ def _fits(state: dict[str, Any], rng: np.random.Generator | None) -> bool:
     except (TypeError, ValueError, KeyError):
         return False
     return True
+
+
+def _generator_of(data: Any) -> np.random.Generator | None:
+    """What it draws from, if it draws."""
+    if isinstance(data, Batches) and not data.shuffle and data.transform is None:
+        return None
+    rng = getattr(data, "rng", None)
+    return rng if isinstance(rng, np.random.Generator) else None
 
 
 def generators_of(model: Module) -> list[np.random.Generator]:
