@@ -93,8 +93,8 @@ def fit(
     `data` and `validation` are tuples of arrays, the last one the targets, or yield such tuples, as `batches` does. Of
     arrays `batch_size` rows are taken at a time, 32 if it is not given, and `validation_batch_size`, 256, in the
     validation; `rng`, a Generator or a seed, shuffles them. The optimizer is AdamW if none is given, and the gradients
-    of its parameters are clipped to the norm `clip`. Parts of the model that were put into evaluation (`model.eval()`
-    is all of it) stay in it, as frozen layers do, and in the end all are as they were.
+    of its parameters are clipped to the norm `clip`. Parts that are in evaluation inside a model in training, such as
+    frozen layers, stay in it; a model in evaluation is trained as a whole. In the end all parts are as they were.
 
     After each epoch the model is evaluated on `validation`; `metrics` are functions of what it returned and of the
     targets. With `patience` the training stops when the validation loss has not fallen for so many epochs, and the
