@@ -32,7 +32,8 @@ KINDS = {"PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"}
 def save(path: str | os.PathLike[str], /, **parts: Any) -> None:
     """Write `parts` to one file: what has a `state_dict`, arrays and Values, generators, and what JSON has.
 
-    Parts may be dicts and lists of these. The file is whole or not there, whatever happens meanwhile.
+    Parts may be dicts and lists of these; tuples come back as lists, and NumPy's numbers as arrays without dimensions.
+    The file is whole or not there, whatever happens meanwhile.
 
     >>> import tempfile
     >>> from autodiff import nn
@@ -43,7 +44,7 @@ def save(path: str | os.PathLike[str], /, **parts: Any) -> None:
 
     Raises TypeError naming a part that cannot be saved, ImportError without safetensors.
     """
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}  # by names that are free: "a.b" may be a part, and b in the part a
     layout = {name: _opened(name, part, arrays) for name, part in parts.items()}
     content = _library("save").numpy.save(arrays, {KEY: json.dumps(layout)})
     _write(Path(path), content)
@@ -63,10 +64,8 @@ def _opened(name: str, part: Any, arrays: dict[str, Any]) -> Any:
             raise TypeError(f"save: {name} is an array of {array.dtype}; numbers and truth values can be saved")
         if array.dtype.kind == "c":  # as pairs of real numbers
             real = np.ascontiguousarray(array).reshape(array.shape + (1,)).view(array.real.dtype)
-            arrays[name] = real
-            return {"complex": name}
-        arrays[name] = np.ascontiguousarray(array).reshape(array.shape)
-        return {"array": name}
+            return {"complex": _kept(name, real, arrays)}
+        return {"array": _kept(name, np.ascontiguousarray(array).reshape(array.shape), arrays)}
     if isinstance(part, dict):
         wrong = [key for key in part if not isinstance(key, str)]
         if wrong:
@@ -80,6 +79,14 @@ def _opened(name: str, part: Any, arrays: dict[str, Any]) -> Any:
         f"save: {name} is a {type(part).__name__}; models, optimizers, arrays, generators, numbers, texts, dicts and "
         "lists can be saved"
     )
+
+
+def _kept(name: str, array: Any, arrays: dict[str, Any]) -> str:
+    """Put an array among the others, under its name or, if that is taken, under one that the JSON tells."""
+    while name in arrays:
+        name += "'"
+    arrays[name] = array
+    return name
 
 
 def _plain(state: Any) -> Any:

@@ -32,15 +32,15 @@ class GPT(nn.Module):
     """Numbers of letters (N, length) to logits of the next letters (N, length, letters)."""
 
     def __init__(self, letters: int, blocks: int, rng: np.random.Generator) -> None:
-        options: Any = {"dtype": np.float32, "rng": rng}
-        self.letter = nn.Embedding(letters, WIDTH, **options)
-        self.place = nn.Embedding(LENGTH, WIDTH, **options)
+        common: Any = {"dtype": np.float32, "rng": rng}
+        self.letter = nn.Embedding(letters, WIDTH, **common)
+        self.place = nn.Embedding(LENGTH, WIDTH, **common)
         self.dropout = nn.Dropout(DROPOUT, rng=rng)
         self.blocks = nn.Sequential(
-            *[nn.TransformerBlock(WIDTH, HEADS, dropout=DROPOUT, causal=True, **options) for _ in range(blocks)]
+            *[nn.TransformerBlock(WIDTH, HEADS, dropout=DROPOUT, causal=True, **common) for _ in range(blocks)]
         )
         self.norm = nn.LayerNorm(WIDTH, dtype=np.float32)
-        self.head = nn.Linear(WIDTH, letters, **options)
+        self.head = nn.Linear(WIDTH, letters, **common)
 
     def forward(self, numbers: Any) -> Any:
         """The logits."""

@@ -31,11 +31,11 @@ class Writer(nn.Module):
     """Numbers of letters (N, length) to logits of the next letters (N, length, letters)."""
 
     def __init__(self, letters: int, hidden: int, rng: np.random.Generator) -> None:
-        options: Any = {"dtype": np.float32, "rng": rng}
-        self.letter = nn.Embedding(letters, EMBEDDING, **options)
-        self.lstm = nn.LSTM(EMBEDDING, hidden, **options)
+        common: Any = {"dtype": np.float32, "rng": rng}
+        self.letter = nn.Embedding(letters, EMBEDDING, **common)
+        self.lstm = nn.LSTM(EMBEDDING, hidden, **common)
         self.dropout = nn.Dropout(DROPOUT, rng=rng)
-        self.head = nn.Linear(hidden, letters, **options)
+        self.head = nn.Linear(hidden, letters, **common)
 
     def forward(self, numbers: Any) -> Any:
         """The logits."""

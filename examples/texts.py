@@ -8,9 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from style import BLUE, GREY, RED, figure, write
+from style import BLUE, GREY, RED, figure, needs, write
 
-__all__ = ["Text", "bits", "draw", "gzip_bits", "report"]
+with needs("examples"):
+    import numpy as np
+
+    import autodiff as ad
+    from autodiff import nn
+
+__all__ = ["Text", "bits", "draw", "gzip_bits", "report", "spell"]
 
 FILE = Path(__file__).parent / "data" / "gospels.txt"
 HELD_OUT = 0.1  # of the text, its end
@@ -20,8 +26,6 @@ class Text:
     """The text as numbers of characters, with a tenth held out."""
 
     def __init__(self, characters: int | None = None) -> None:
-        import numpy as np
-
         self.text = FILE.read_text()[:characters]
         self.letters = sorted({*self.text})
         self.numbers = {letter: i for i, letter in enumerate(self.letters)}
@@ -29,11 +33,8 @@ class Text:
         end = round(len(numbers) * (1 - HELD_OUT))
         self.train, self.test = numbers[:end], numbers[end:]
 
-    def windows(self, length: int, size: int, rng: Any) -> Any:
+    def windows(self, length: int, size: int, rng: np.random.Generator) -> Any:
         """Batches of windows and of the characters that follow each of theirs; other windows in each epoch."""
-        import numpy as np
-
-        import autodiff as ad
 
         def cut(rng: Any, starts: Any) -> Any:
             at = starts[:, None] + rng.integers(length) + np.arange(length + 1)
@@ -45,8 +46,6 @@ class Text:
 
     def held_out(self, length: int, size: int) -> Any:
         """The held-out text, window after window: each is read without what comes before it."""
-        import autodiff as ad
-
         count = (len(self.test) - 1) // length
         x, y = [self.test[i : i + count * length].reshape(count, length) for i in (0, 1)]
         return ad.batches(x, y, size=size, shuffle=False)
@@ -54,10 +53,6 @@ class Text:
 
 def bits(logits: Any, targets: Any) -> Any:
     """Bits that a character takes, if it is coded by these probabilities."""
-    import numpy as np
-
-    from autodiff import nn
-
     return nn.cross_entropy(logits, targets) / np.log(2)
 
 
@@ -79,8 +74,6 @@ def report(text: Text, history: Any, name: str) -> None:
 
 def draw(text: Text, history: Any, sample: str, path: str, title: str) -> None:
     """Left the learning curves beside gzip; right a text that the model has written."""
-    import numpy as np
-
     picture = figure(10, 4.6)
     left, right = picture.subplots(1, 2, width_ratios=[1, 1.15])
     epochs = history["epoch"]
@@ -99,10 +92,8 @@ def draw(text: Text, history: Any, sample: str, path: str, title: str) -> None:
     write(picture, path)
 
 
-def spell(text: Text, model_step: Callable[[int], Any], start: str, count: int, rng: Any) -> str:
+def spell(text: Text, model_step: Callable[[int], Any], start: str, count: int, rng: np.random.Generator) -> str:
     """Go on from `start`, letter by letter; `model_step` takes a letter's number and gives the logits of the next."""
-    import numpy as np
-
     logits = None
     for letter in start:
         logits = model_step(text.numbers[letter])

@@ -55,7 +55,8 @@ LAYERS = [
     "nn.attention nn.losses nn",
     "optim.groups optim.optimizer optim.sgd optim.adam optim.adaptive optim.clip optim.ema optim.lbfgs",
     "optim.schedules optim",
-    "training.data training.history training.progress training.run training.loop training",
+    "training.data training.history training.files training.progress training.run training.compiled training.steps",
+    "training.loop training",
     "numpy._info numpy._lift numpy._standard numpy.linalg numpy.fft numpy",
     "autodiff",
 ]

@@ -53,6 +53,23 @@ def test_arrays_of_every_dtype_come_back(path: Path) -> None:
     np.testing.assert_array_equal(found["value"], [1.0, 2.0])
 
 
+def test_names_that_meet_keep_their_arrays(path: Path) -> None:
+    inner, outer, z = np.zeros(1), np.ones(1), np.array([1j])
+    weight = np.full((3, 4), 7.0)
+    model = small()
+    ad.save(
+        path, **{"d": {"a": {"b": inner}, "a.b": outer, "c": [z], "c.0": outer}, "model.0.weight": weight}, model=model
+    )
+    other = small(1)
+    found = ad.load(path, model=other)
+    np.testing.assert_array_equal(found["d"]["a"]["b"], inner)
+    np.testing.assert_array_equal(found["d"]["a.b"], outer)
+    np.testing.assert_array_equal(found["d"]["c"][0], z)
+    np.testing.assert_array_equal(found["d"]["c.0"], outer)
+    np.testing.assert_array_equal(found["model.0.weight"], weight)
+    np.testing.assert_array_equal(other.state_dict()["0.weight"], model.state_dict()["0.weight"])
+
+
 def test_containers_numbers_and_texts_come_back(path: Path) -> None:
     plain = {
         "epoch": 3,
@@ -282,7 +299,7 @@ def test_a_kill_in_the_middle_loses_nothing(path: Path) -> None:
         assert process.stdout is not None
         process.stdout.readline()
         while not path.exists():
-            pass
+            assert process.poll() is None
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(0.05 + 0.013 * attempt)
         process.kill()

@@ -8,11 +8,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-__all__ = ["History"]
+__all__ = ["LOGS", "History", "figure"]
+
+LOGS = (".csv", ".jsonl")
 
 
 class History:
-    """A list of epochs, each a dict of numbers: `epoch`, `loss`, `seconds`, `validation loss`, and metrics.
+    """A list of epochs, dicts of numbers: `epoch`, `loss`, `validation loss`, metrics, `learning rate`, `seconds`.
 
     >>> history = History([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0}])
     >>> history["loss"], history.best("loss")
@@ -44,10 +46,13 @@ class History:
         return self.epochs[known.index(max(known) if largest else min(known))]
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """As a table in `.csv`, or as a line of JSON for each epoch in `.jsonl`. Raises ValueError for other names."""
+        """As a table in `.csv`, or as a line of JSON for each epoch in `.jsonl`, where null is nan or infinite.
+
+        Raises ValueError for other names.
+        """
         path = Path(path)
         if path.suffix == ".jsonl":
-            text = "".join(json.dumps(epoch) + "\n" for epoch in self.epochs)
+            text = "".join(json.dumps(_known(epoch)) + "\n" for epoch in self.epochs)
         elif path.suffix == ".csv":
             table = io.StringIO()
             writer = csv.DictWriter(table, self.names(), lineterminator="\n")
@@ -65,14 +70,10 @@ class History:
 
         Raises ImportError without matplotlib.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise ImportError('history.plot: needs matplotlib: pip install "autodiff[train]"') from error
         losses = [name for name in self.names() if name.endswith("loss")]
         metrics = [name for name in self.names() if name not in (*losses, "epoch", "seconds", "learning rate")]
-        figure = Figure(figsize=(9 if metrics else 5, 3.4), layout="constrained")
-        axes = figure.subplots(1, 2 if metrics else 1, squeeze=False)[0]
+        picture = figure("history.plot", figsize=(9 if metrics else 5, 3.4), layout="constrained")
+        axes = picture.subplots(1, 2 if metrics else 1, squeeze=False)[0]
         for ax, names, title in zip(axes, (losses, metrics), ("loss", "held out"), strict=False):
             for name in names:
                 ax.plot(self["epoch"], self[name], label=name, lw=1.6)
@@ -82,8 +83,8 @@ class History:
             ax.grid(alpha=0.3)
             ax.legend(frameon=False)
         if path is not None:
-            figure.savefig(path, dpi=150)
-        return figure
+            picture.savefig(path, dpi=150)
+        return picture
 
     # -- as a part of a checkpoint
 
@@ -93,10 +94,25 @@ class History:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The epochs of another history. Raises ValueError if it is none."""
-        if not isinstance(state.get("epochs"), list):
+        epochs = state.get("epochs")
+        if not isinstance(epochs, list) or not all(isinstance(epoch, dict) for epoch in epochs):
             raise ValueError("History.load_state_dict: it has no epochs")
-        self.epochs = [dict(epoch) for epoch in state["epochs"]]
+        self.epochs = [dict(epoch) for epoch in epochs]
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name} {x:.4g}" for name, x in (self.epochs[-1] if self.epochs else {}).items())
         return f"<History of {len(self)} epochs{': ' + last if last else ''}>"
+
+
+def figure(function: str, **options: Any) -> Any:
+    """An empty figure of matplotlib's. Raises ImportError without it, naming the function that needs it."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(f'{function}: needs matplotlib: pip install "autodiff[train]"') from error
+    return Figure(**options)
+
+
+def _known(epoch: dict[str, Any]) -> dict[str, Any]:
+    """The numbers that JSON has."""
+    return {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in epoch.items()}

@@ -1,4 +1,4 @@
-"""The progress of a training: tqdm's bar in a terminal or notebook, or a line for each epoch."""
+"""The progress of a training: tqdm's bar in a terminal or notebook, elsewhere a line for each epoch."""
 
 import sys
 from collections.abc import Sized
@@ -8,7 +8,7 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """A bar over all steps. What an epoch has measured stands behind it, or on a line of its own without tqdm."""
+    """A bar over all steps. What an epoch has measured stands behind it, or on a line of its own without one."""
 
     def __init__(self, shown: bool, epochs: int, run: Any) -> None:
         self.shown, self.epochs = shown, epochs
@@ -19,7 +19,7 @@ class Progress:
         self.run = run
 
     def __enter__(self) -> "Progress":
-        if self.shown:
+        if self.shown and _is_live():
             try:
                 from tqdm.auto import tqdm
             except ImportError:
@@ -41,7 +41,7 @@ class Progress:
         """One epoch has ended."""
         if not self.shown:
             return
-        numbers = {name: f"{x:.4g}" for name, x in record.items() if name not in ("epoch", "seconds")}
+        numbers = {name: f"{x:.4g}" for name, x in record.items() if name not in ("epoch", "learning rate", "seconds")}
         if self.bar is None:
             line = ", ".join(f"{name} {x}" for name, x in numbers.items())
             print(f"epoch {record['epoch']}/{self.epochs}: {line}, {record['seconds']:.1f} s", file=sys.stderr)
@@ -55,3 +55,8 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+def _is_live() -> bool:
+    """Whether what is written can be written over: not in a file, where a bar would be thousands of lines."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
