@@ -105,6 +105,8 @@ def avg_pool(x: Any, kernel: Sizes, stride: Sizes | None = None, padding: Paddin
     count = 1
     for n in geometry.kernel:
         count *= n
+    if x.dtype == np.float16:  # whose sums overflow
+        return (pooling.sum_pool(x.astype(np.float32), geometry) * (1 / count)).astype(x.dtype)
     return pooling.sum_pool(x, geometry) * (1 / count)
 
 
@@ -157,7 +159,8 @@ def _padding(function: str, padding: Padding, geometry: Geometry) -> tuple[tuple
         pairs = [(*pair,) if isinstance(pair, Sequence) else () for pair in padding]
         if len(pairs) != axes or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
             raise ValueError(f"{function}: padding={padding!r}; it has to be {axes} pairs (before, after)")
-        return tuple([(operator.index(before), operator.index(after)) for before, after in pairs])
+        whole = [_sizes(function, "padding", pair, 2, 0) for pair in pairs]
+        return tuple([(before, after) for before, after in whole])
     numbers = (0,) * axes if padding == "valid" else _sizes(function, "padding", padding, axes, 0)  # type: ignore[arg-type]
     return tuple([(n, n) for n in numbers])
 
@@ -165,10 +168,14 @@ def _padding(function: str, padding: Padding, geometry: Geometry) -> tuple[tuple
 def _sizes(function: str, argument: str, given: Sizes, axes: int, least: int = 1) -> tuple[int, ...]:
     given = given.tolist() if isinstance(given, np.ndarray) else given
     numbers = given if isinstance(given, Sequence) else (given,) * axes
-    found = tuple([operator.index(n) for n in numbers])
+    error: type[Exception] = ValueError
+    try:
+        found = tuple([operator.index(n) for n in numbers])
+    except TypeError:
+        found, error = (), TypeError
     if len(found) != axes or min(found) < least:
-        raise ValueError(
-            f"{function}: {argument}={given!r}; it has to be a number, or {axes} of them, and at least {least}"
+        raise error(
+            f"{function}: {argument}={given!r}; it has to be a whole number, or {axes} of them, and at least {least}"
         )
     return found
 

@@ -7,13 +7,14 @@ import numpy as np
 
 from ..batched import Batched
 from ..errors import OperandError
-from ..rules.activations import log_softmax, nll, softplus
+from ..rules.activations import floats, log_softmax, nll, softplus
 from ..value import Value
 from .inputs import are_within
 
 __all__ = ["bce_with_logits", "cross_entropy", "huber", "kl_div", "mse"]
 
 
+@np.errstate(over="ignore")  # differences of the greatest numbers, which are -inf as they should
 def cross_entropy(
     logits: Any,
     labels: Any,
@@ -39,7 +40,7 @@ def cross_entropy(
     Raises ValueError for other shapes, no rows, a label out of range or an unknown reduction, and OperandError for
     labels that are not integers.
     """
-    logits, labels = _array(logits), _array(labels)
+    logits, labels = floats(_array(logits)), _array(labels)
     shape = logits.shape
     if not shape or 0 in shape:
         raise ValueError(f"cross_entropy: logits have shape {shape}; it has to be (..., C), nothing of it 0")
@@ -104,10 +105,10 @@ def bce_with_logits(logits: Any, targets: Any, *, pos_weight: Any = None, reduct
     Raises ValueError for different shapes, no elements, or an unknown reduction.
     """
     logits, targets = _pair("bce_with_logits", "logits", logits, "targets", targets)
-    if pos_weight is None:
-        return _reduced("bce_with_logits", softplus(logits) - logits * targets, reduction)
-    more = 1 + (_array(pos_weight).astype(targets.dtype) - 1) * targets
-    return _reduced("bce_with_logits", (1 - targets) * logits + more * softplus(-logits), reduction)
+    weighted = targets if pos_weight is None else targets * _array(pos_weight).astype(targets.dtype)
+    # a sum of what is not negative: softplus(x) - t * x is the same, and cancels where the loss is small
+    losses = weighted * softplus(-logits) + (1 - targets) * softplus(logits)
+    return _reduced("bce_with_logits", losses, reduction)
 
 
 def huber(prediction: Any, target: Any, delta: float = 1.0, *, reduction: str = "mean") -> Any:
@@ -181,14 +182,14 @@ def _reduced(function: str, losses: Any, reduction: str, shape: tuple[int, ...] 
 
 
 def _pair(function: str, first: str, x: Any, second: str, y: Any) -> tuple[Any, Any]:
-    """Two arrays of one shape, the second one of floats."""
-    x, y = _array(x), _array(y)
+    """Two arrays of one shape, of floats."""
+    x, y = floats(_array(x)), _array(y)
     if x.shape != y.shape or 0 in y.shape:
         raise ValueError(
             f"{function}: {first} has shape {x.shape}, {second} {y.shape}; they have to be the same, with at least one "
             "element"
         )
-    return x, y.astype(x.dtype if x.dtype.kind in "fc" else float) if y.dtype.kind in "biu" else y
+    return x, y.astype(x.dtype) if y.dtype.kind in "biu" else y
 
 
 def _array(x: Any) -> Any:

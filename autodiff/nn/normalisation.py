@@ -8,11 +8,24 @@ import numpy as np
 
 from ..batched import Batched
 from ..modes import stop_gradient
+from ..rules.activations import floats
 from ..value import Value
 from .inputs import real_operand
 from .module import Module
 
 __all__ = ["BatchNorm", "GroupNorm", "LayerNorm", "RMSNorm"]
+
+
+def _wide(x: Any) -> Any:
+    """`x` in a dtype in which its squares are numbers: float16 in float32, integers and truth values in float64."""
+    return x.astype(np.float32) if x.dtype == np.float16 else floats(x)
+
+
+def _narrow(y: Any, x: Any, *parameters: Any) -> Any:
+    """The result for `x` in the dtype that it has without `_wide`."""
+    if x.dtype != np.float16:
+        return y
+    return y.astype(np.result_type(x.dtype, *[p.dtype for p in parameters if p is not None]))
 
 
 def _normalised(x: Any, axes: tuple[int, ...], eps: float) -> Any:
@@ -72,20 +85,22 @@ class BatchNorm(Module):
             raise ValueError(f"{self!r}: input has shape {shape}; it has to be (N, {self.num_features}, ...)")
         axes, wide = (0, *range(2, len(shape))), (-1,) + (1,) * (len(shape) - 2)
         if not self.training:
-            scale = 1 / np.sqrt(self.running_var.data + self.eps)
-            x = (x - self.running_mean.data.reshape(wide)) * scale.reshape(wide)
-            return _affine(x, self.weight, self.bias, wide)
+            scale = 1 / np.sqrt(_wide(self.running_var.data) + self.eps)
+            y = (_wide(x) - self.running_mean.data.reshape(wide)) * scale.reshape(wide)
+            return _narrow(_affine(y, self.weight, self.bias, wide), x, self.running_var, self.weight, self.bias)
         count = 1
         for n in (shape[0], *shape[2:]):
             count *= n
         if count < 2:
             raise ValueError(f"{self!r}: input has shape {shape}; training needs more than one number in each channel")
-        mean = x.mean(axis=axes, keepdims=True)
-        centred = x - mean
+        wide_x = _wide(x)
+        mean = wide_x.mean(axis=axes, keepdims=True)
+        centred = wide_x - mean
         var = (centred * centred).mean(axis=axes, keepdims=True)
         self._move(self.running_mean, mean, 1.0)
         self._move(self.running_var, var, count / (count - 1))
-        return _affine(centred / np.sqrt(var + self.eps), self.weight, self.bias, wide)
+        y = _affine(centred / np.sqrt(var + self.eps), self.weight, self.bias, wide)
+        return _narrow(y, x, self.weight, self.bias)
 
     def _move(self, average: Value, new: Any, factor: float) -> None:
         new = stop_gradient(new)
@@ -124,7 +139,8 @@ class LayerNorm(Module):
         """The normalised input."""
         x = real_operand(self, x)
         axes = _last(self, x, self.normalized_shape)
-        return _affine(_normalised(x, axes, self.eps), self.weight, self.bias)
+        y = _affine(_normalised(_wide(x), axes, self.eps), self.weight, self.bias)
+        return _narrow(y, x, self.weight, self.bias)
 
     def __repr__(self) -> str:
         return f"LayerNorm({_shown(self.normalized_shape)}{'' if self.bias is not None else ', bias=False'})"
@@ -153,7 +169,9 @@ class RMSNorm(Module):
         x = real_operand(self, x)
         axes = _last(self, x, self.normalized_shape)
         eps = float(np.finfo(self.weight.dtype).eps) if self.eps is None else self.eps
-        return x / np.sqrt((x * x).mean(axis=axes, keepdims=True) + eps) * self.weight
+        y = _wide(x)
+        y = y / np.sqrt((y * y).mean(axis=axes, keepdims=True) + eps) * self.weight
+        return _narrow(y, x, self.weight)
 
     def __repr__(self) -> str:
         return f"RMSNorm({_shown(self.normalized_shape)})"
@@ -187,9 +205,12 @@ class GroupNorm(Module):
         size = 1
         for n in shape[1:]:
             size *= n
-        grouped = x.reshape((shape[0], self.num_groups, size // self.num_groups))
-        y = _normalised(grouped, (2,), self.eps).reshape(shape)
-        return _affine(y, self.weight, self.bias, (-1,) + (1,) * (len(shape) - 2))
+        y = _wide(x)
+        if size:  # nothing has no mean
+            y = y.reshape((shape[0], self.num_groups, size // self.num_groups))
+            y = _normalised(y, (2,), self.eps).reshape(shape)
+        y = _affine(y, self.weight, self.bias, (-1,) + (1,) * (len(shape) - 2))
+        return _narrow(y, x, self.weight, self.bias)
 
     def __repr__(self) -> str:
         return f"GroupNorm({self.num_groups}, {self.num_channels})"

@@ -27,17 +27,20 @@ def clip_grad_norm(params: Iterable[Value], max_norm: float) -> Any:
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm: max_norm is {max_norm}; it has to be positive")
     given = _with_gradients("clip_grad_norm", params)
+    gradients = [_array(p.grad) for p in given]
+    scale = _scale(gradients)
     total = 0.0
-    for p in given:
-        g = _array(p.grad)
-        total = total + (g.real * g.real + g.imag * g.imag if g.dtype.kind == "c" else g * g).sum()
-    norm = np.sqrt(total)
+    for g in gradients:
+        parts = (g.real / scale, g.imag / scale) if g.dtype.kind == "c" else (g / scale,)
+        for part in parts:
+            total = total + (part * part).sum()
+    norm = np.sqrt(total) * scale
     if max_norm == math.inf:  # inf / inf is no factor
         return norm
     factor = np.minimum(max_norm / np.maximum(norm, max_norm), 1.0)
-    for p in given:
-        g = _array(p.grad)
-        p.grad = g * factor.astype(g.real.dtype)
+    for p, g in zip(given, gradients, strict=True):
+        precise = factor.astype(np.result_type(g.real.dtype, np.float32))  # a float16 may be too small for it
+        p.grad = (g * precise).astype(g.dtype, copy=False)
     return norm
 
 
@@ -67,6 +70,15 @@ def _with_gradients(function: str, params: Any) -> list[Value]:
     if not all(isinstance(p, Value) for p in given):
         raise OperandError(f"{function}: params has to be a list of Values, such as model.parameters()")
     return [p for p in given if p.grad is not None]
+
+
+def _scale(gradients: list[Any]) -> Any:
+    """The greatest absolute value, in float64, whose square overflows while it does not; 1 if it is 0 or no number."""
+    peak = 0.0
+    for g in gradients:
+        if math.prod(g.shape):
+            peak = np.maximum(peak, np.abs(g).max().astype(np.float64))
+    return np.where((peak > 0.0) & (peak < math.inf), peak, 1.0)
 
 
 def _array(g: Any) -> Any:

@@ -50,18 +50,28 @@ class LBFGS:
     def step(self, closure: Callable[[], Any]) -> float:
         """Minimise the loss that `closure` computes; the loss at the end."""
         minimize = _scipy()
+        best: tuple[float, Any] = (
+            np.inf,
+            None,
+        )  # a line search that runs into nan ends there, wherever it has been before
 
         def loss_and_gradient(x: Any) -> tuple[float, Any]:
             self._set(x)
-            loss = closure()
+            nonlocal best
+            loss = float(_array(closure()))
+            if loss < best[0]:
+                best = loss, np.array(x)
             parts = [np.zeros(p.size) if p.grad is None else np.ravel(_array(p.grad)) for p in self.params]
-            return float(_array(loss)), np.concatenate(parts).astype(float)
+            return loss, np.concatenate(parts).astype(float)
 
         start = np.concatenate([np.ravel(p.data) for p in self.params]).astype(float)
         options = {"maxiter": self.max_iter, "gtol": self.tolerance_grad, "maxcor": self.history_size}
         found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=options)
-        self._set(found.x)
-        return float(found.fun)
+        loss, x = float(found.fun), found.x
+        if best[1] is not None and not loss <= best[0]:
+            loss, x = best
+        self._set(x)
+        return loss
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: a step starts without a memory. It is here so that a checkpoint can have any optimizer."""

@@ -135,9 +135,10 @@ class Optimizer:
 
         >>> from autodiff.optim import Adam
         >>> sorted(Adam([Value(1.0)]).state_dict())
-        ['count', 'steps']
+        ['count', 'kind', 'steps']
         """
-        state = {"count": np.array(self.count), "steps": np.array(self.steps)}
+        kind = np.frombuffer(self._kind().encode(), np.uint8).copy()  # as numbers, which any file can have
+        state = {"count": np.array(self.count), "steps": np.array(self.steps), "kind": kind}
         for i, arrays in enumerate(self.state):
             state.update({f"state.{i}.{k}": np.array(array) for k, array in enumerate(arrays)})
         return state
@@ -154,13 +155,18 @@ class Optimizer:
         missing = [key for key in ("count", "steps") if key not in state]
         if missing:
             raise ValueError(f"{name}: {' and '.join(missing)} missing; pass what state_dict() returned")
-        steps = np.asarray(state["steps"])
+        count, steps = _counts(name, "count", state["count"]), _counts(name, "steps", state["steps"])
+        if count.shape:
+            raise ValueError(f"{name}: count has shape {count.shape}; it is one number")
         if steps.shape != (len(self.params),):
             raise ValueError(f"{name}: it is for {steps.size} parameters, and this optimizer has {len(self.params)}")
+        kind = np.asarray(state.get("kind", ()), np.uint8).tobytes().decode(errors="replace")
+        if kind and kind != self._kind():
+            raise ValueError(f"{name}: it is of {kind}, whose moving averages mean something else")
         averages: list[list[Any]] = [[] for _ in self.params]
         wrong = []
         for key in state:
-            if key in ("count", "steps"):
+            if key in ("count", "steps", "kind"):
                 continue
             _, _, place = str(key).partition("state.")
             i, _, k = place.partition(".")
@@ -178,7 +184,11 @@ class Optimizer:
         for own, found in zip(self.state, averages, strict=True):  # in place: compiled steps know these lists
             own[:] = [array for _, array in sorted(found, key=lambda pair: pair[0])]
         self.steps[:] = [int(n) for n in steps]
-        self.count = int(np.asarray(state["count"]))
+        self.count = int(count)
+
+    def _kind(self) -> str:
+        """The class that says with `_update` what the moving averages mean: also of AdamW it is Adam."""
+        return next(kind.__name__ for kind in type(self).__mro__ if "_update" in vars(kind))
 
     def _missing(self, group: Group, averages: list[list[Any]], steps: Any) -> list[str]:
         """Which parameters of a group have more or fewer moving averages than they need."""
@@ -197,9 +207,20 @@ class Optimizer:
         return f"{type(self).__name__}({options}parameters={len(self.params)})"
 
 
+def _counts(function: str, key: str, x: Any) -> Any:
+    """Numbers of steps, as an array. Raises ValueError for what is none."""
+    counts = np.asarray(x)
+    if counts.size and (counts.dtype.kind not in "iu" or counts.min() < 0):
+        raise ValueError(f"{function}: {key} is {counts.tolist()!r}; it has to count steps, with integers from 0")
+    return counts
+
+
 def nonnegative(function: str, argument: str, x: Any) -> float:
     """`x` as a float. Raises ValueError if it is negative or nan."""
-    number = float(x)
+    try:
+        number = float(x)
+    except (TypeError, ValueError):
+        raise TypeError(f"{function}: {argument} is {x!r}; it has to be a number") from None
     if not number >= 0:
         raise ValueError(f"{function}: {argument} is {number}; it has to be at least 0")
     return number
@@ -222,14 +243,20 @@ def checked(function: str, option: str, x: Any) -> Any:
     if option == "alpha":
         return fraction(function, option, x)
     if option == "betas":
-        first, second = x
+        try:
+            first, second = x
+        except (TypeError, ValueError):
+            raise TypeError(f"{function}: betas is {x!r}; it has to be two numbers") from None
         return fraction(function, "betas[0]", first), fraction(function, "betas[1]", second)
     return bool(x) if option == "nesterov" else x
 
 
 def number(x: Any) -> Any:
     """A learning rate as a Python number, so that it does not decide the dtype; one that is recorded is one."""
-    return x if isinstance(x, Inner) else float(x)
+    try:
+        return x if isinstance(x, Inner) else float(x)
+    except TypeError:
+        raise TypeError(f"lr: the schedule returned {x!r}; it has to return a number") from None
 
 
 def _flat(array: Any) -> Any:
