@@ -50,26 +50,20 @@ class LBFGS:
     def step(self, closure: Callable[[], Any]) -> float:
         """Minimise the loss that `closure` computes; the loss at the end."""
         minimize = _scipy()
-        best: tuple[float, Any] = (
-            np.inf,
-            None,
-        )  # a line search that runs into nan ends there, wherever it has been before
+        best: list[tuple[float, Any]] = []  # one: where a line search runs into nan, SciPy forgets it
 
         def loss_and_gradient(x: Any) -> tuple[float, Any]:
             self._set(x)
-            nonlocal best
             loss = float(_array(closure()))
-            if loss < best[0]:
-                best = loss, np.array(x)
+            if loss < (best[0][0] if best else np.inf):
+                best[:] = [(loss, np.array(x))]
             parts = [np.zeros(p.size) if p.grad is None else np.ravel(_array(p.grad)) for p in self.params]
             return loss, np.concatenate(parts).astype(float)
 
         start = np.concatenate([np.ravel(p.data) for p in self.params]).astype(float)
         options = {"maxiter": self.max_iter, "gtol": self.tolerance_grad, "maxcor": self.history_size}
         found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=options)
-        loss, x = float(found.fun), found.x
-        if best[1] is not None and not loss <= best[0]:
-            loss, x = best
+        loss, x = best[0] if best and not found.fun <= best[0][0] else (float(found.fun), found.x)
         self._set(x)
         return loss
 

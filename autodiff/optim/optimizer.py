@@ -161,8 +161,6 @@ class Optimizer:
         if steps.shape != (len(self.params),):
             raise ValueError(f"{name}: it is for {steps.size} parameters, and this optimizer has {len(self.params)}")
         kind = np.asarray(state.get("kind", ()), np.uint8).tobytes().decode(errors="replace")
-        if kind and kind != self._kind():
-            raise ValueError(f"{name}: it is of {kind}, whose moving averages mean something else")
         averages: list[list[Any]] = [[] for _ in self.params]
         wrong = []
         for key in state:
@@ -179,6 +177,8 @@ class Optimizer:
             averages[int(i)].append((int(k), array))
         for group in self.groups:
             wrong += self._missing(group, averages, steps)
+        if kind not in ("", self._kind()):
+            wrong.append(f"it is of {kind}, whose moving averages mean something else")
         if wrong:
             raise ValueError(f"{name}: " + "; ".join(wrong))
         for own, found in zip(self.state, averages, strict=True):  # in place: compiled steps know these lists
