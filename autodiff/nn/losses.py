@@ -106,8 +106,11 @@ def bce_with_logits(logits: Any, targets: Any, *, pos_weight: Any = None, reduct
     """
     logits, targets = _pair("bce_with_logits", "logits", logits, "targets", targets)
     weighted = targets if pos_weight is None else targets * _array(pos_weight).astype(targets.dtype)
-    # a sum of what is not negative: softplus(x) - t * x is the same, and cancels where the loss is small
-    losses = weighted * softplus(-logits) + (1 - targets) * softplus(logits)
+    # weighted * softplus(-x) + (1 - t) * softplus(x), both by softplus(-abs(x)), so that nothing cancels. The signs are
+    # constants, which keeps the derivatives of any order right at 0.
+    above = ((logits.data if isinstance(logits, Value) else logits) > 0).astype(logits.dtype)
+    small, linear = softplus(logits * (1 - 2 * above)), logits * ((1 - targets) * above - weighted * (1 - above))
+    losses = (small if pos_weight is None else small * (weighted + (1 - targets))) + linear
     return _reduced("bce_with_logits", losses, reduction)
 
 

@@ -11,6 +11,8 @@ from ..value import Value
 
 __all__ = ["clip_grad_norm", "clip_grad_value"]
 
+SOUND = 1e-20  # a sum of squares beside which nothing that underflows in float32 counts
+
 
 def clip_grad_norm(params: Iterable[Value], max_norm: float) -> Any:
     """Scale all gradients by one factor, so that their norm, as one vector, is at most `max_norm`; the norm before.
@@ -28,20 +30,21 @@ def clip_grad_norm(params: Iterable[Value], max_norm: float) -> Any:
         raise ValueError(f"clip_grad_norm: max_norm is {max_norm}; it has to be positive")
     given = _with_gradients("clip_grad_norm", params)
     gradients = [_array(p.grad) for p in given]
-    scale = _scale(gradients)
-    total = 0.0
-    for g in gradients:
-        parts = (g.real / scale, g.imag / scale) if g.dtype.kind == "c" else (g / scale,)
-        for part in parts:
-            total = total + (part * part).sum()
-    norm = np.sqrt(total) * scale
+    with np.errstate(over="ignore"):
+        total = _squares(gradients)
+    if isinstance(total, (float, np.generic)) and SOUND < total < math.inf:
+        norm = np.sqrt(total)
+    else:  # squares that overflow or underflow, or in a program, where it costs next to nothing
+        scale = _scale(gradients)
+        norm = np.sqrt(_squares(gradients, scale)) * scale
+    dtype = np.result_type(np.float32, *[g.real.dtype for g in gradients]) if gradients else np.float64
     if max_norm == math.inf:  # inf / inf is no factor
-        return norm
+        return norm.astype(dtype)
     factor = np.minimum(max_norm / np.maximum(norm, max_norm), 1.0)
     for p, g in zip(given, gradients, strict=True):
         precise = factor.astype(np.result_type(g.real.dtype, np.float32))  # a float16 may be too small for it
         p.grad = (g * precise).astype(g.dtype, copy=False)
-    return norm
+    return norm.astype(dtype)
 
 
 def clip_grad_value(params: Iterable[Value], max_value: float) -> None:
@@ -70,6 +73,17 @@ def _with_gradients(function: str, params: Any) -> list[Value]:
     if not all(isinstance(p, Value) for p in given):
         raise OperandError(f"{function}: params has to be a list of Values, such as model.parameters()")
     return [p for p in given if p.grad is not None]
+
+
+def _squares(gradients: list[Any], scale: Any = None) -> Any:
+    """The sum of all squares, of what is divided by `scale`."""
+    total = 0.0
+    for g in gradients:
+        wide = g.astype(np.float32) if g.dtype == np.float16 else g
+        for part in (wide.real, wide.imag) if wide.dtype.kind == "c" else (wide,):
+            scaled = part if scale is None else part / scale
+            total = total + (scaled * scaled).sum()
+    return total
 
 
 def _scale(gradients: list[Any]) -> Any:
