@@ -42,7 +42,7 @@ def save(path: str | os.PathLike[str], /, **parts: Any) -> None:
     >>> load(path, model=nn.Linear(2, 1))
     {'epoch': 3}
 
-    Raises TypeError naming a part that cannot be saved, ImportError without safetensors.
+    Raises TypeError or ValueError naming a part that cannot be saved, ImportError without safetensors.
     """
     arrays: dict[str, Any] = {}
     layout = {name: _opened(name, part, arrays) for name, part in parts.items()}
@@ -141,7 +141,7 @@ def load(path: str | os.PathLike[str], /, **parts: Any) -> dict[str, Any]:
     >>> load(path)
     {'w': array([1., 1.]), 'names': ['a', 'b']}
 
-    Raises FileNotFoundError, ValueError for a file that is damaged or does not fit, naming the array, and ImportError
+    Raises FileNotFoundError, IsADirectoryError, ValueError for a file that is damaged or does not fit, naming the array, and ImportError
     without safetensors.
     """
     arrays, metadata = _read(Path(path))

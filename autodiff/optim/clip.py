@@ -18,6 +18,7 @@ def clip_grad_norm(params: Iterable[Value], max_norm: float) -> Any:
     """Scale all gradients by one factor, so that their norm, as one vector, is at most `max_norm`; the norm before.
 
     Parameters without a gradient are left out (Pascanu et al., arXiv:1211.5063). With `max_norm=inf` it only measures.
+    The norm, of float32 at least, is right also where squares overflow or underflow.
 
     >>> w = Value([3.0, 4.0])
     >>> (w * w).sum().backward()

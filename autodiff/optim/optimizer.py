@@ -149,7 +149,8 @@ class Optimizer:
         >>> from autodiff.optim import Adam
         >>> Adam([Value(1.0)]).load_state_dict(Adam([Value(2.0)]).state_dict())
 
-        Raises ValueError naming what is missing, unexpected, or of another shape; then nothing has changed.
+        Raises ValueError naming what is missing, unexpected, or of another shape, and for the state of another kind of
+        optimizer; then nothing has changed.
         """
         name = f"{type(self).__name__}.load_state_dict"
         missing = [key for key in ("count", "steps") if key not in state]
