@@ -141,8 +141,8 @@ def load(path: str | os.PathLike[str], /, **parts: Any) -> dict[str, Any]:
     >>> load(path)
     {'w': array([1., 1.]), 'names': ['a', 'b']}
 
-    Raises FileNotFoundError, IsADirectoryError, ValueError for a file that is damaged or does not fit, naming the array, and ImportError
-    without safetensors.
+    Raises FileNotFoundError, IsADirectoryError, ValueError for a file that is damaged or does not fit, naming the
+    array, and ImportError without safetensors.
     """
     arrays, metadata = _read(Path(path))
     if KEY not in metadata:

@@ -26,11 +26,12 @@ def cross_entropy(
 ) -> Any:
     """The mean over rows of `-log(softmax(logits)[label])`, without overflow.
 
-    `logits` has shape (..., C), (C,) for one example. `labels` are integers in 0..C-1 of shape (...), or (..., C) probabilities, which may be
-    tracked too. With `label_smoothing` labels are mixed with so much of the uniform distribution (Szegedy et al.,
-    arXiv:1512.00567). Rows whose label is `ignore_index` are left out; the loss is 0 if all are. `weight`, of shape
-    (C,), multiplies the losses of the classes; the mean is then weighted too, as PyTorch's is, for integer labels.
-    `reduction` is "mean", "sum", or "none" for an array (...). The result has the dtype of the logits.
+    `logits` has shape (..., C), (C,) for one example. `labels` are integers in 0..C-1 of shape (...), or (..., C)
+    probabilities, which may be tracked too. With `label_smoothing` labels are mixed with so much of the uniform
+    distribution (Szegedy et al., arXiv:1512.00567). Rows whose label is `ignore_index` are left out; the loss is 0 if
+    all are. `weight`, of shape (C,), multiplies the losses of the classes; the mean is then weighted too, as PyTorch's
+    is, for integer labels. `reduction` is "mean", "sum", or "none" for an array (...). The result has the dtype of the
+    logits.
 
     >>> float(cross_entropy(np.array([[0.0, 1e4], [0.0, 0.0]]), [1, 0]))
     0.34657359027997264

@@ -33,7 +33,7 @@ def clip_grad_norm(params: Iterable[Value], max_norm: float) -> Any:
     gradients = [_array(p.grad) for p in given]
     with np.errstate(over="ignore"):
         total = _squares(gradients)
-    if isinstance(total, (float, np.generic)) and SOUND < total < math.inf:
+    if isinstance(total, (float, np.floating)) and SOUND < total < math.inf:
         norm = np.sqrt(total)
     else:  # squares that overflow or underflow, or in a program, where it costs next to nothing
         scale = _scale(gradients)
@@ -78,7 +78,7 @@ def _with_gradients(function: str, params: Any) -> list[Value]:
 
 def _squares(gradients: list[Any], scale: Any = None) -> Any:
     """The sum of all squares, of what is divided by `scale`."""
-    total = 0.0
+    total: Any = 0.0
     for g in gradients:
         wide = g.astype(np.float32) if g.dtype == np.float16 else g
         for part in (wide.real, wide.imag) if wide.dtype.kind == "c" else (wide,):
