@@ -51,7 +51,7 @@ LAYERS = [
     "draw_layout draw saving",
     "nn.replace nn.module nn.inputs nn.options nn.init nn.activations nn.layers nn.windows nn.convolution nn.pooling",
     "nn.normalisation nn.recurrent nn.attention nn.losses nn",
-    "optim.groups optim.optimizer optim.sgd optim.adam optim.adaptive optim.clip optim.ema optim.lbfgs",
+    "optim.checks optim.groups optim.optimizer optim.sgd optim.adam optim.adaptive optim.clip optim.ema optim.lbfgs",
     "optim.schedules optim",
     "training.data training.history training.progress training.run training.loop training",
     "numpy._info numpy._lift numpy._standard numpy.linalg numpy.fft numpy",

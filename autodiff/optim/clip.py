@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import OperandError
 from ..value import Value
+from .groups import array_of
 
 __all__ = ["clip_grad_norm", "clip_grad_value"]
 
@@ -29,14 +30,14 @@ def clip_grad_norm(params: Iterable[Value], max_norm: float) -> Any:
     given = _with_gradients("clip_grad_norm", params)
     total = 0.0
     for p in given:
-        g = _array(p.grad)
+        g = array_of(p.grad)
         total = total + (g.real * g.real + g.imag * g.imag if g.dtype.kind == "c" else g * g).sum()
     norm = np.sqrt(total)
     if max_norm == math.inf:  # inf / inf is no factor
         return norm
     factor = np.minimum(max_norm / np.maximum(norm, max_norm), 1.0)
     for p in given:
-        g = _array(p.grad)
+        g = array_of(p.grad)
         p.grad = g * factor.astype(g.real.dtype)
     return norm
 
@@ -55,7 +56,7 @@ def clip_grad_value(params: Iterable[Value], max_value: float) -> None:
     if not max_value > 0:
         raise ValueError(f"clip_grad_value: max_value is {max_value}; it has to be positive")
     for p in _with_gradients("clip_grad_value", params):
-        g = _array(p.grad)
+        g = array_of(p.grad)
         if g.dtype.kind == "c":  # its parts; the order of complex numbers has no meaning here
             p.grad = np.clip(g.real, -max_value, max_value) + 1j * np.clip(g.imag, -max_value, max_value)
         else:
@@ -67,7 +68,3 @@ def _with_gradients(function: str, params: Any) -> list[Value]:
     if not all(isinstance(p, Value) for p in given):
         raise OperandError(f"{function}: params has to be a list of Values, such as model.parameters()")
     return [p for p in given if p.grad is not None]
-
-
-def _array(g: Any) -> Any:
-    return g.data if isinstance(g, Value) else g
