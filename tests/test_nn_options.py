@@ -46,6 +46,12 @@ def test_a_layer_is_shown_as_it_is_made(shown: str) -> None:
     assert repr(eval("nn." + shown)) == shown
 
 
+def test_sizes_that_are_arrays_are_shown() -> None:
+    two = np.array([2, 1])
+    for layer in nn.Conv2d(1, 1, 3, two, two), nn.MaxPool2d(3, two, two - 1), nn.AvgPool((3, 3), two, two - 1):
+        assert "stride=" in repr(layer) and "padding=array(" in repr(layer)
+
+
 def test_what_pytorch_has_in_other_places_is_named() -> None:
     x = np.ones((2, 3, 4))
     calls: list[Any] = [

@@ -31,5 +31,6 @@ def nonnegative(owner: str, x: Any, name: str = "eps") -> float:
 
 def call_of(layer: Any, *args: Any, **options: tuple[Any, Any]) -> str:
     """The call that makes a layer like this one; of the options, pairs of value and default, those that differ."""
-    shown = [repr(x) for x in args] + [f"{name}={x!r}" for name, (x, usual) in options.items() if x != usual]
+    shown = [repr(x) for x in args]
+    shown += [f"{name}={x!r}" for name, (x, usual) in options.items() if repr(x) != repr(usual)]  # x may be an array
     return f"{type(layer).__name__}({', '.join(shown)})"
