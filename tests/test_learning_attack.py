@@ -157,9 +157,9 @@ def test_a_norm_of_float16_has_the_dtype_of_its_parameters() -> None:
 
 def test_the_mean_of_a_window_of_float16_does_not_overflow() -> None:
     x = np.full((1, 1, 2, 2), 60000, np.float16)
-    y = nn.avg_pool(x, 2)
+    y = nn.avg_pool(x, (2, 2))
     assert y.dtype == np.float16 and y == np.float16(60000)
-    g = ad.grad(lambda x: nn.avg_pool(x, 2).sum())(x)
+    g = ad.grad(lambda x: nn.avg_pool(x, (2, 2)).sum())(x)
     assert g.dtype == np.float16 and (g == 0.25).all()
 
 
@@ -290,7 +290,7 @@ def test_sizes_that_are_no_whole_numbers_are_named() -> None:
         (lambda: nn.conv(x, weight, padding=1.5), "conv: padding=1.5"),
         (lambda: nn.conv(x, weight, padding=((1, 1.5), (0, 0))), r"conv: padding=\(1, 1.5\)"),
         (lambda: nn.conv(x, weight, stride=None), "conv: stride=None"),
-        (lambda: nn.max_pool(x, None), "max_pool: kernel=None"),
+        (lambda: nn.max_pool(x, (2, None)), r"max_pool: kernel_size=\(2, None\)"),
         (lambda: nn.Conv2d(1, 1, "a"), "Conv2d: kernel_size='a'"),
     ):
         with pytest.raises(TypeError, match=message):

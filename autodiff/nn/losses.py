@@ -11,16 +11,16 @@ from ..rules.activations import floats, log_softmax, nll, softplus
 from ..value import Value
 from .inputs import are_within
 
-__all__ = ["bce_with_logits", "cross_entropy", "huber", "kl_div", "mse"]
+__all__ = ["bce_with_logits", "cross_entropy", "huber", "kl_div", "mae", "mse"]
 
 
 @np.errstate(over="ignore")  # differences of the greatest numbers, which are -inf as they should
 def cross_entropy(
     logits: Any,
     labels: Any,
+    *,
     label_smoothing: float = 0.0,
     ignore_index: int | None = None,
-    *,
     weight: Any = None,
     reduction: str = "mean",
 ) -> Any:
@@ -56,6 +56,7 @@ def cross_entropy(
     logits = logits.reshape((rows, classes)) if len(shape) != 2 else logits
     if labels.shape == shape and ignore_index is None:
         labels = labels.reshape((rows, classes)) if len(shape) != 2 else labels
+        labels = labels.astype(logits.dtype) if logits.dtype.kind == "f" else labels
         if label_smoothing:
             labels = labels * (1 - label_smoothing) + label_smoothing / classes
         logp = log_softmax(logits, axis=-1)
@@ -77,7 +78,10 @@ def cross_entropy(
         if isinstance(labels, Batched):
             raise ValueError(f"cross_entropy: a label is out of range; with {classes} classes 0..{classes - 1} fit")
         row = int(np.argmax((labels < 0) | (labels >= classes)))
-        raise ValueError(f"cross_entropy: labels[{row}] is {labels[row]}; with {classes} classes 0..{classes - 1} fit")
+        raise ValueError(
+            f"cross_entropy: labels[{row}] is {labels[row]}; with {classes} classes 0..{classes - 1} fit, and "
+            f"ignore_index={labels[row]} leaves such rows out"
+        )
     if kept is None and not label_smoothing and weight is None and reduction == "mean":
         return nll(logits, labels)
     logp = _weighted(log_softmax(logits, axis=-1), weight)
@@ -148,6 +152,20 @@ def kl_div(log_prediction: Any, target: Any, *, reduction: str = "mean") -> Any:
     is_there = target > 0
     parts = target * (np.log(np.where(is_there, target, 1.0)) - np.where(is_there, log_prediction, 0.0))
     return _reduced("kl_div", parts.sum(axis=-1), reduction)
+
+
+def mae(prediction: Any, target: Any, *, reduction: str = "mean") -> Any:
+    """The mean of `|prediction - target|` over all elements, also known as the L1 loss.
+
+    Both have the same shape, as for `mse`. `reduction` is "mean", "sum", or "none" for an array.
+
+    >>> float(mae(np.array([1.0, 2.0]), [1.0, 4.0]))
+    1.0
+
+    Raises ValueError for different shapes, no elements, or an unknown reduction.
+    """
+    prediction, target = _pair("mae", "prediction", prediction, "target", target)
+    return _reduced("mae", np.abs(prediction - target), reduction)
 
 
 def mse(prediction: Any, target: Any, *, reduction: str = "mean") -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import OperandError
 from ..value import Value
+from .groups import array_of
 
 __all__ = ["clip_grad_norm", "clip_grad_value"]
 
@@ -30,7 +31,7 @@ def clip_grad_norm(params: Iterable[Value], max_norm: float) -> Any:
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm: max_norm is {max_norm}; it has to be positive")
     given = _with_gradients("clip_grad_norm", params)
-    gradients = [_array(p.grad) for p in given]
+    gradients = [array_of(p.grad) for p in given]
     with np.errstate(over="ignore"):
         total = _squares(gradients)
     if isinstance(total, (float, np.floating)) and SOUND < total < math.inf:
@@ -62,7 +63,7 @@ def clip_grad_value(params: Iterable[Value], max_value: float) -> None:
     if not max_value > 0:
         raise ValueError(f"clip_grad_value: max_value is {max_value}; it has to be positive")
     for p in _with_gradients("clip_grad_value", params):
-        g = _array(p.grad)
+        g = array_of(p.grad)
         if g.dtype.kind == "c":  # its parts; the order of complex numbers has no meaning here
             p.grad = np.clip(g.real, -max_value, max_value) + 1j * np.clip(g.imag, -max_value, max_value)
         else:
@@ -94,7 +95,3 @@ def _scale(gradients: list[Any]) -> Any:
         if math.prod(g.shape):
             peak = np.maximum(peak, np.abs(g).max().astype(np.float64))
     return np.where((peak > 0.0) & (peak < math.inf), peak, 1.0)
-
-
-def _array(g: Any) -> Any:
-    return g.data if isinstance(g, Value) else g
