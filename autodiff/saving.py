@@ -23,6 +23,7 @@ from .value import Value
 __all__ = ["load", "save"]
 
 KEY = "autodiff"  # in the metadata: what is no array, as JSON
+DEEP = 200
 KINDS = {"PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"}
 
 
@@ -42,7 +43,7 @@ def save(path: str | os.PathLike[str], /, **parts: Any) -> None:
     >>> load(path, model=nn.Linear(2, 1))
     {'epoch': 3}
 
-    Raises TypeError naming a part that cannot be saved, ImportError without safetensors.
+    Raises TypeError or ValueError naming a part that cannot be saved, ImportError without safetensors.
     """
     arrays: dict[str, Any] = {}  # by names that are free: "a.b" may be a part, and b in the part a
     layout = {name: _opened(name, part, arrays) for name, part in parts.items()}
@@ -52,12 +53,18 @@ def save(path: str | os.PathLike[str], /, **parts: Any) -> None:
 
 def _opened(name: str, part: Any, arrays: dict[str, Any]) -> Any:
     """What stands for a part in the JSON; its arrays go to `arrays`."""
+    if name == "__metadata__":
+        raise ValueError("save: a part is named __metadata__, which is a name of the format's own")
+    if name.count(".") > DEEP:
+        raise ValueError(f"save: {name[:40]}... is more than {DEEP} deep; what holds itself cannot be saved")
     if hasattr(part, "state_dict"):
         return {"state": {key: _opened(f"{name}.{key}", x, arrays) for key, x in part.state_dict().items()}}
     if isinstance(part, np.random.Generator):
         return {"generator": _plain(part.bit_generator.state)}
     if isinstance(part, Value):
         part = part.data
+    if isinstance(part, np.ma.MaskedArray):
+        raise TypeError(f"save: {name} is a masked array, whose mask would be lost; pass {name}.data and {name}.mask")
     if isinstance(part, (np.ndarray, np.generic)):
         array = np.asarray(part)
         if array.dtype.kind not in "biufc" or array.dtype.itemsize > (16 if array.dtype.kind == "c" else 8):
@@ -98,7 +105,12 @@ def _plain(state: Any) -> Any:
 
 def _write(path: Path, content: bytes) -> None:
     """Beside its name first, and on the disk before it gets it."""
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+    path = Path(os.path.realpath(path))  # a link stays one
+    if path.is_dir():
+        raise IsADirectoryError(f"save: {path} is a folder; pass the name of a file")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"save: there is no folder {path.parent}")
+    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
     try:
         with open(temporary, "xb") as file:
             file.write(content)
@@ -136,8 +148,8 @@ def load(path: str | os.PathLike[str], /, **parts: Any) -> dict[str, Any]:
     >>> load(path)
     {'w': array([1., 1.]), 'names': ['a', 'b']}
 
-    Raises FileNotFoundError, ValueError for a file that is damaged or does not fit, naming the array, and ImportError
-    without safetensors.
+    Raises FileNotFoundError, IsADirectoryError, ValueError for a file that is damaged or does not fit, naming the
+    array, and ImportError without safetensors.
     """
     arrays, metadata = _read(Path(path))
     if KEY not in metadata:
@@ -208,7 +220,7 @@ def _set_generator(path: Any, name: str, generator: np.random.Generator, found: 
         raise ValueError(f"load: {name!r} in {path} is of a {kind}, and the generator is a {own}")
     try:
         generator.bit_generator.state = found
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise ValueError(f"load: the generator {name!r} in {path} is damaged") from error
 
 
@@ -219,7 +231,10 @@ def _revived(part: Any) -> Any:
         if kind not in KINDS:
             raise ValueError(f"load: the file has a generator of kind {kind!r}, which is not NumPy's")
         generator = np.random.Generator(getattr(np.random, str(kind))())
-        generator.bit_generator.state = part
+        try:
+            generator.bit_generator.state = part
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            raise ValueError(f"load: the state of a {kind} in the file is damaged") from error
         return generator
     return {**part} if isinstance(part, _State) else part
 
@@ -270,15 +285,17 @@ def _foreign(path: Any, arrays: dict[str, Any], metadata: Mapping[str, str], par
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     library = _library("load")
+    if path.is_dir():
+        raise IsADirectoryError(f"load: {path} is a folder; pass the name of a file")
     if not path.is_file():
         raise FileNotFoundError(f"load: there is no file {path}")
+    content = path.read_bytes()  # once: another process may put a new file there
     try:
-        with library.safe_open(str(path), framework="numpy") as file:
-            metadata = file.metadata() or {}
-        arrays = {name: _array(name, tensor) for name, tensor in library.deserialize(path.read_bytes())}
+        arrays = {name: _array(name, tensor) for name, tensor in library.deserialize(content)}
     except library.SafetensorError as error:
         raise ValueError(f"load: {path} is damaged, or no safetensors file: {error}") from error
-    return arrays, metadata
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])  # checked by deserialize
+    return arrays, header.get("__metadata__") or {}
 
 
 DTYPES = {

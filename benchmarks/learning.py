@@ -50,10 +50,10 @@ def lenet(rng: np.random.Generator) -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(1, 6, 5, padding=2, **F4, rng=rng),
         nn.ReLU(),
-        nn.MaxPool(2),
+        nn.MaxPool2d(2),
         nn.Conv2d(6, 16, 5, **F4, rng=rng),
         nn.ReLU(),
-        nn.MaxPool(2),
+        nn.MaxPool2d(2),
         nn.Flatten(),
         nn.Linear(400, 120, **F4, rng=rng),
         nn.ReLU(),

@@ -58,9 +58,9 @@ def make_model(rng: np.random.Generator) -> nn.Sequential:
     return nn.Sequential(
         *block(1, 16),
         *block(16, 32),
-        nn.MaxPool(2),
+        nn.MaxPool2d(2),
         *block(32, 64),
-        nn.MaxPool(2),
+        nn.MaxPool2d(2),
         nn.Flatten(),
         nn.Dropout(0.1, rng=rng),
         nn.Linear(256, 10, **common),

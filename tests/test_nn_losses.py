@@ -25,6 +25,7 @@ LOSSES: dict[str, tuple[Any, Any]] = {  # a function of what a model returned, g
     "bce_with_logits": (nn.bce_with_logits, lambda rng: rng.random((5, 4))),
     "huber": (lambda x, y: nn.huber(x, y, 0.5), lambda rng: rng.standard_normal((5, 4))),
     "kl_div": (nn.kl_div, probabilities),
+    "mae": (nn.mae, lambda rng: rng.standard_normal((5, 4))),
     "mse": (nn.mse, lambda rng: rng.standard_normal((5, 4))),
 }
 every_loss = pytest.mark.parametrize("name", LOSSES)
@@ -77,6 +78,25 @@ def test_the_dtype_is_that_of_the_prediction(name: str, dtype: Any, rng: Any) ->
     assert value.dtype == x.grad.dtype == dtype and value.shape == ()
 
 
+@pytest.mark.parametrize("labels", [np.eye(4)[LABELS], np.eye(4, dtype=int)[LABELS]], ids=["float64", "int64"])
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}, {"weight": np.ones(4)}], ids=str)
+def test_labels_of_another_dtype_do_not_decide_that_of_the_loss(labels: Any, options: Any, rng: Any) -> None:
+    x = rng.standard_normal((5, 4)).astype(np.float32)
+    loss = nn.cross_entropy(x, labels, **options)
+    assert loss.dtype == np.float32
+    np.testing.assert_allclose(loss, nn.cross_entropy(x, LABELS, **options), rtol=1e-6)
+
+
+def test_a_label_out_of_range_tells_of_ignore_index() -> None:
+    with pytest.raises(ValueError, match=r"labels\[1\] is -100; .*, and ignore_index=-100 leaves such rows out"):
+        nn.cross_entropy(np.zeros((2, 3)), [0, -100])
+
+
+def test_options_are_named() -> None:
+    with pytest.raises(TypeError):
+        nn.cross_entropy(np.zeros((2, 3)), [0, 1], np.ones(3))  # PyTorch's third argument is the weight
+
+
 def test_large_numbers_do_not_overflow() -> None:
     x = Value(np.array([[1e4, -1e4], [-1e4, 1e4]]))
     for loss, expected in [
@@ -118,8 +138,8 @@ def test_the_edge_of_huber() -> None:
         (lambda: nn.huber(np.ones(3), np.ones(4)), ValueError, r"huber: prediction has shape \(3,\), target \(4,\)"),
         (lambda: nn.huber(np.ones(3), np.ones(3), 0), ValueError, "huber: delta is 0"),
         (lambda: nn.kl_div(np.ones((0, 3)), np.ones((0, 3))), ValueError, "kl_div: .* at least one element"),
-        (lambda: nn.cross_entropy(np.ones((2, 3)), [0, 1], 1.5), ValueError, "label_smoothing is 1.5"),
-        (lambda: nn.cross_entropy(np.ones((2, 3)), [0, 5], 0.1), ValueError, r"labels\[1\] is 5"),
+        (lambda: nn.cross_entropy(np.ones((2, 3)), [0, 1], label_smoothing=1.5), ValueError, "label_smoothing is 1.5"),
+        (lambda: nn.cross_entropy(np.ones((2, 3)), [0, 5], label_smoothing=0.1), ValueError, r"labels\[1\] is 5"),
         (lambda: nn.cross_entropy(np.ones((2, 3)), [0, 5], ignore_index=4), ValueError, r"labels\[1\] is 5"),
         (lambda: nn.cross_entropy(np.ones((2, 3)), np.eye(3)[:2], ignore_index=1), ValueError, r"\(2,\) fits"),
         (lambda: nn.cross_entropy(np.ones((2, 3)), [0.0, 1.0]), OperandError, r"labels\.astype\(int\)"),
@@ -145,8 +165,8 @@ WEIGHT = np.array([0.5, 2.0, 0.0, 1.5])
 REDUCED: dict[str, Any] = {
     **{name: loss for name, (loss, _) in LOSSES.items()},
     "weighted": lambda x, y, **o: nn.cross_entropy(x, y, weight=WEIGHT, **o),
-    "all": lambda x, y, **o: nn.cross_entropy(x, y, 0.3, 1, weight=WEIGHT, **o),
-    "soft, weighted": lambda x, y, **o: nn.cross_entropy(x, y, 0.3, weight=WEIGHT, **o),
+    "all": lambda x, y, **o: nn.cross_entropy(x, y, label_smoothing=0.3, ignore_index=1, weight=WEIGHT, **o),
+    "soft, weighted": lambda x, y, **o: nn.cross_entropy(x, y, label_smoothing=0.3, weight=WEIGHT, **o),
     "pos_weight": lambda x, y, **o: nn.bce_with_logits(x, y, pos_weight=WEIGHT, **o),
 }
 DRAWN = {name: draw for name, (_, draw) in LOSSES.items()} | {
@@ -157,11 +177,11 @@ DRAWN = {name: draw for name, (_, draw) in LOSSES.items()} | {
 }
 
 
-@pytest.mark.parametrize("name", ["cross_entropy", "soft", "bce_with_logits", "kl_div", "mse", "pos_weight"])
+@pytest.mark.parametrize("name", ["cross_entropy", "soft", "bce_with_logits", "kl_div", "mae", "mse", "pos_weight"])
 def test_reductions_without_weights_are_of_the_same_numbers(name: str, rng: Any) -> None:
     loss, x, y = REDUCED[name], rng.standard_normal((5, 4)), DRAWN[name](rng)
     each = loss(x, y, reduction="none")
-    assert each.shape == ((5, 4) if name in ("bce_with_logits", "mse", "pos_weight") else (5,))
+    assert each.shape == ((5, 4) if name in ("bce_with_logits", "mae", "mse", "pos_weight") else (5,))
     np.testing.assert_allclose(loss(x, y, reduction="sum"), each.sum(), rtol=1e-12)
     np.testing.assert_allclose(loss(x, y), each.mean(), rtol=1e-12)
 
@@ -226,6 +246,7 @@ def test_wrong_reductions_and_weights_are_named() -> None:
         lambda: nn.bce_with_logits(x, x, reduction="avg"),
         lambda: nn.huber(x, x, reduction="avg"),
         lambda: nn.kl_div(x, x, reduction="avg"),
+        lambda: nn.mae(x, x, reduction="avg"),
         lambda: nn.mse(x, x, reduction="avg"),
     ):
         with pytest.raises(ValueError, match=r"""reduction is 'avg'; it has to be "mean", "sum" or "none\""""):

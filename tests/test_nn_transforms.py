@@ -21,8 +21,12 @@ LAYERS: dict[str, tuple[Make, Callable[[np.random.Generator], Any]]] = {
     "Linear": (lambda d: nn.Linear(3, 2, dtype=d, rng=0), take(4, 3)),
     "Conv1d": (lambda d: nn.Conv1d(3, 2, 2, padding="same", dtype=d, rng=0), take(4, 3, 5)),
     "Conv2d": (lambda d: nn.Conv2d(4, 4, 2, stride=2, groups=2, dtype=d, rng=0), take(4, 4, 5, 4)),
-    "MaxPool": (lambda d: nn.MaxPool(2), take(4, 3, 5, 4)),
-    "AvgPool": (lambda d: nn.AvgPool(2, padding=1), take(4, 3, 5, 4)),
+    "MaxPool2d": (lambda d: nn.MaxPool2d(2), take(4, 3, 5, 4)),
+    "MaxPool": (lambda d: nn.MaxPool((2, 1, 2)), take(4, 3, 5, 4)),
+    "MaxPool1d": (lambda d: nn.MaxPool1d(2, padding=1, ceil_mode=True), take(4, 3, 5)),
+    "AvgPool2d": (lambda d: nn.AvgPool2d(2, padding=1), take(4, 3, 5, 4)),
+    "AvgPool1d": (lambda d: nn.AvgPool1d(2), take(4, 3, 5)),
+    "AvgPool": (lambda d: nn.AvgPool((3, 2), 2, 1, ceil_mode=True, count_include_pad=False), take(4, 3, 5, 4)),
     "BatchNorm": (lambda d: nn.BatchNorm(3, dtype=d), take(4, 3, 5)),
     "LayerNorm": (lambda d: nn.LayerNorm(3, dtype=d), take(4, 3)),
     "RMSNorm": (lambda d: nn.RMSNorm((2, 3), eps=np.float64(1e-6), dtype=d), take(4, 2, 3)),
@@ -34,7 +38,7 @@ LAYERS: dict[str, tuple[Make, Callable[[np.random.Generator], Any]]] = {
     "GRU": (lambda d: nn.GRU(3, 2, num_layers=2, dropout=0.2, dtype=d, rng=0), take(4, 3, 3)),
     "LSTM": (lambda d: nn.LSTM(3, 2, bidirectional=True, dtype=d, rng=0), take(4, 3, 3)),
     "MultiHeadAttention": (lambda d: nn.MultiHeadAttention(4, 2, 0.1, dtype=d, rng=0), take(4, 3, 4)),
-    "TransformerBlock": (lambda d: nn.TransformerBlock(4, 2, 6, 0.1, True, dtype=d, rng=0), take(4, 3, 4)),
+    "TransformerBlock": (lambda d: nn.TransformerBlock(4, 2, 6, 0.1, causal=True, dtype=d, rng=0), take(4, 3, 4)),
     "ReLU": (lambda d: nn.ReLU(), take(4, 3)),
     "Tanh": (lambda d: nn.Tanh(), take(4, 3)),
     "Sigmoid": (lambda d: nn.Sigmoid(), take(4, 3)),
@@ -231,12 +235,24 @@ def test_lists_are_arrays(name: str, rng: Any) -> None:
 @pytest.mark.parametrize("wrong", [np.full((4, 3), "a"), np.full((4, 3), None), None, "text"], ids=repr)
 def test_what_is_no_array_of_numbers_is_refused(name: str, wrong: Any, rng: Any) -> None:
     layer, _ = made(name, rng, training=True)
-    named = {"MaxPool": "max_pool", "AvgPool": "avg_pool", "Dropout": "dropout", "TransformerBlock": "LayerNorm"}
+    named = {"Dropout": "dropout", "TransformerBlock": "LayerNorm"}
     with pytest.raises((OperandError, TypeError), match=named.get(name, "Linear" if name == "Sequential" else name)):
         layer(wrong)
 
 
-COMPLEX = {"Linear", "Conv1d", "Conv2d", "AvgPool", "Dropout", "Flatten", "Tanh", "Sequential", "Embedding"}
+COMPLEX = {
+    "Linear",
+    "Conv1d",
+    "Conv2d",
+    "AvgPool",
+    "AvgPool1d",
+    "AvgPool2d",
+    "Dropout",
+    "Flatten",
+    "Tanh",
+    "Sequential",
+    "Embedding",
+}
 
 
 @pytest.mark.parametrize("name", [name for name in LAYERS if name not in COMPLEX])
@@ -251,17 +267,23 @@ SHAPES: list[tuple[str, tuple[int, ...], str]] = [
     ("Conv1d", (4, 7, 5), r"Conv1d\(3, 2, .*\): images have shape \(4, 7, 5\); it has to be \(N, 3, length\)"),
     ("Conv2d", (4, 3, 5, 4), r"Conv2d\(4, 4, .*\): images have shape \(4, 3, 5, 4\)"),
     ("Conv2d", (4, 4, 1, 1), "conv: a kernel of .* does not fit into images"),
-    ("MaxPool", (4, 3, 1, 1), "max_pool: a kernel of .* does not fit into images"),
+    ("MaxPool2d", (4, 3, 1, 1), "max_pool: a kernel of .* does not fit into images"),
+    ("MaxPool2d", (3, 4), r"MaxPool2d\(2\): images have shape \(3, 4\); it has to be \(N, C, height, width\) or"),
+    ("MaxPool1d", (1, 4, 3, 4), r"MaxPool1d\(2, .*\): images have shape \(1, 4, 3, 4\); it has to be \(N, C, length\)"),
     ("BatchNorm", (4, 7), r"BatchNorm\(3\): input has shape \(4, 7\); it has to be \(N, 3, ...\)"),
     ("BatchNorm", (3,), r"BatchNorm\(3\): input has shape \(3,\)"),
     ("LayerNorm", (4, 7), r"LayerNorm\(3\): input has shape \(4, 7\); its last axes have to be \(3,\)"),
-    ("RMSNorm", (4, 3, 2), r"RMSNorm\(\(2, 3\)\): input has shape \(4, 3, 2\)"),
+    ("RMSNorm", (4, 3, 2), r"RMSNorm\(\(2, 3\), eps=1e-06\): input has shape \(4, 3, 2\)"),
     ("GroupNorm", (4, 7), r"GroupNorm\(2, 4\): input has shape \(4, 7\)"),
     ("Flatten", (), r"Flatten: input of shape \(\) has no axis 1"),
     ("RNN", (4, 3), r"RNN\(3, 2\): input has shape \(4, 3\); it has to be \(N, length, 3\)"),
     ("RNN", (4, 0, 3), r"RNN\(3, 2\): input has shape \(4, 0, 3\)"),
     ("LSTM", (4, 3, 7), r"LSTM\(3, 2, bidirectional=True\): input has shape \(4, 3, 7\)"),
-    ("MultiHeadAttention", (3, 4), r"MultiHeadAttention\(4, 2\): input has shape \(3, 4\); .* \(N, length, 4\)"),
+    (
+        "MultiHeadAttention",
+        (3, 4),
+        r"MultiHeadAttention\(4, 2, dropout=0.1\): input has shape \(3, 4\); .* \(N, length, 4\)",
+    ),
 ]
 
 
@@ -289,9 +311,19 @@ def attend(query: tuple[int, ...], key: tuple[int, ...], mask: tuple[int, ...] |
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: nn.MaxPool(2, stride=0)(np.ones((1, 1, 4))), "max_pool: stride=0"),
-        (lambda: nn.AvgPool(0)(np.ones((1, 1, 4))), "avg_pool: kernel=0"),
-        (lambda: nn.MaxPool(2, padding=2)(np.ones((1, 1, 4))), "max_pool: padding=2"),
+        (lambda: nn.MaxPool2d(2, stride=0), "MaxPool2d: stride=0"),
+        (lambda: nn.AvgPool1d(0), "AvgPool1d: kernel_size=0"),
+        (lambda: nn.MaxPool2d((2, 2, 2)), r"MaxPool2d: kernel_size=\(2, 2, 2\)"),
+        (lambda: nn.MaxPool1d(2, padding=2), "MaxPool1d: padding=2 is more than half of the kernel"),
+        (lambda: nn.AvgPool2d(2, padding=2), "AvgPool2d: padding=2 is more than half of the kernel"),
+        (lambda: nn.MaxPool(2), "MaxPool: kernel_size=2 does not say of how many axes; MaxPool1d and MaxPool2d do"),
+        (lambda: nn.AvgPool(2), "AvgPool: kernel_size=2 does not say of how many axes; AvgPool1d and AvgPool2d do"),
+        (lambda: nn.max_pool(np.ones((1, 1, 4, 4)), 2), "max_pool: kernel_size=2 does not say of how many axes"),
+        (lambda: nn.avg_pool(np.ones((1, 1, 4, 4)), 2), "avg_pool: kernel_size=2 does not say of how many axes"),
+        (lambda: nn.max_pool(np.ones((1, 4)), (2,), padding=2), "max_pool: padding=2 is more than half"),
+        (lambda: nn.GELU("foo"), "GELU: approximate is 'foo'"),
+        (lambda: nn.Embedding(3, 2, 3), r"Embedding: padding_idx is 3; 0\.\.2 fit"),
+        (lambda: nn.LayerNorm(()), "LayerNorm: normalized_shape is empty"),
         (lambda: nn.Conv1d(3, 4, 2, groups=2), "Conv1d: groups=2 does not divide"),
         (lambda: nn.Conv2d(3, 4, 2, stride=0), "Conv2d: stride=0"),
         (lambda: nn.Conv2d(3, 4, 2, padding="full"), "Conv2d: padding='full'"),
@@ -299,10 +331,10 @@ def attend(query: tuple[int, ...], key: tuple[int, ...], mask: tuple[int, ...] |
         (lambda: nn.GroupNorm(2, 3), "GroupNorm: 2 groups do not divide 3 channels"),
         (lambda: nn.LayerNorm((2, 0)), "LayerNorm: sizes"),
         (lambda: nn.BatchNorm(3)(np.ones((1, 3))), r"BatchNorm\(3\): .* training needs more than one number"),
-        (lambda: nn.Dropout(1.0), "Dropout: p is 1.0"),
-        (lambda: nn.LSTM(3, 2, dropout=1.0), r"LSTM: dropout is 1.0"),
+        (lambda: nn.Dropout(1.1), "Dropout: p is 1.1"),
+        (lambda: nn.LSTM(3, 2, dropout=np.nan), r"LSTM: dropout is nan"),
         (lambda: nn.MultiHeadAttention(4, 3), "MultiHeadAttention: 3 heads do not divide"),
-        (lambda: nn.MultiHeadAttention(4, 2, 1.5), r"MultiHeadAttention: dropout is 1.5; it has to be in \[0, 1\)"),
+        (lambda: nn.MultiHeadAttention(4, 2, 1.5), r"MultiHeadAttention: dropout is 1.5; it has to be in \[0, 1\]"),
         (lambda: nn.Embedding(3, 2)([0, 3]), r"Embedding\(3, 2\): a number is out of range; 0..2 fit"),
         (lambda: nn.Embedding(3, 2)([-1]), "out of range"),
         (lambda: nn.Conv2d(1, 1, 2, padding=((1, 2), 3)), r"Conv2d: padding=.* 2 pairs \(before, after\)"),
@@ -346,7 +378,9 @@ def test_sizes_may_be_arrays(rng: Any) -> None:
     a = nn.Conv2d(1, 1, sizes, stride=sizes, padding=sizes - 1, dilation=sizes - 1, rng=0)
     b = nn.Conv2d(1, 1, (2, 3), stride=(2, 3), padding=(1, 2), dilation=(1, 2), rng=0)
     close([a(x).data], [b(x).data])
-    close([nn.AvgPool(sizes, padding=np.array([[0, 1], [1, 0]]))(x)], [nn.AvgPool((2, 3), padding=((0, 1), (1, 0)))(x)])
+    found = nn.AvgPool(sizes, padding=np.array([[0, 1], [1, 0]]))(x)
+    close([found], [nn.AvgPool2d((2, 3), padding=((0, 1), (1, 0)))(x)])
+    assert nn.LayerNorm(sizes).weight.shape == nn.RMSNorm(sizes).weight.shape == (2, 3)
 
 
 # -- labels, numbers and masks as arguments of transforms

@@ -11,6 +11,7 @@ import pytest
 
 from autodiff import OperandError, Value, jit, nn, optim
 from autodiff.optim import optimizer as base
+from autodiff.optim.checks import nonnegative
 
 ALL: list[Callable[[Any], optim.Optimizer]] = [
     lambda ps: optim.SGD(ps, lr=0.1),
@@ -312,12 +313,96 @@ def test_a_new_optimizer_needs_only_its_update() -> None:
         def _update(self, t: int, p: Any, g: Any, *averages: Any) -> None:
             p -= self.lr * np.sign(g)
 
-    w = Value([3.0, -3.0])
-    quadratic(w).backward()
-    SignDescent([w], lr=1.0).step()
-    assert w.data.tolist() == [2.0, -2.0]
+    for lr in 1.0, optim.piecewise(1.0, [5]):  # a number within, also if it is a schedule
+        w = Value([3.0, -3.0])
+        quadratic(w).backward()
+        SignDescent([w], lr=lr).step()
+        assert w.data.tolist() == [2.0, -2.0]
     with pytest.raises(NotImplementedError, match="Optimizer needs a method _update"):
         optim.Optimizer([w], lr=1.0).step()
+
+
+def test_a_new_optimizer_may_have_options_of_any_name() -> None:
+    class Damped(optim.Optimizer):
+        checks = {"damping": nonnegative}
+        alpha: float
+
+        def __init__(self, params: Any, lr: Any, alpha: float, damping: Any = 0.0) -> None:
+            super().__init__(params, lr, alpha=alpha, damping=damping)
+
+        def _update(self, t: int, p: Any, g: Any, *averages: Any) -> None:
+            p -= self.lr * self.alpha * g
+
+    v, w = Value([1.0]), Value([1.0])
+    optimizer = Damped([{"params": [v]}, {"params": [w], "alpha": 3.0}], lr=0.1, alpha=2.0)
+    v.grad = w.grad = np.ones(1)
+    optimizer.step()
+    np.testing.assert_allclose([v.item(), w.item()], [0.8, 0.7])
+    with pytest.raises(ValueError, match="Damped: damping is -1"):
+        Damped([w], 0.1, 2.0, damping=-1)
+    with pytest.raises(ValueError, match="Damped: group 0: damping is -1"):
+        Damped([{"params": [w], "damping": -1}], 0.1, 2.0)
+
+
+EVERY: list[Callable[[Any, Any], optim.Optimizer]] = [
+    lambda ps, lr: optim.SGD(ps, lr, momentum=0.9),
+    lambda ps, lr: optim.Adam(ps, lr, weight_decay=0.1),
+    lambda ps, lr: optim.AdamW(ps, lr),
+    lambda ps, lr: optim.RMSprop(ps, lr),
+    lambda ps, lr: optim.Adagrad(ps, lr),
+    lambda ps, lr: optim.Lion(ps, lr, weight_decay=0.1),
+]
+
+
+@pytest.mark.parametrize("make", EVERY, ids=["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Lion"])
+def test_a_schedule_is_asked_once_a_group_and_step(make: Any) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def schedule(name: str) -> Any:
+        return lambda step: asked.append((name, step)) or np.float64(0.1 / (1 + step))
+
+    start = np.linspace(-1, 1, 2 * base.BLOCK + 5)
+    a, b, c, d = [Value(start) for _ in range(4)]
+    scheduled = make([{"params": [a, b]}, {"params": [c], "lr": schedule("c")}], schedule("usual"))
+    by_hand = make([d], 0.1)
+    for step in range(2):
+        for p in (a, b, c, d):
+            p.grad = p.data**3
+        scheduled.step()
+        by_hand.lr = 0.1 / (1 + step)
+        by_hand.step()
+    assert asked == [("usual", 0), ("c", 0), ("usual", 1), ("c", 1)]
+    for p in (a, b, c):
+        np.testing.assert_array_equal(p.data, d.data)
+    assert callable(scheduled.lr) and scheduled.rate == 0.1 / 3
+
+
+def test_the_rate_is_the_schedule_again_after_a_step_that_fails() -> None:
+    class Failing(optim.SGD):
+        def _update(self, t: int, p: Any, g: Any, *averages: Any) -> None:
+            assert self.lr == 0.1
+            raise RuntimeError("in between")
+
+    w = Value([1.0, 2.0])
+    w.grad = np.ones(2)
+    schedule = optim.constant(0.1)
+    optimizer = Failing([w], schedule)
+    with pytest.raises(RuntimeError, match="in between"):
+        optimizer.step()
+    assert optimizer.lr is schedule
+
+
+def test_what_pytorch_has_in_other_places_is_named() -> None:
+    w = Value([1.0])
+    calls: list[Any] = [
+        lambda: optim.SGD([w], 0.1, 0.9, 0.1),  # dampening there
+        lambda: optim.Adagrad([w], 0.1, 0.1),  # lr_decay
+        lambda: optim.LBFGS([w], 1),  # lr
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match="positional arguments"):
+            call()
+    assert optim.SGD([w]).lr == 1e-3
 
 
 def test_the_repr_shows_the_options() -> None:

@@ -58,6 +58,12 @@ layer(
     lambda t: t.nn.Embedding(7, 3),
     lambda rng: (rng.integers(0, 7, (4, 5)),),
 )
+layer(
+    "embedding, padding_idx",
+    lambda d: nn.Embedding(4, 3, -2, dtype=d),
+    lambda t: t.nn.Embedding(4, 3, -2),
+    lambda rng: (rng.integers(0, 4, (4, 5)),),
+)
 layer("flatten", lambda d: nn.Flatten(), lambda t: t.nn.Flatten(), (2, 3, 4))
 layer("flatten from 2", lambda d: nn.Flatten(2), lambda t: t.nn.Flatten(2), (2, 3, 2, 2))
 
@@ -98,22 +104,47 @@ for kernel, options in [
     (3, {"stride": 2, "padding": 1}),
     ((2, 3), {"stride": (1, 2), "padding": (0, 1), "dilation": (2, 1)}),
     (2, {"dilation": 2, "stride": 3}),
+    (3, {"stride": 2, "ceil_mode": True}),
+    ((2, 3), {"stride": (3, 4), "padding": 1, "ceil_mode": True}),
+    (3, {"dilation": 2, "stride": 2, "padding": 1, "ceil_mode": True}),
 ]:
     layer(
         f"max_pool {kernel} {options}",
-        lambda d, k=kernel, o=options: nn.MaxPool(k, **o),
+        lambda d, k=kernel, o=options: nn.MaxPool2d(k, **o),
         lambda t, k=kernel, o=options: t.nn.MaxPool2d(k, **o),
         (2, 2, 7, 6),
     )
-for kernel, options in [(2, {}), (3, {"stride": 2, "padding": 1}), ((2, 3), {"stride": (1, 2), "padding": (0, 1)})]:
+for kernel, options in [
+    (2, {}),
+    (3, {"stride": 2, "padding": 1}),
+    ((2, 3), {"stride": (1, 2), "padding": (0, 1)}),
+    (3, {"padding": 1, "count_include_pad": False}),
+    (3, {"stride": 2, "ceil_mode": True}),
+    ((2, 3), {"stride": (3, 4), "padding": 1, "ceil_mode": True}),
+    (2, {"stride": 3, "padding": 1, "ceil_mode": True, "count_include_pad": False}),
+]:
     layer(
         f"avg_pool {kernel} {options}",
-        lambda d, k=kernel, o=options: nn.AvgPool(k, **o),
+        lambda d, k=kernel, o=options: nn.AvgPool2d(k, **o),
         lambda t, k=kernel, o=options: t.nn.AvgPool2d(k, **o),
         (2, 2, 7, 6),
     )
-layer("max_pool, one axis", lambda d: nn.MaxPool(3, 2), lambda t: t.nn.MaxPool1d(3, 2), (2, 2, 8))
-layer("avg_pool, one axis", lambda d: nn.AvgPool(3, 2, 1), lambda t: t.nn.AvgPool1d(3, 2, 1), (2, 2, 8))
+layer("max_pool, one axis", lambda d: nn.MaxPool1d(3, 2), lambda t: t.nn.MaxPool1d(3, 2), (2, 2, 8))
+layer("avg_pool, one axis", lambda d: nn.AvgPool1d(3, 2, 1), lambda t: t.nn.AvgPool1d(3, 2, 1), (2, 2, 8))
+
+for kind in "MaxPool", "AvgPool":
+    layer(
+        f"{kind} of one image",
+        lambda d, k=kind: getattr(nn, k + "2d")(2),
+        lambda t, k=kind: getattr(t.nn, k + "2d")(2),
+        (3, 5, 4),
+    )
+    layer(
+        f"{kind} of one sequence",
+        lambda d, k=kind: getattr(nn, k + "1d")(2, padding=1, ceil_mode=True),
+        lambda t, k=kind: getattr(t.nn, k + "1d")(2, padding=1, ceil_mode=True),
+        (3, 6),
+    )
 
 # -- normalisation
 
@@ -198,7 +229,7 @@ for kind, states in ("RNN", 1), ("GRU", 1), ("LSTM", 2):
 
 def looks(rng: np.random.Generator, *shape: int) -> Any:
     """A mask that leaves every query something to look at."""
-    return (rng.random(shape) < 0.5) | np.eye(shape[-2], shape[-1], dtype=bool)
+    return (rng.random(shape) < 0.5) | (np.arange(shape[-2])[:, None] % shape[-1] == np.arange(shape[-1]))
 
 
 def heads(f: Any, query: Any, key: Any, value: Any, mask: Any = None) -> Any:
@@ -228,7 +259,16 @@ layer(
     ours_of({}),
     theirs_of({}),
     lambda rng: (*[rng.standard_normal((2, n, 6)) for n in (4, 3, 3)], looks(rng, 4, 3)),
+    call=lambda f, query, key, value, mask: f(query, key, value, mask=mask),
     call_theirs=heads,
+)
+layer(
+    "attention with a mask for each example",  # as many examples as heads, which PyTorch's are in one axis
+    ours_of({}),
+    theirs_of({}),
+    lambda rng: (*[rng.standard_normal((2, n, 6)) for n in (4, 3, 3)], looks(rng, 2, 4, 3)),
+    call=lambda f, query, key, value, mask: f(query, key, value, mask=mask),
+    call_theirs=lambda f, query, key, value, mask: heads(f, query, key, value, mask.repeat_interleave(2, 0)),
 )
 layer(
     "causal attention",
@@ -273,6 +313,13 @@ layer(
     lambda rng: (*[rng.standard_normal((2, n, 3)) for n in (4, 5, 5)], looks(rng, 4, 5)),
 )
 
+layer(
+    "attention function with rows that may look nowhere",
+    lambda d: nn.attention,
+    lambda t: t.nn.functional.scaled_dot_product_attention,
+    lambda rng: (*[rng.standard_normal((2, n, 3)) for n in (4, 5, 5)], np.arange(4)[:, None] > np.arange(5)),
+)
+
 # -- losses
 
 
@@ -307,7 +354,7 @@ layer(
 for smoothing in 0.0, 0.2:
     layer(
         f"cross_entropy with probabilities, {smoothing}",
-        lambda d, s=smoothing: lambda x, y: nn.cross_entropy(x, y, s),
+        lambda d, s=smoothing: lambda x, y: nn.cross_entropy(x, y, label_smoothing=s),
         lambda t, s=smoothing: lambda x, y: t.nn.functional.cross_entropy(x, y, label_smoothing=s),
         lambda rng: (rng.standard_normal((5, 4)), probabilities(rng, 5, 4)),
     )
@@ -325,6 +372,7 @@ for delta in 1.0, 0.3:
         (4, 3),
         (4, 3),
     )
+layer("mae", lambda d: nn.mae, lambda t: t.nn.functional.l1_loss, (4, 3), (4, 3))
 layer("mse", lambda d: nn.mse, lambda t: t.nn.functional.mse_loss, (4, 3), (4, 3))
 layer(
     "kl_div",

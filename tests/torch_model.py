@@ -25,7 +25,7 @@ class Model(nn.Module):
 
     def __init__(self, dtype: Any = np.float32) -> None:
         self.stem = nn.Sequential(
-            nn.Conv2d(1, 4, 3, padding=1, dtype=dtype), nn.BatchNorm(4, dtype=dtype), nn.ReLU(), nn.MaxPool(2)
+            nn.Conv2d(1, 4, 3, padding=1, dtype=dtype), nn.BatchNorm(4, dtype=dtype), nn.ReLU(), nn.MaxPool2d(2)
         )
         self.lstm = nn.LSTM(16, 3, bidirectional=True, dtype=dtype)
         self.blocks = [

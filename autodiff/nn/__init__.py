@@ -8,11 +8,12 @@
 from . import init
 from .activations import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from .attention import MultiHeadAttention, TransformerBlock, attention
-from .convolution import AvgPool, Conv1d, Conv2d, MaxPool, avg_pool, conv, max_pool
+from .convolution import Conv1d, Conv2d, conv
 from .layers import Dropout, Embedding, Flatten, Linear, Sequential, dropout
-from .losses import bce_with_logits, cross_entropy, huber, kl_div, mse
+from .losses import bce_with_logits, cross_entropy, huber, kl_div, mae, mse
 from .module import Module
 from .normalisation import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from .pooling import AvgPool, AvgPool1d, AvgPool2d, MaxPool, MaxPool1d, MaxPool2d, avg_pool, max_pool
 from .recurrent import GRU, LSTM, RNN
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "LSTM",
     "RNN",
     "AvgPool",
+    "AvgPool1d",
+    "AvgPool2d",
     "BatchNorm",
     "Conv1d",
     "Conv2d",
@@ -32,6 +35,8 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "MaxPool",
+    "MaxPool1d",
+    "MaxPool2d",
     "Module",
     "MultiHeadAttention",
     "RMSNorm",
@@ -52,6 +57,7 @@ __all__ = [
     "huber",
     "init",
     "kl_div",
+    "mae",
     "max_pool",
     "mse",
 ]

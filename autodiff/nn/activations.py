@@ -7,6 +7,7 @@ import numpy as np
 from ..rules.activations import gelu, leaky_relu, relu, sigmoid, silu, softmax, softplus
 from .inputs import operand, real_operand
 from .module import Module
+from .options import call_of
 
 __all__ = ["GELU", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh"]
 
@@ -52,14 +53,21 @@ class GELU(Module):
 
     >>> GELU()(np.zeros(2))
     array([0., 0.])
+
+    Raises ValueError for another approximation.
     """
 
     def __init__(self, approximate: str = "none") -> None:
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f'GELU: approximate is {approximate!r}; it has to be "none" or "tanh"')
         self.approximate = approximate
 
     def forward(self, x: Any) -> Any:
         """`x * Phi(x)`."""
         return gelu(_given(self, x), self.approximate)
+
+    def __repr__(self) -> str:
+        return call_of(self, approximate=(self.approximate, "none"))
 
 
 class SiLU(Module):
@@ -75,18 +83,21 @@ class SiLU(Module):
 
 
 class LeakyReLU(Module):
-    """`x` where positive, else `slope * x`, element by element.
+    """`x` where positive, else `negative_slope * x`, element by element.
 
     >>> LeakyReLU(0.1)(np.array([-1.0, 2.0]))
     array([-0.1,  2. ])
     """
 
-    def __init__(self, slope: float = 0.01) -> None:
-        self.slope = float(slope)
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = float(negative_slope)
 
     def forward(self, x: Any) -> Any:
-        """`x` or `slope * x`."""
-        return leaky_relu(_given(self, x), self.slope)
+        """`x` or `negative_slope * x`."""
+        return leaky_relu(_given(self, x), self.negative_slope)
+
+    def __repr__(self) -> str:
+        return call_of(self, negative_slope=(self.negative_slope, 0.01))
 
 
 class Softplus(Module):
@@ -114,6 +125,9 @@ class Softmax(Module):
     def forward(self, x: Any) -> Any:
         """Probabilities along the axis."""
         return softmax(_given(self, x), self.axis)
+
+    def __repr__(self) -> str:
+        return call_of(self, axis=(self.axis, -1))
 
 
 def _given(layer: Module, x: Any) -> Any:

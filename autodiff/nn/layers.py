@@ -7,10 +7,12 @@ from typing import Any, overload
 
 import numpy as np
 
+from ..modes import stop_gradient
 from ..value import Value
 from .init import Initialiser, Seed, he_uniform, normal
 from .inputs import are_within, operand
 from .module import Module
+from .options import call_of, probability, sizes
 
 __all__ = ["Dropout", "Embedding", "Flatten", "Linear", "Sequential", "dropout"]
 
@@ -41,10 +43,7 @@ class Linear(Module):
         dtype: Any = np.float64,
         rng: Seed = None,
     ) -> None:
-        self.in_features = operator.index(in_features)
-        self.out_features = operator.index(out_features)
-        if self.in_features < 1 or self.out_features < 1:
-            raise ValueError(f"Linear: sizes have to be at least 1, got {in_features} and {out_features}")
+        self.in_features, self.out_features = sizes("Linear", in_features=in_features, out_features=out_features)
         self.weight = Value(init((self.in_features, self.out_features), rng, dtype))
         self.bias = Value(np.zeros(self.out_features), dtype=dtype) if bias else None
 
@@ -57,7 +56,7 @@ class Linear(Module):
         return y if self.bias is None else y + self.bias
 
     def __repr__(self) -> str:
-        return f"Linear({self.in_features}, {self.out_features}{'' if self.bias is not None else ', bias=False'})"
+        return call_of(self, self.in_features, self.out_features, bias=(self.bias is not None, True))
 
 
 def dropout(x: Any, p: float, rng: np.random.Generator) -> Any:
@@ -66,14 +65,15 @@ def dropout(x: Any, p: float, rng: np.random.Generator) -> Any:
     >>> dropout(np.ones(3), 0.0, np.random.default_rng(0))
     array([1., 1., 1.])
 
-    Raises ValueError unless 0 <= p < 1.
+    Raises ValueError unless 0 <= p <= 1, TypeError for what is no Generator: a seed would draw the same each time.
     """
-    if not 0 <= p < 1:
-        raise ValueError(f"dropout: p is {p}; it has to be in [0, 1)")
+    p = probability("dropout", p)
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"dropout: rng is a {type(rng).__name__}; pass a Generator: np.random.default_rng({rng!r})")
     x = operand("dropout", x)
     x = x.astype(float) if x.dtype.kind in "biu" else x
     kept = rng.random(x.shape, np.float32) >= p
-    return x * (kept * (1 / (1 - p))).astype(x.dtype)
+    return x * (kept * (1 / (1 - p) if p < 1 else 0.0)).astype(x.dtype)
 
 
 class Dropout(Module):
@@ -85,13 +85,11 @@ class Dropout(Module):
     >>> sorted({float(x) for x in layer(np.ones(20))}), layer.eval()(np.ones(2))
     ([0.0, 2.0], array([1., 1.]))
 
-    Raises ValueError unless 0 <= p < 1.
+    Raises ValueError unless 0 <= p <= 1.
     """
 
     def __init__(self, p: float = 0.5, *, rng: Seed = None) -> None:
-        self.p, self.rng = float(p), np.random.default_rng(rng)
-        if not 0 <= self.p < 1:
-            raise ValueError(f"Dropout: p is {p}; it has to be in [0, 1)")
+        self.p, self.rng = probability("Dropout", p), np.random.default_rng(rng)
 
     def forward(self, x: Any) -> Any:
         """What is left of `x`."""
@@ -105,6 +103,7 @@ class Embedding(Module):
     """A table of vectors, looked up by numbers: integers of any shape to (*shape, embedding_dim).
 
     `weight` has shape (num_embeddings, embedding_dim) and starts as `init` makes it: normal with standard deviation 1.
+    The row `padding_idx`, for numbers that only fill up, starts as zeros and gets no gradient.
 
     >>> Embedding(10, 4, rng=0)(np.array([[1, 2, 9]])).shape
     (1, 3, 4)
@@ -116,15 +115,23 @@ class Embedding(Module):
         self,
         num_embeddings: int,
         embedding_dim: int,
+        padding_idx: int | None = None,
         *,
         init: Initialiser = normal,
         dtype: Any = np.float64,
         rng: Seed = None,
     ) -> None:
-        self.num_embeddings, self.embedding_dim = operator.index(num_embeddings), operator.index(embedding_dim)
-        if min(self.num_embeddings, self.embedding_dim) < 1:
-            raise ValueError(f"Embedding: sizes have to be at least 1, got {num_embeddings} and {embedding_dim}")
-        self.weight = Value(init((self.num_embeddings, self.embedding_dim), rng, dtype))
+        self.num_embeddings, self.embedding_dim = n, _ = sizes(
+            "Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim
+        )
+        self.padding_idx = None if padding_idx is None else operator.index(padding_idx)
+        table = init((n, self.embedding_dim), rng, dtype)
+        if self.padding_idx is not None:
+            if not -n <= self.padding_idx < n:
+                raise ValueError(f"Embedding: padding_idx is {padding_idx}; 0..{n - 1} fit")
+            self.padding_idx %= n  # from the end, if negative, as in PyTorch
+            table[self.padding_idx] = 0
+        self.weight = Value(table)
 
     def forward(self, numbers: Any) -> Any:
         """The vectors of these numbers."""
@@ -133,14 +140,18 @@ class Embedding(Module):
             raise TypeError(f"{self!r}: numbers have dtype {numbers.dtype}; integers are needed: .astype(int)")
         if not are_within(numbers, self.num_embeddings):
             raise ValueError(f"{self!r}: a number is out of range; 0..{self.num_embeddings - 1} fit")
-        return self.weight[numbers.data if isinstance(numbers, Value) else numbers]
+        numbers = numbers.data if isinstance(numbers, Value) else numbers
+        vectors = self.weight[numbers]
+        if self.padding_idx is None:
+            return vectors
+        return np.where((numbers != self.padding_idx)[..., None], vectors, stop_gradient(vectors))
 
     def __repr__(self) -> str:
-        return f"Embedding({self.num_embeddings}, {self.embedding_dim})"
+        return call_of(self, self.num_embeddings, self.embedding_dim, padding_idx=(self.padding_idx, None))
 
 
 class Flatten(Module):
-    """The axes from `start` on as one: (N, C, H, W) to (N, C * H * W).
+    """The axes from `start_dim` on as one: (N, C, H, W) to (N, C * H * W).
 
     >>> Flatten()(np.zeros((2, 3, 4))).shape
     (2, 12)
@@ -148,20 +159,20 @@ class Flatten(Module):
     Raises ValueError for an input without that axis.
     """
 
-    def __init__(self, start: int = 1) -> None:
-        self.start = operator.index(start)
+    def __init__(self, start_dim: int = 1) -> None:
+        self.start_dim = operator.index(start_dim)
 
     def forward(self, x: Any) -> Any:
         """The flat input."""
         x = operand(self, x)
         shape = x.shape
-        if not -len(shape) <= self.start < len(shape):
-            raise ValueError(f"Flatten: input of shape {shape} has no axis {self.start}")
-        kept = shape[: self.start]
+        if not -len(shape) <= self.start_dim < len(shape):
+            raise ValueError(f"Flatten: input of shape {shape} has no axis {self.start_dim}")
+        kept = shape[: self.start_dim]
         return np.reshape(x, (*kept, math.prod(shape[len(kept) :])))
 
     def __repr__(self) -> str:
-        return "Flatten()" if self.start == 1 else f"Flatten({self.start})"
+        return call_of(self, start_dim=(self.start_dim, 1))
 
 
 class Sequential(Module):

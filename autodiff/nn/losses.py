@@ -7,19 +7,20 @@ import numpy as np
 
 from ..batched import Batched
 from ..errors import OperandError
-from ..rules.activations import log_softmax, nll, softplus
+from ..rules.activations import floats, log_softmax, nll, softplus
 from ..value import Value
 from .inputs import are_within
 
-__all__ = ["bce_with_logits", "cross_entropy", "huber", "kl_div", "mse"]
+__all__ = ["bce_with_logits", "cross_entropy", "huber", "kl_div", "mae", "mse"]
 
 
+@np.errstate(over="ignore")  # differences of the greatest numbers, which are -inf as they should
 def cross_entropy(
     logits: Any,
     labels: Any,
+    *,
     label_smoothing: float = 0.0,
     ignore_index: int | None = None,
-    *,
     weight: Any = None,
     reduction: str = "mean",
 ) -> Any:
@@ -40,7 +41,7 @@ def cross_entropy(
     Raises ValueError for other shapes, no rows, a label out of range or an unknown reduction, and OperandError for
     labels that are not integers.
     """
-    logits, labels = _array(logits), _array(labels)
+    logits, labels = floats(_array(logits)), _array(labels)
     shape = logits.shape
     if not shape or 0 in shape:
         raise ValueError(f"cross_entropy: logits have shape {shape}; it has to be (..., C), nothing of it 0")
@@ -55,6 +56,7 @@ def cross_entropy(
     logits = logits.reshape((rows, classes)) if len(shape) != 2 else logits
     if labels.shape == shape and ignore_index is None:
         labels = labels.reshape((rows, classes)) if len(shape) != 2 else labels
+        labels = labels.astype(logits.dtype) if logits.dtype.kind == "f" else labels
         if label_smoothing:
             labels = labels * (1 - label_smoothing) + label_smoothing / classes
         logp = log_softmax(logits, axis=-1)
@@ -76,7 +78,10 @@ def cross_entropy(
         if isinstance(labels, Batched):
             raise ValueError(f"cross_entropy: a label is out of range; with {classes} classes 0..{classes - 1} fit")
         row = int(np.argmax((labels < 0) | (labels >= classes)))
-        raise ValueError(f"cross_entropy: labels[{row}] is {labels[row]}; with {classes} classes 0..{classes - 1} fit")
+        raise ValueError(
+            f"cross_entropy: labels[{row}] is {labels[row]}; with {classes} classes 0..{classes - 1} fit, and "
+            f"ignore_index={labels[row]} leaves such rows out"
+        )
     if kept is None and not label_smoothing and weight is None and reduction == "mean":
         return nll(logits, labels)
     logp = _weighted(log_softmax(logits, axis=-1), weight)
@@ -105,10 +110,13 @@ def bce_with_logits(logits: Any, targets: Any, *, pos_weight: Any = None, reduct
     Raises ValueError for different shapes, no elements, or an unknown reduction.
     """
     logits, targets = _pair("bce_with_logits", "logits", logits, "targets", targets)
-    if pos_weight is None:
-        return _reduced("bce_with_logits", softplus(logits) - logits * targets, reduction)
-    more = 1 + (_array(pos_weight).astype(targets.dtype) - 1) * targets
-    return _reduced("bce_with_logits", (1 - targets) * logits + more * softplus(-logits), reduction)
+    weighted = targets if pos_weight is None else targets * _array(pos_weight).astype(targets.dtype)
+    # weighted * softplus(-x) + (1 - t) * softplus(x), both by softplus(-abs(x)), so that nothing cancels. The signs are
+    # constants, which keeps the derivatives of any order right at 0.
+    above = ((logits.data if isinstance(logits, Value) else logits) > 0).astype(logits.dtype)
+    small, linear = softplus(logits * (1 - 2 * above)), logits * ((1 - targets) * above - weighted * (1 - above))
+    losses = (small if pos_weight is None else small * (weighted + (1 - targets))) + linear
+    return _reduced("bce_with_logits", losses, reduction)
 
 
 def huber(prediction: Any, target: Any, delta: float = 1.0, *, reduction: str = "mean") -> Any:
@@ -144,6 +152,20 @@ def kl_div(log_prediction: Any, target: Any, *, reduction: str = "mean") -> Any:
     is_there = target > 0
     parts = target * (np.log(np.where(is_there, target, 1.0)) - np.where(is_there, log_prediction, 0.0))
     return _reduced("kl_div", parts.sum(axis=-1), reduction)
+
+
+def mae(prediction: Any, target: Any, *, reduction: str = "mean") -> Any:
+    """The mean of `|prediction - target|` over all elements, also known as the L1 loss.
+
+    Both have the same shape, as for `mse`. `reduction` is "mean", "sum", or "none" for an array.
+
+    >>> float(mae(np.array([1.0, 2.0]), [1.0, 4.0]))
+    1.0
+
+    Raises ValueError for different shapes, no elements, or an unknown reduction.
+    """
+    prediction, target = _pair("mae", "prediction", prediction, "target", target)
+    return _reduced("mae", np.abs(prediction - target), reduction)
 
 
 def mse(prediction: Any, target: Any, *, reduction: str = "mean") -> Any:
@@ -182,14 +204,14 @@ def _reduced(function: str, losses: Any, reduction: str, shape: tuple[int, ...] 
 
 
 def _pair(function: str, first: str, x: Any, second: str, y: Any) -> tuple[Any, Any]:
-    """Two arrays of one shape, the second one of floats."""
-    x, y = _array(x), _array(y)
+    """Two arrays of one shape, of floats."""
+    x, y = floats(_array(x)), _array(y)
     if x.shape != y.shape or 0 in y.shape:
         raise ValueError(
             f"{function}: {first} has shape {x.shape}, {second} {y.shape}; they have to be the same, with at least one "
             "element"
         )
-    return x, y.astype(x.dtype if x.dtype.kind in "fc" else float) if y.dtype.kind in "biu" else y
+    return x, y.astype(x.dtype) if y.dtype.kind in "biu" else y
 
 
 def _array(x: Any) -> Any:

@@ -16,19 +16,27 @@ A module is also a container for transforms: `grad(loss)(model, x)` hands `loss`
 returns is a copy too, with the gradients, plain arrays, in the places of the parameters.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from reprlib import recursive_repr
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from ..value import Value
 from .replace import PLAIN, Place, Slot, replace
 
-__all__ = ["Module"]
+__all__ = ["Module", "Unmatched"]
 
 COUNTER = "num_batches_tracked"  # of PyTorch's BatchNorm, which nothing here needs
+
+
+class Unmatched(NamedTuple):
+    """The names that a model and a state do not have in common."""
+
+    missing: list[str]  # in the state
+    unexpected: list[str]
 
 
 class Module:
@@ -116,6 +124,30 @@ class Module:
         """The same as `train(False)`: layers that behave differently in training, such as dropout, look at it."""
         return self.train(False)
 
+    # -- another dtype
+
+    def astype(self, dtype: Any) -> Self:
+        """A copy of the model, as `copy.deepcopy` makes it, whose floats are of this dtype, parameters and averages.
+
+        Make the optimizer of the copy: one of the original goes on to move the original.
+
+        >>> from autodiff.nn import Linear
+        >>> Linear(3, 2).astype(np.float32).weight.dtype
+        dtype('float32')
+
+        Raises TypeError for a dtype that is not floating, and within a transform of the model.
+        """
+        name, dtype = type(self).__name__, np.dtype(dtype)
+        if dtype.kind != "f":
+            raise TypeError(f"{name}.astype: dtype is {dtype}; parameters are floats: pass np.float32 or np.float64")
+        if any(slot is not None for _, _, slot in _walk(self)):
+            raise TypeError(f"{name}.astype: a transform works on this model; call astype before it")
+        new: dict[int, Any] = {}
+        for _, v in self._named_leaves():
+            if v.dtype.kind == "f":
+                new[id(v)] = Value(v.data, dtype=dtype, requires_grad=v.requires_grad, name=v.name)
+        return copy.deepcopy(self, new)
+
     # -- saving and loading
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
@@ -139,33 +171,42 @@ class Module:
             state[name] = np.array(v.data if isinstance(v, Value) else v)
         return state
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Unmatched:
         """Set every leaf Value to a copy of the array of its name in `state`, cast to its own dtype.
 
-        Either all are set or, if one does not fit, none. What is shared may be under any of its names. The tensors of
-        PyTorch's `state_dict()` are taken too: matrices that its layers keep the other way round, such as those of
-        `Linear`, are transposed.
+        Either all are set or, if one does not fit, none. With `strict=False` those that `state` does not have stay as
+        they are, and what else is in it is left out; the result tells of both. What is shared may be under any of its
+        names. The tensors of PyTorch's `state_dict()` are taken too: matrices that its layers keep the other way round,
+        such as those of `Linear`, are transposed.
 
         >>> from autodiff.nn import Linear
         >>> a, b = Linear(3, 2), Linear(3, 2)
         >>> a.load_state_dict(b.state_dict())
+        Unmatched(missing=[], unexpected=[])
+        >>> a.load_state_dict({"bias": np.ones(2)}, strict=False)
+        Unmatched(missing=['weight'], unexpected=[])
 
-        Raises ValueError naming every entry that is missing, unexpected or of the wrong shape or kind.
+        Raises ValueError naming every entry that is missing, unexpected or of the wrong shape or kind; without `strict`
+        of the wrong shape or kind only.
         """
         if any(type(x).__module__.partition(".")[0] == "torch" for x in state.values()):
             state = self._from_torch({name: _array_of(x) for name, x in state.items()})
         leaves = self._named_leaves()
         given: dict[int, list[str]] = {id(v): [] for _, v in leaves}  # a shared one may have several names
-        unexpected = []
+        unexpected, unequal = [], []
         for name in state:
             names = given.get(id(_at(self, str(name))))
             if names is None:
-                unexpected.append(f"{name} is unexpected")
+                unexpected.append(name)
             elif names and not np.array_equal(state[name], state[names[0]]):
-                unexpected.append(f"{name} is not equal to {names[0]}, and they are one parameter here")
+                unequal.append(f"{name} is not equal to {names[0]}, and they are one parameter here")
             else:
                 names.append(name)
-        wrong = [f"{name} is missing" for name, v in leaves if not given[id(v)]] + unexpected
+        unmatched = Unmatched([name for name, v in leaves if not given[id(v)]], unexpected)
+        wrong = unequal
+        if strict:
+            wrong = [f"{name} is missing" for name in unmatched.missing] + unequal
+            wrong += [f"{name} is unexpected" for name in unexpected]
         arrays: list[tuple[Value, np.ndarray[Any, Any]]] = []
         for name, v in leaves:
             if not given[id(v)]:
@@ -184,6 +225,7 @@ class Module:
             raise ValueError(f"{type(self).__name__}.load_state_dict: " + "; ".join(wrong))
         for v, array in arrays:
             v.data = array
+        return unmatched
 
     _transposed: tuple[str, ...] = ()  # patterns of the attributes that PyTorch keeps the other way round
 

@@ -1,6 +1,6 @@
 """Layers that bring what they get to mean 0 and variance 1, then scale and shift it."""
 
-import operator
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,11 +8,26 @@ import numpy as np
 
 from ..batched import Batched
 from ..modes import stop_gradient
+from ..rules.activations import floats
 from ..value import Value
 from .inputs import real_operand
 from .module import Module
+from .options import call_of, nonnegative, sizes
+from .windows import Sizes
 
 __all__ = ["BatchNorm", "GroupNorm", "LayerNorm", "RMSNorm"]
+
+
+def _wide(x: Any) -> Any:
+    """`x` in a dtype in which its squares are numbers: float16 in float32, integers and truth values in float64."""
+    return x.astype(np.float32) if x.dtype == np.float16 else floats(x)
+
+
+def _narrow(y: Any, x: Any, *parameters: Any) -> Any:
+    """The result for `x` in the dtype that it has without `_wide`."""
+    if x.dtype != np.float16:
+        return y
+    return y.astype(np.result_type(x.dtype, *[p.dtype for p in parameters if p is not None]))
 
 
 def _normalised(x: Any, axes: tuple[int, ...], eps: float) -> Any:
@@ -21,9 +36,10 @@ def _normalised(x: Any, axes: tuple[int, ...], eps: float) -> Any:
 
 
 def _affine(x: Any, weight: Any, bias: Any, shape: tuple[int, ...] | None = None) -> Any:
-    for parameter, operation in (weight, operator.mul), (bias, operator.add):
-        if parameter is not None:
-            x = operation(x, parameter if shape is None else parameter.reshape(shape))
+    if weight is not None:
+        x = x * (weight if shape is None else weight.reshape(shape))
+    if bias is not None:
+        x = x + (bias if shape is None else bias.reshape(shape))
     return x
 
 
@@ -54,11 +70,8 @@ class BatchNorm(Module):
         *,
         dtype: Any = np.float64,
     ) -> None:
-        self.num_features, self.eps, self.momentum = (
-            _count("BatchNorm", num_features),
-            _eps("BatchNorm", eps),
-            float(momentum),
-        )
+        (self.num_features,) = sizes("BatchNorm", num_features=num_features)
+        self.eps, self.momentum = nonnegative("BatchNorm", eps), float(momentum)
         self.weight = Value(np.ones(num_features, dtype)) if affine else None
         self.bias = Value(np.zeros(num_features, dtype)) if affine else None
         self.running_mean = Value(np.zeros(num_features, dtype), requires_grad=False)
@@ -72,20 +85,20 @@ class BatchNorm(Module):
             raise ValueError(f"{self!r}: input has shape {shape}; it has to be (N, {self.num_features}, ...)")
         axes, wide = (0, *range(2, len(shape))), (-1,) + (1,) * (len(shape) - 2)
         if not self.training:
-            scale = 1 / np.sqrt(self.running_var.data + self.eps)
-            x = (x - self.running_mean.data.reshape(wide)) * scale.reshape(wide)
-            return _affine(x, self.weight, self.bias, wide)
-        count = 1
-        for n in (shape[0], *shape[2:]):
-            count *= n
+            scale = 1 / np.sqrt(_wide(self.running_var.data) + self.eps)
+            y = (_wide(x) - self.running_mean.data.reshape(wide)) * scale.reshape(wide)
+            return _narrow(_affine(y, self.weight, self.bias, wide), x, self.running_var, self.weight, self.bias)
+        count = shape[0] * math.prod(shape[2:])
         if count < 2:
             raise ValueError(f"{self!r}: input has shape {shape}; training needs more than one number in each channel")
-        mean = x.mean(axis=axes, keepdims=True)
-        centred = x - mean
+        wide_x = _wide(x)
+        mean = wide_x.mean(axis=axes, keepdims=True)
+        centred = wide_x - mean
         var = (centred * centred).mean(axis=axes, keepdims=True)
         self._move(self.running_mean, mean, 1.0)
         self._move(self.running_var, var, count / (count - 1))
-        return _affine(centred / np.sqrt(var + self.eps), self.weight, self.bias, wide)
+        y = _affine(centred / np.sqrt(var + self.eps), self.weight, self.bias, wide)
+        return _narrow(y, x, self.weight, self.bias)
 
     def _move(self, average: Value, new: Any, factor: float) -> None:
         new = stop_gradient(new)
@@ -96,7 +109,8 @@ class BatchNorm(Module):
         average.data = moved.astype(average.dtype)
 
     def __repr__(self) -> str:
-        return f"BatchNorm({self.num_features}{'' if self.weight is not None else ', affine=False'})"
+        options = {"eps": (self.eps, 1e-5), "momentum": (self.momentum, 0.1), "affine": (self.weight is not None, True)}
+        return call_of(self, self.num_features, **options)
 
 
 class LayerNorm(Module):
@@ -110,13 +124,13 @@ class LayerNorm(Module):
 
     def __init__(
         self,
-        normalized_shape: int | Sequence[int],
+        normalized_shape: Sizes,
         eps: float = 1e-5,
-        bias: bool = True,
         *,
+        bias: bool = True,
         dtype: Any = np.float64,
     ) -> None:
-        self.normalized_shape, self.eps = _shape("LayerNorm", normalized_shape), _eps("LayerNorm", eps)
+        self.normalized_shape, self.eps = _shape("LayerNorm", normalized_shape), nonnegative("LayerNorm", eps)
         self.weight = Value(np.ones(self.normalized_shape, dtype))
         self.bias = Value(np.zeros(self.normalized_shape, dtype)) if bias else None
 
@@ -124,10 +138,11 @@ class LayerNorm(Module):
         """The normalised input."""
         x = real_operand(self, x)
         axes = _last(self, x, self.normalized_shape)
-        return _affine(_normalised(x, axes, self.eps), self.weight, self.bias)
+        y = _affine(_normalised(_wide(x), axes, self.eps), self.weight, self.bias)
+        return _narrow(y, x, self.weight, self.bias)
 
     def __repr__(self) -> str:
-        return f"LayerNorm({_shown(self.normalized_shape)}{'' if self.bias is not None else ', bias=False'})"
+        return call_of(self, _shown(self.normalized_shape), eps=(self.eps, 1e-5), bias=(self.bias is not None, True))
 
 
 class RMSNorm(Module):
@@ -141,11 +156,9 @@ class RMSNorm(Module):
     Raises ValueError for an input with other last axes.
     """
 
-    def __init__(
-        self, normalized_shape: int | Sequence[int], eps: float | None = None, *, dtype: Any = np.float64
-    ) -> None:
+    def __init__(self, normalized_shape: Sizes, eps: float | None = None, *, dtype: Any = np.float64) -> None:
         self.normalized_shape = _shape("RMSNorm", normalized_shape)
-        self.eps = None if eps is None else _eps("RMSNorm", eps)
+        self.eps = None if eps is None else nonnegative("RMSNorm", eps)
         self.weight = Value(np.ones(self.normalized_shape, dtype))
 
     def forward(self, x: Any) -> Any:
@@ -153,10 +166,12 @@ class RMSNorm(Module):
         x = real_operand(self, x)
         axes = _last(self, x, self.normalized_shape)
         eps = float(np.finfo(self.weight.dtype).eps) if self.eps is None else self.eps
-        return x / np.sqrt((x * x).mean(axis=axes, keepdims=True) + eps) * self.weight
+        y = _wide(x)
+        y = y / np.sqrt((y * y).mean(axis=axes, keepdims=True) + eps) * self.weight
+        return _narrow(y, x, self.weight)
 
     def __repr__(self) -> str:
-        return f"RMSNorm({_shown(self.normalized_shape)})"
+        return call_of(self, _shown(self.normalized_shape), eps=(self.eps, None))
 
 
 class GroupNorm(Module):
@@ -171,10 +186,10 @@ class GroupNorm(Module):
     def __init__(
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, dtype: Any = np.float64
     ) -> None:
-        self.num_groups, self.num_channels = _count("GroupNorm", num_groups), _count("GroupNorm", num_channels)
+        self.num_groups, self.num_channels = sizes("GroupNorm", num_groups=num_groups, num_channels=num_channels)
         if self.num_channels % self.num_groups:
             raise ValueError(f"GroupNorm: {num_groups} groups do not divide {num_channels} channels")
-        self.eps = _eps("GroupNorm", eps)
+        self.eps = nonnegative("GroupNorm", eps)
         self.weight = Value(np.ones(num_channels, dtype)) if affine else None
         self.bias = Value(np.zeros(num_channels, dtype)) if affine else None
 
@@ -184,32 +199,25 @@ class GroupNorm(Module):
         shape = x.shape
         if len(shape) < 2 or shape[1] != self.num_channels:
             raise ValueError(f"{self!r}: input has shape {shape}; it has to be (N, {self.num_channels}, ...)")
-        size = 1
-        for n in shape[1:]:
-            size *= n
-        grouped = x.reshape((shape[0], self.num_groups, size // self.num_groups))
-        y = _normalised(grouped, (2,), self.eps).reshape(shape)
-        return _affine(y, self.weight, self.bias, (-1,) + (1,) * (len(shape) - 2))
+        size = math.prod(shape[1:])
+        y = _wide(x)
+        if size:  # nothing has no mean
+            y = y.reshape((shape[0], self.num_groups, size // self.num_groups))
+            y = _normalised(y, (2,), self.eps).reshape(shape)
+        y = _affine(y, self.weight, self.bias, (-1,) + (1,) * (len(shape) - 2))
+        return _narrow(y, x, self.weight, self.bias)
 
     def __repr__(self) -> str:
-        return f"GroupNorm({self.num_groups}, {self.num_channels})"
+        options = {"eps": (self.eps, 1e-5), "affine": (self.weight is not None, True)}
+        return call_of(self, self.num_groups, self.num_channels, **options)
 
 
-def _count(layer: str, n: Any) -> int:
-    count = operator.index(n)
-    if count < 1:
-        raise ValueError(f"{layer}: sizes have to be at least 1, got {n}")
-    return count
-
-
-def _eps(layer: str, eps: Any) -> float:
-    if not eps >= 0:
-        raise ValueError(f"{layer}: eps is {eps}; it has to be at least 0")
-    return float(eps)
-
-
-def _shape(layer: str, given: int | Sequence[int]) -> tuple[int, ...]:
-    return tuple([_count(layer, n) for n in (given if isinstance(given, Sequence) else (given,))])
+def _shape(layer: str, given: Sizes) -> tuple[int, ...]:
+    given = given.tolist() if isinstance(given, np.ndarray) else given
+    numbers = given if isinstance(given, Sequence) else (given,)
+    if not numbers:
+        raise ValueError(f"{layer}: normalized_shape is empty; it has to have at least one axis")
+    return sizes(layer, **{f"normalized_shape[{i}]": n for i, n in enumerate(numbers)})
 
 
 def _last(layer: Module, x: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -219,5 +227,5 @@ def _last(layer: Module, x: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(range(-len(shape), 0))
 
 
-def _shown(shape: tuple[int, ...]) -> str:
-    return repr(shape[0] if len(shape) == 1 else shape)
+def _shown(shape: tuple[int, ...]) -> int | tuple[int, ...]:
+    return shape[0] if len(shape) == 1 else shape

@@ -4,8 +4,6 @@ Weights have PyTorch's names and order of gates, and like those of `Linear` the 
 `weight_ih_l0` is (input_size, gates * hidden_size).
 """
 
-import operator
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from .init import Seed, glorot_uniform, orthogonal
 from .inputs import real_operand
 from .layers import dropout
 from .module import Module
+from .options import call_of, probability, sizes
 
 __all__ = ["GRU", "LSTM", "RNN"]
 
@@ -33,43 +32,35 @@ class _Recurrent(Module):
         hidden_size: int,
         num_layers: int = 1,
         bias: bool = True,
+        *,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        *,
         dtype: Any = np.float64,
         rng: Seed = None,
     ) -> None:
-        self.input_size, self.hidden_size = operator.index(input_size), operator.index(hidden_size)
-        self.num_layers, self.dropout, self.bidirectional = (
-            operator.index(num_layers),
-            float(dropout),
-            bool(bidirectional),
+        name = type(self).__name__
+        self.input_size, self.hidden_size, self.num_layers = sizes(
+            name, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers
         )
-        if min(self.input_size, self.hidden_size, self.num_layers) < 1:
-            raise ValueError(
-                f"{type(self).__name__}: sizes and layers have to be at least 1, got {input_size}, {hidden_size} and "
-                f"{num_layers}"
-            )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"{type(self).__name__}: dropout is {dropout}; it has to be in [0, 1)")
+        self.dropout, self.bidirectional = probability(name, dropout, "dropout"), bool(bidirectional)
         self.rng = rng = np.random.default_rng(rng)
-        for layer, suffix in self._cells():
-            inputs = self.input_size if not layer else self.hidden_size * (1 + self.bidirectional)
-            width = self.gates * self.hidden_size
-            parts = [orthogonal((self.hidden_size, self.hidden_size), rng, dtype) for _ in range(self.gates)]
-            setattr(self, f"weight_ih_{suffix}", Value(glorot_uniform((inputs, width), rng, dtype)))
-            setattr(self, f"weight_hh_{suffix}", Value(np.concatenate(parts, axis=1)))
-            setattr(self, f"bias_ih_{suffix}", Value(self._first_bias(dtype)) if bias else None)
-            setattr(self, f"bias_hh_{suffix}", Value(np.zeros(width, dtype)) if bias else None)
+        width = self.gates * self.hidden_size
+        for layer in range(self.num_layers):
+            inputs = self.input_size if not layer else self.hidden_size * len(self._directions())
+            for direction in self._directions():
+                suffix = f"l{layer}{direction}"
+                parts = [orthogonal((self.hidden_size, self.hidden_size), rng, dtype) for _ in range(self.gates)]
+                setattr(self, f"weight_ih_{suffix}", Value(glorot_uniform((inputs, width), rng, dtype)))
+                setattr(self, f"weight_hh_{suffix}", Value(np.concatenate(parts, axis=1)))
+                setattr(self, f"bias_ih_{suffix}", Value(self._first_bias(dtype)) if bias else None)
+                setattr(self, f"bias_hh_{suffix}", Value(np.zeros(width, dtype)) if bias else None)
 
     def _first_bias(self, dtype: Any) -> Any:
         return np.zeros(self.gates * self.hidden_size, dtype)
 
-    def _cells(self) -> Iterator[tuple[int, str]]:
-        """Layers and names of their directions, in PyTorch's order."""
-        for layer in range(self.num_layers):
-            for direction in ("", "_reverse")[: 1 + self.bidirectional]:
-                yield layer, f"l{layer}{direction}"
+    def _directions(self) -> tuple[str, ...]:
+        """What the names of their parameters end with."""
+        return ("", "_reverse") if self.bidirectional else ("",)
 
     def _step(self, x: Any, states: tuple[Any, ...], weight: Any, bias: Any) -> tuple[Any, ...]:
         """The next states; `x` is this step's input times its weights."""
@@ -85,19 +76,18 @@ class _Recurrent(Module):
             raise ValueError(f"{self!r}: input has shape {x.shape}; it has to be (N, length, {self.input_size})")
         given = self._given(state, x)
         final: list[tuple[Any, ...]] = []
-        outputs: list[Any] = []
-        for layer, suffix in self._cells():
-            if suffix == f"l{layer}" and layer:
-                x = outputs[0] if not self.bidirectional else np.concatenate(outputs, axis=-1)
-                x = dropout(x, self.dropout, self.rng) if self.training and self.dropout else x
-                outputs = []
-            states = tuple([s[len(final)] for s in given])
-            sequence, states = self._run(x, states, suffix)
-            outputs.append(sequence)
-            final.append(states)
-        y = outputs[0] if not self.bidirectional else np.concatenate(outputs, axis=-1)
+        for layer in range(self.num_layers):
+            if layer and self.training and self.dropout:
+                x = dropout(x, self.dropout, self.rng)
+            outputs = []
+            for direction in self._directions():
+                states = tuple([s[len(final)] for s in given])
+                sequence, states = self._run(x, states, f"l{layer}{direction}")
+                outputs.append(sequence)
+                final.append(states)
+            x = np.concatenate(outputs, axis=-1) if self.bidirectional else outputs[0]
         stacked = tuple([np.stack(parts) for parts in zip(*final, strict=True)])
-        return y, stacked if self.states > 1 else stacked[0]
+        return x, stacked if self.states > 1 else stacked[0]
 
     def _run(self, x: Any, states: tuple[Any, ...], suffix: str) -> tuple[Any, tuple[Any, ...]]:
         """One layer in one direction."""
@@ -125,9 +115,15 @@ class _Recurrent(Module):
         return states
 
     def __repr__(self) -> str:
-        options = f", num_layers={self.num_layers}" if self.num_layers > 1 else ""
-        options += ", bidirectional=True" if self.bidirectional else ""
-        return f"{type(self).__name__}({self.input_size}, {self.hidden_size}{options})"
+        return call_of(
+            self,
+            self.input_size,
+            self.hidden_size,
+            num_layers=(self.num_layers, 1),
+            bias=(self.bias_ih_l0 is not None, True),  # type: ignore[attr-defined]
+            dropout=(self.dropout, 0.0),
+            bidirectional=(self.bidirectional, False),
+        )
 
 
 class RNN(_Recurrent):

@@ -1,11 +1,13 @@
 """Adam and AdamW: steps scaled by running averages of the gradient and of its square."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
+from .checks import Check, fractions, nonnegative
 from .groups import Params
-from .optimizer import Optimizer, Rate, number
+from .optimizer import Optimizer, Rate
 
 __all__ = ["Adam", "AdamW"]
 
@@ -28,6 +30,8 @@ class Adam(Optimizer):
     """
 
     averages = 2
+    decoupled = False  # whether the decay is beside the gradient
+    checks: ClassVar[Mapping[str, Check]] = {"betas": fractions, "eps": nonnegative, "weight_decay": nonnegative}
     betas: tuple[float, float]
     eps: float
     weight_decay: float
@@ -42,18 +46,17 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(params, lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
-    def _decay(self, p: Any, g: Any) -> Any:
-        return g + self.weight_decay * p
-
     def _update(self, t: int, p: Any, g: Any, *averages: Any) -> None:
-        if self.weight_decay:
-            g = self._decay(p, g)
+        if self.weight_decay and self.decoupled:
+            p *= 1 - self.lr * self.weight_decay
+        elif self.weight_decay:
+            g = g + self.weight_decay * p
         mean, square = averages
         beta1, beta2 = self.betas
         mean += (1 - beta1) * (g - mean)
         square += (1 - beta2) * (g * g - square)
         scale = (1 - beta2**t) ** 0.5
-        p -= (number(self.rate) * scale / (1 - beta1**t)) * mean / (np.sqrt(square) + self.eps * scale)
+        p -= (self.lr * scale / (1 - beta1**t)) * mean / (np.sqrt(square) + self.eps * scale)
 
 
 class AdamW(Adam):
@@ -71,6 +74,8 @@ class AdamW(Adam):
     Raises what Adam raises.
     """
 
+    decoupled = True
+
     def __init__(
         self,
         params: Params,
@@ -80,7 +85,3 @@ class AdamW(Adam):
         weight_decay: float = 0.01,
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay)
-
-    def _decay(self, p: Any, g: Any) -> Any:
-        p *= 1 - number(self.rate) * self.weight_decay
-        return g

@@ -1,11 +1,13 @@
 """RMSprop, Adagrad and Lion."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
+from .checks import Check, fraction, fractions, nonnegative
 from .groups import Params
-from .optimizer import Optimizer, Rate, number
+from .optimizer import Optimizer, Rate
 
 __all__ = ["Adagrad", "Lion", "RMSprop"]
 
@@ -27,6 +29,12 @@ class RMSprop(Optimizer):
     leaf.
     """
 
+    checks: ClassVar[Mapping[str, Check]] = {
+        "alpha": fraction,
+        "eps": nonnegative,
+        "weight_decay": nonnegative,
+        "momentum": nonnegative,
+    }
     alpha: float
     eps: float
     weight_decay: float
@@ -59,7 +67,7 @@ class RMSprop(Optimizer):
             v *= self.momentum
             v += step
             step = v
-        p -= number(self.rate) * step
+        p -= self.lr * step
 
 
 class Adagrad(Optimizer):
@@ -78,10 +86,11 @@ class Adagrad(Optimizer):
     """
 
     averages = 1
+    checks: ClassVar[Mapping[str, Check]] = {"weight_decay": nonnegative, "eps": nonnegative}
     weight_decay: float
     eps: float
 
-    def __init__(self, params: Params, lr: Rate = 1e-2, weight_decay: float = 0.0, eps: float = 1e-10) -> None:
+    def __init__(self, params: Params, lr: Rate = 1e-2, *, weight_decay: float = 0.0, eps: float = 1e-10) -> None:
         super().__init__(params, lr, weight_decay=weight_decay, eps=eps)
 
     def _update(self, t: int, p: Any, g: Any, *averages: Any) -> None:
@@ -89,7 +98,7 @@ class Adagrad(Optimizer):
             g = g + self.weight_decay * p
         (total,) = averages
         total += g * g
-        p -= number(self.rate) * (g / (np.sqrt(total) + self.eps))
+        p -= self.lr * (g / (np.sqrt(total) + self.eps))
 
 
 class Lion(Optimizer):
@@ -109,6 +118,7 @@ class Lion(Optimizer):
     """
 
     averages = 1
+    checks: ClassVar[Mapping[str, Check]] = {"betas": fractions, "weight_decay": nonnegative}
     betas: tuple[float, float]
     weight_decay: float
 
@@ -123,8 +133,7 @@ class Lion(Optimizer):
 
     def _update(self, t: int, p: Any, g: Any, *averages: Any) -> None:
         (mean,), (beta1, beta2) = averages, self.betas
-        lr = number(self.rate)
         if self.weight_decay:
-            p *= 1 - lr * self.weight_decay
-        p -= lr * np.sign(mean + (1 - beta1) * (g - mean))
+            p *= 1 - self.lr * self.weight_decay
+        p -= self.lr * np.sign(mean + (1 - beta1) * (g - mean))
         mean += (1 - beta2) * (g - mean)

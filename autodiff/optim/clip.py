@@ -8,14 +8,18 @@ import numpy as np
 
 from ..errors import OperandError
 from ..value import Value
+from .groups import array_of
 
 __all__ = ["clip_grad_norm", "clip_grad_value"]
+
+SOUND = 1e-20  # a sum of squares beside which nothing that underflows in float32 counts
 
 
 def clip_grad_norm(params: Iterable[Value], max_norm: float) -> Any:
     """Scale all gradients by one factor, so that their norm, as one vector, is at most `max_norm`; the norm before.
 
     Parameters without a gradient are left out (Pascanu et al., arXiv:1211.5063). With `max_norm=inf` it only measures.
+    The norm, of float32 at least, is right also where squares overflow or underflow.
 
     >>> w = Value([3.0, 4.0])
     >>> (w * w).sum().backward()
@@ -27,18 +31,22 @@ def clip_grad_norm(params: Iterable[Value], max_norm: float) -> Any:
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm: max_norm is {max_norm}; it has to be positive")
     given = _with_gradients("clip_grad_norm", params)
-    total = 0.0
-    for p in given:
-        g = _array(p.grad)
-        total = total + (g.real * g.real + g.imag * g.imag if g.dtype.kind == "c" else g * g).sum()
-    norm = np.sqrt(total)
+    gradients = [array_of(p.grad) for p in given]
+    with np.errstate(over="ignore"):
+        total = _squares(gradients)
+    if isinstance(total, (float, np.floating)) and SOUND < total < math.inf:
+        norm = np.sqrt(total)
+    else:  # squares that overflow or underflow, or in a program, where it costs next to nothing
+        scale = _scale(gradients)
+        norm = np.sqrt(_squares(gradients, scale)) * scale
+    dtype = np.result_type(np.float32, *[g.real.dtype for g in gradients]) if gradients else np.float64
     if max_norm == math.inf:  # inf / inf is no factor
-        return norm
+        return norm.astype(dtype)
     factor = np.minimum(max_norm / np.maximum(norm, max_norm), 1.0)
-    for p in given:
-        g = _array(p.grad)
-        p.grad = g * factor.astype(g.real.dtype)
-    return norm
+    for p, g in zip(given, gradients, strict=True):
+        precise = factor.astype(np.result_type(g.real.dtype, np.float32))  # a float16 may be too small for it
+        p.grad = (g * precise).astype(g.dtype, copy=False)
+    return norm.astype(dtype)
 
 
 def clip_grad_value(params: Iterable[Value], max_value: float) -> None:
@@ -55,7 +63,7 @@ def clip_grad_value(params: Iterable[Value], max_value: float) -> None:
     if not max_value > 0:
         raise ValueError(f"clip_grad_value: max_value is {max_value}; it has to be positive")
     for p in _with_gradients("clip_grad_value", params):
-        g = _array(p.grad)
+        g = array_of(p.grad)
         if g.dtype.kind == "c":  # its parts; the order of complex numbers has no meaning here
             p.grad = np.clip(g.real, -max_value, max_value) + 1j * np.clip(g.imag, -max_value, max_value)
         else:
@@ -69,5 +77,21 @@ def _with_gradients(function: str, params: Any) -> list[Value]:
     return [p for p in given if p.grad is not None]
 
 
-def _array(g: Any) -> Any:
-    return g.data if isinstance(g, Value) else g
+def _squares(gradients: list[Any], scale: Any = None) -> Any:
+    """The sum of all squares, of what is divided by `scale`."""
+    total: Any = 0.0
+    for g in gradients:
+        wide = g.astype(np.float32) if g.dtype == np.float16 else g
+        for part in (wide.real, wide.imag) if wide.dtype.kind == "c" else (wide,):
+            scaled = part if scale is None else part / scale
+            total = total + (scaled * scaled).sum()
+    return total
+
+
+def _scale(gradients: list[Any]) -> Any:
+    """The greatest absolute value, in float64, whose square overflows while it does not; 1 if it is 0 or no number."""
+    peak = 0.0
+    for g in gradients:
+        if math.prod(g.shape):
+            peak = np.maximum(peak, np.abs(g).max().astype(np.float64))
+    return np.where((peak > 0.0) & (peak < math.inf), peak, 1.0)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from .checks import fraction
 from .groups import leaves_of
-from .optimizer import fraction
 
 __all__ = ["EMA"]
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from ..errors import OperandError
 from ..value import Value
 
-__all__ = ["Group", "Params", "grouped", "leaves_of"]
+__all__ = ["Group", "Params", "array_of", "grouped", "leaves_of"]
 
 Params = Iterable[Value] | Iterable[Mapping[str, Any]]
 
@@ -62,3 +62,8 @@ def leaves_of(function: str, params: Any) -> list[Value]:
     if not unique:
         raise ValueError(f"{function}: params is empty; a generator can be used once only")
     return list(unique.values())
+
+
+def array_of(g: Any) -> Any:
+    """A gradient or a loss as an array, also one that has a graph, as after `create_graph=True`."""
+    return g.data if isinstance(g, Value) else g

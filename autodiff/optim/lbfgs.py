@@ -1,12 +1,12 @@
 """L-BFGS, SciPy's, over the parameters of a model."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..value import Value
-from .groups import Params, leaves_of
+from .groups import array_of, leaves_of
 
 __all__ = ["LBFGS"]
 
@@ -16,7 +16,7 @@ class LBFGS:
 
     `step(closure)` calls the closure as often as it needs: it computes the loss, calls `backward()`, and returns the
     loss. One call of `step` is a whole minimisation of at most `max_iter` iterations, with `history_size` pairs kept;
-    it starts without a memory. All data, or a large batch, should be in the closure.
+    it starts without a memory. All data, or a large batch, should be in the closure. There are no groups.
 
     >>> w = Value([3.0, -1.0])
     >>> optimizer = LBFGS([w])
@@ -28,12 +28,12 @@ class LBFGS:
     >>> optimizer.step(closure) < 1e-8
     True
 
-    Raises OperandError for what is no tracked leaf, ValueError if there is none or max_iter < 1, ImportError without
-    SciPy.
+    Raises OperandError for what is no tracked leaf, TypeError for complex parameters, ValueError if there is none or
+    max_iter < 1, ImportError without SciPy.
     """
 
     def __init__(
-        self, params: Params, max_iter: int = 20, tolerance_grad: float = 1e-7, history_size: int = 10
+        self, params: Iterable[Value], *, max_iter: int = 20, tolerance_grad: float = 1e-7, history_size: int = 10
     ) -> None:
         self.params = leaves_of("LBFGS", params)
         if max_iter < 1 or history_size < 1:
@@ -50,18 +50,22 @@ class LBFGS:
     def step(self, closure: Callable[[], Any]) -> float:
         """Minimise the loss that `closure` computes; the loss at the end."""
         minimize = _scipy()
+        best: list[tuple[float, Any]] = []  # one: where a line search runs into nan, SciPy forgets it
 
         def loss_and_gradient(x: Any) -> tuple[float, Any]:
             self._set(x)
-            loss = closure()
-            parts = [np.zeros(p.size) if p.grad is None else np.ravel(_array(p.grad)) for p in self.params]
-            return float(_array(loss)), np.concatenate(parts).astype(float)
+            loss = float(array_of(closure()))
+            if loss < (best[0][0] if best else np.inf):
+                best[:] = [(loss, np.array(x))]
+            parts = [np.zeros(p.size) if p.grad is None else np.ravel(array_of(p.grad)) for p in self.params]
+            return loss, np.concatenate(parts).astype(float)
 
         start = np.concatenate([np.ravel(p.data) for p in self.params]).astype(float)
         options = {"maxiter": self.max_iter, "gtol": self.tolerance_grad, "maxcor": self.history_size}
         found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=options)
-        self._set(found.x)
-        return float(found.fun)
+        loss, x = best[0] if best and not found.fun <= best[0][0] else (float(found.fun), found.x)
+        self._set(x)
+        return loss
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: a step starts without a memory. It is here so that a checkpoint can have any optimizer."""
@@ -82,10 +86,6 @@ class LBFGS:
 
     def __repr__(self) -> str:
         return f"LBFGS(max_iter={self.max_iter}, history_size={self.history_size}, parameters={len(self.params)})"
-
-
-def _array(x: Any) -> Any:
-    return x.data if isinstance(x, Value) else x
 
 
 def _scipy() -> Any:

@@ -18,15 +18,16 @@ import contextlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..box import Inner
 from ..value import Value
-from .groups import Group, Params, grouped
+from .checks import Check, learning_rate
+from .groups import Group, Params, array_of, grouped
 
-__all__ = ["Optimizer", "Rate", "checked", "fraction", "is_alone", "nonnegative", "number", "references"]
+__all__ = ["Optimizer", "Rate", "is_alone", "references"]
 
 Rate = float | Callable[[Any], Any]
 
@@ -38,27 +39,31 @@ class Optimizer:
 
     `params` are Values, or groups of them with options of their own: `[{"params": weights, "weight_decay": 0.1},
     {"params": biases}]`. `lr` is a number, or a schedule: a function of how many steps there have been. It may be
-    assigned at any time, and so may other options, which a subclass passes here to be checked and kept. Parameters
-    without a gradient are left alone.
+    assigned at any time, and so may other options, which a subclass passes here to be kept, after its `checks` of them.
+    Parameters without a gradient are left alone.
 
     Raises OperandError for what is not a tracked leaf Value, ValueError if there is none or lr < 0, TypeError for an
     option of a group that the optimizer does not have.
     """
 
     averages = 0  # arrays like the parameter that `_update` receives after p and g, zero at first
+    checks: ClassVar[Mapping[str, Check]] = {}  # of the options that a subclass adds
 
     def __init__(self, params: Params, lr: Rate, **options: Any) -> None:
         name = type(self).__name__
         names = [*inspect.signature(type(self)).parameters][1:]
         self.params, self.groups = grouped(name, params, names)
-        self.lr: Any = checked(name, "lr", lr)
-        vars(self).update({option: checked(name, option, x) for option, x in options.items()})
+        self.lr: Any
+        vars(self).update(self._checked(name, {"lr": lr, **options}))
         for i, group in enumerate(self.groups):
-            for option, x in group.options.items():
-                group.options[option] = checked(f"{name}: group {i}", option, x)
+            group.options.update(self._checked(f"{name}: group {i}", group.options))
         self.count = 0  # steps so far, for schedules
         self.steps = [0] * len(self.params)
         self.state: list[list[Any]] = [[] for _ in self.params]
+
+    def _checked(self, owner: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        checks = {"lr": learning_rate, **self.checks}
+        return {name: checks[name](owner, name, x) if name in checks else x for name, x in options.items()}
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -67,30 +72,29 @@ class Optimizer:
 
     @property
     def rate(self) -> Any:
-        """The learning rate of the next step, or of this one in `_update`."""
+        """The learning rate of the next step, a schedule's too. In `_update`, `lr` is a number itself."""
         return self.lr(self.count) if callable(self.lr) else self.lr
 
     def step(self) -> None:
         """Move every parameter that has a gradient."""
-        self._for_each(self._move)
+        for group in self.groups:
+            with self._having(group.options), self._having({"lr": _number(self.rate)}):
+                for i in group.members:
+                    self._move(i)
         self.count += 1
 
     def prepare(self) -> None:
         """Make all moving averages, which else are made when a parameter first has a gradient."""
-        self._for_each(self._averages)
-
-    def _for_each(self, do: Callable[[int], Any]) -> None:
-        """Call `do` with the number of each parameter, under the options of its group."""
         for group in self.groups:
-            with self._within(group):
+            with self._having(group.options):
                 for i in group.members:
-                    do(i)
+                    self._averages(i)
 
     @contextlib.contextmanager
-    def _within(self, group: Group) -> Iterator[None]:
-        """Within it the options are those of the group."""
-        usual = {name: getattr(self, name) for name in group.options}
-        vars(self).update(group.options)
+    def _having(self, options: Mapping[str, Any]) -> Iterator[None]:
+        """Within it these are the options, such as those of a group."""
+        usual = {name: getattr(self, name) for name in options}
+        vars(self).update(options)
         try:
             yield
         finally:
@@ -103,11 +107,9 @@ class Optimizer:
 
     def _move(self, i: int) -> None:
         p = self.params[i]
-        g = p.grad
-        if g is None:
+        if p.grad is None:
             return
-        if isinstance(g, Value):  # after create_graph=True
-            g = g.data
+        g = array_of(p.grad)
         alone = is_alone(p)
         data = p.data if alone else np.array(p.data) if isinstance(p.data, np.generic) else p.data.copy("C")
         averages = self._averages(i)
@@ -135,9 +137,10 @@ class Optimizer:
 
         >>> from autodiff.optim import Adam
         >>> sorted(Adam([Value(1.0)]).state_dict())
-        ['count', 'steps']
+        ['count', 'kind', 'steps']
         """
-        state = {"count": np.array(self.count), "steps": np.array(self.steps)}
+        kind = np.frombuffer(self._kind().encode(), np.uint8).copy()  # as numbers, which any file can have
+        state = {"count": np.array(self.count), "steps": np.array(self.steps), "kind": kind}
         for i, arrays in enumerate(self.state):
             state.update({f"state.{i}.{k}": np.array(array) for k, array in enumerate(arrays)})
         return state
@@ -148,19 +151,23 @@ class Optimizer:
         >>> from autodiff.optim import Adam
         >>> Adam([Value(1.0)]).load_state_dict(Adam([Value(2.0)]).state_dict())
 
-        Raises ValueError naming what is missing, unexpected, or of another shape; then nothing has changed.
+        Raises ValueError naming what is missing, unexpected, or of another shape, and for the state of another kind of
+        optimizer; then nothing has changed.
         """
         name = f"{type(self).__name__}.load_state_dict"
         missing = [key for key in ("count", "steps") if key not in state]
         if missing:
             raise ValueError(f"{name}: {' and '.join(missing)} missing; pass what state_dict() returned")
-        steps = np.asarray(state["steps"])
+        count, steps = _counts(name, "count", state["count"]), _counts(name, "steps", state["steps"])
+        if count.shape:
+            raise ValueError(f"{name}: count has shape {count.shape}; it is one number")
         if steps.shape != (len(self.params),):
             raise ValueError(f"{name}: it is for {steps.size} parameters, and this optimizer has {len(self.params)}")
+        kind = np.asarray(state.get("kind", ()), np.uint8).tobytes().decode(errors="replace")
         averages: list[list[Any]] = [[] for _ in self.params]
         wrong = []
         for key in state:
-            if key in ("count", "steps"):
+            if key in ("count", "steps", "kind"):
                 continue
             _, _, place = str(key).partition("state.")
             i, _, k = place.partition(".")
@@ -173,16 +180,22 @@ class Optimizer:
             averages[int(i)].append((int(k), array))
         for group in self.groups:
             wrong += self._missing(group, averages, steps)
+        if kind not in ("", self._kind()):
+            wrong.append(f"it is of {kind}, whose moving averages mean something else")
         if wrong:
             raise ValueError(f"{name}: " + "; ".join(wrong))
         for own, found in zip(self.state, averages, strict=True):  # in place: compiled steps know these lists
             own[:] = [array for _, array in sorted(found, key=lambda pair: pair[0])]
         self.steps[:] = [int(n) for n in steps]
-        self.count = int(np.asarray(state["count"]))
+        self.count = int(count)
+
+    def _kind(self) -> str:
+        """The class that says with `_update` what the moving averages mean: also of AdamW it is Adam."""
+        return next(kind.__name__ for kind in type(self).__mro__ if "_update" in vars(kind))
 
     def _missing(self, group: Group, averages: list[list[Any]], steps: Any) -> list[str]:
         """Which parameters of a group have more or fewer moving averages than they need."""
-        with self._within(group):
+        with self._having(group.options):
             expected = [*range(self.averages)]
         found = {i: sorted(k for k, _ in averages[i]) for i in group.members}
         return [
@@ -197,39 +210,20 @@ class Optimizer:
         return f"{type(self).__name__}({options}parameters={len(self.params)})"
 
 
-def nonnegative(function: str, argument: str, x: Any) -> float:
-    """`x` as a float. Raises ValueError if it is negative or nan."""
-    number = float(x)
-    if not number >= 0:
-        raise ValueError(f"{function}: {argument} is {number}; it has to be at least 0")
-    return number
+def _counts(function: str, key: str, x: Any) -> Any:
+    """Numbers of steps, as an array. Raises ValueError for what is none."""
+    counts = np.asarray(x)
+    if counts.size and (counts.dtype.kind not in "iu" or counts.min() < 0):
+        raise ValueError(f"{function}: {key} is {counts.tolist()!r}; it has to count steps, with integers from 0")
+    return counts
 
 
-def fraction(function: str, argument: str, x: Any) -> float:
-    """`x` as a float. Raises ValueError unless 0 <= x < 1."""
-    number = nonnegative(function, argument, x)
-    if number >= 1:
-        raise ValueError(f"{function}: {argument} is {number}; it has to be below 1")
-    return number
-
-
-def checked(function: str, option: str, x: Any) -> Any:
-    """An option as the optimizers of this package keep it. Raises ValueError for one that they cannot work with."""
-    if option == "lr" and callable(x):
-        return x
-    if option in ("lr", "eps", "momentum", "weight_decay"):
-        return nonnegative(function, option, x)
-    if option == "alpha":
-        return fraction(function, option, x)
-    if option == "betas":
-        first, second = x
-        return fraction(function, "betas[0]", first), fraction(function, "betas[1]", second)
-    return bool(x) if option == "nesterov" else x
-
-
-def number(x: Any) -> Any:
+def _number(x: Any) -> Any:
     """A learning rate as a Python number, so that it does not decide the dtype; one that is recorded is one."""
-    return x if isinstance(x, Inner) else float(x)
+    try:
+        return x if isinstance(x, Inner) else float(x)
+    except TypeError:
+        raise TypeError(f"lr: the schedule returned {x!r}; it has to return a number") from None
 
 
 def _flat(array: Any) -> Any:

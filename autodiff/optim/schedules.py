@@ -7,6 +7,7 @@ They are NumPy formulas without branches, so that a compiled training step has t
 [0.01, 0.1, 0.1, 0.05, 0.0, 0.0]
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,6 +31,8 @@ def _positive(function: str, **counts: int) -> None:
     for name, n in counts.items():
         if n < (0 if name == "warmup" else 1):
             raise ValueError(f"{function}: {name} is {n}; it has to be at least {0 if name == 'warmup' else 1}")
+    if counts.get("warmup", 0) >= counts.get("steps", math.inf):
+        raise ValueError(f"{function}: warmup is {counts['warmup']}; it has to be less than steps, {counts['steps']}")
 
 
 def constant(lr: float, warmup: int = 0) -> Schedule:
@@ -48,7 +51,7 @@ def linear(lr: float, steps: int, warmup: int = 0, end: float = 0.0) -> Schedule
     >>> [float(linear(0.4, steps=4)(step)) for step in range(5)]
     [0.4, 0.3, 0.2, 0.1, 0.0]
 
-    Raises ValueError for steps below 1.
+    Raises ValueError for steps below 1, or a warmup of as many steps or more.
     """
     _positive("linear", steps=steps, warmup=warmup)
     return lambda step: (lr + (end - lr) * _part(step, warmup, steps)) * _warm(step, warmup)
@@ -60,7 +63,7 @@ def cosine(lr: float, steps: int, warmup: int = 0, end: float = 0.0) -> Schedule
     >>> [round(float(cosine(0.4, steps=4)(step)), 3) for step in (0, 2, 4)]
     [0.4, 0.2, 0.0]
 
-    Raises ValueError for steps below 1.
+    Raises ValueError for steps below 1, or a warmup of as many steps or more.
     """
     _positive("cosine", steps=steps, warmup=warmup)
 

@@ -1,9 +1,11 @@
 """SGD: stochastic gradient descent, with momentum."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+from .checks import Check, flag, nonnegative
 from .groups import Params
-from .optimizer import Optimizer, Rate, number
+from .optimizer import Optimizer, Rate
 
 __all__ = ["SGD"]
 
@@ -26,6 +28,11 @@ class SGD(Optimizer):
     tracked leaf.
     """
 
+    checks: ClassVar[Mapping[str, Check]] = {
+        "momentum": nonnegative,
+        "weight_decay": nonnegative,
+        "nesterov": flag,
+    }
     momentum: float
     weight_decay: float
     nesterov: bool
@@ -33,8 +40,9 @@ class SGD(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: Rate,
+        lr: Rate = 1e-3,
         momentum: float = 0.0,
+        *,
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
@@ -55,4 +63,4 @@ class SGD(Optimizer):
             v *= self.momentum
             v += g
             g = g + self.momentum * v if self.nesterov else v
-        p -= number(self.rate) * g
+        p -= self.lr * g

@@ -7,13 +7,18 @@ import numpy as np
 
 from ..arrays import dispatchable, expand, getitem, keepaxes, scatter_add, undispatched
 from ..rule import composite, elementwise, general
-from .elementwise import sigmoid
+from .elementwise import FLOAT, sigmoid
 from .special import erfc
 
-__all__ = ["gelu", "leaky_relu", "log_softmax", "logsumexp", "nll", "normal_cdf", "relu", "sigmoid", "silu", "softmax", "softplus"]
+__all__ = ["floats", "gelu", "leaky_relu", "log_softmax", "logsumexp", "nll", "normal_cdf", "relu", "sigmoid", "silu", "softmax", "softplus"]
 
 
 Axis = int | tuple[int, ...] | None
+
+
+def floats(x: Any) -> Any:
+    """`x`, integers and truth values in float64: differences and powers of small ones wrap around."""
+    return x.astype(float) if getattr(x, "dtype", FLOAT).kind in "biu" else x
 
 
 @dispatchable
@@ -43,7 +48,7 @@ def softplus(x: Any) -> Any:
     >>> softplus(np.array([-1e4, 1e4]))
     array([    0., 10000.])
     """
-    return np.logaddexp(x, 0)
+    return np.logaddexp(floats(x), 0)
 
 
 @dispatchable
@@ -106,6 +111,9 @@ def softmax(x: Any, axis: Axis = -1) -> Any:
     >>> softmax(np.array([1e4, 1e4, -np.inf]))
     array([0.5, 0.5, 0. ])
     """
+    x = floats(x)
+    if 0 in x.shape:
+        return x.copy()
     e = np.exp(x - x.max(axis=axis, keepdims=True))
     return e / e.sum(axis=axis, keepdims=True)
 
@@ -117,6 +125,9 @@ def log_softmax(x: Any, axis: Axis = -1) -> Any:
     >>> log_softmax(np.array([1e4, 0.0]))
     array([     0., -10000.])
     """
+    x = floats(x)
+    if 0 in x.shape:
+        return x.copy()
     shifted = x - x.max(axis=axis, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
 

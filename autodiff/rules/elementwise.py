@@ -14,16 +14,17 @@ from ..arrays import dispatchable, safe_divide
 from ..convert import as_operand
 from ..rule import composite, elementwise, nondiff
 
-__all__ = ["binary_exponent", "bounded", "fraction", "is_complex", "power", "real_sign", "replace_nonfinite", "scalar_power", "select", "sigmoid"]
+__all__ = ["FLOAT", "binary_exponent", "bounded", "fraction", "is_complex", "power", "real_sign", "replace_nonfinite", "scalar_power", "select", "sigmoid"]
 
 LN2, LN10 = math.log(2), math.log(10)
+FLOAT = np.dtype(float)
 
 zero = lambda g: np.zeros_like(g)
 share = lambda g, won, tied: g * won + 0.5 * g * tied
 
 
 def is_complex(x):
-    return getattr(x, "dtype", np.dtype(float)).kind == "c"
+    return getattr(x, "dtype", FLOAT).kind == "c"
 
 
 # -- arithmetic
@@ -280,8 +281,11 @@ def sigmoid(x: Any) -> Any:
     >>> sigmoid(np.array([-1e4, 0.0, 1e4]))
     array([0. , 0.5, 1. ])
     """
-    if is_complex(x):
+    kind = getattr(x, "dtype", FLOAT).kind
+    if kind == "c":
         return 1 / (1 + np.exp(-x))
+    if kind in "biu":  # -x is no number of theirs
+        x = x.astype(float)
     e = np.exp(-np.abs(x))
     return np.maximum(e, x >= 0) / (1 + e)  # where() takes a multiple of the time
 

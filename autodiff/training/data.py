@@ -25,11 +25,11 @@ class Batches:
         self.drop_last, self.transform = drop_last, transform
 
     def __len__(self) -> int:
-        n = len(self.arrays[0])
+        n = self.arrays[0].shape[0]  # sparse matrices have no len
         return n // self.size if self.drop_last else -(-n // self.size)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        n = len(self.arrays[0])
+        n = self.arrays[0].shape[0]
         order = self.rng.permutation(n) if self.shuffle else np.arange(n)
         for i in range(len(self)):
             rows = order[i * self.size : (i + 1) * self.size]
@@ -40,7 +40,7 @@ class Batches:
             yield batch
 
     def __repr__(self) -> str:
-        return f"<{len(self)} batches of {self.size} from {len(self.arrays[0])} examples>"
+        return f"<{len(self)} batches of {self.size} from {self.arrays[0].shape[0]} examples>"
 
 
 def batches(
