@@ -102,7 +102,7 @@ class Optimizer:
 
     def _averages(self, i: int) -> list[Any]:
         while len(self.state[i]) < self.averages:
-            self.state[i].append(np.zeros_like(self.params[i].data, order="C", subok=False))
+            self.state[i].append(np.zeros_like(self.params[i].data, order="C"))
         return self.state[i]
 
     def _move(self, i: int) -> None:
