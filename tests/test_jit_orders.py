@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from autodiff import JitWarning
+from autodiff import JitWarning, nn, optim
 
 X = np.arange(6.0).reshape(2, 3)
 
@@ -179,3 +179,49 @@ def test_the_order_of_a_captured_array_where_it_matters() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", JitWarning)
             np.testing.assert_allclose(jitted(1.0), f(1.0))
+
+
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam])
+def test_only_arrays_that_decide_an_order_have_to_be_in_one(kind: Any, rng: Any) -> None:
+    """An optimizer writes to its parameters by a view of one axis; that is nothing to the data, which may be views."""
+    model = nn.Linear(3, 2, rng=0)
+    twin = nn.Linear(3, 2, rng=0)
+    data = rng.normal(size=(8, 5))
+    x, y = data[:, :3], data[:, 3:]
+
+    def stepping(model: Any) -> Any:
+        optimizer = kind(model.parameters(), 0.1)
+
+        def step(x: Any, y: Any) -> Any:
+            loss = nn.mse(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return step
+
+    eager, jitted = stepping(twin), ad.jit(stepping(model), strict=True)
+    for x_, y_ in [(x, y), (x.copy(), y), (np.asfortranarray(x), y)] * 3:
+        np.testing.assert_allclose(jitted(x_, y_).data, eager(x_, y_).data, rtol=1e-12)
+    assert jitted.cache_info().hits == 7
+
+
+def test_the_order_of_what_is_made_like_another_array(rng: Any) -> None:
+    def f(a: Any, b: Any) -> Any:
+        y = np.zeros_like(a) + b
+        y.reshape(-1)[0] = 9.0
+        return y
+
+    jitted = ad.jit(f)
+    c = rng.normal(size=(3, 4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", JitWarning)
+        for a, b in [
+            (c, c),
+            (c, c),
+            (np.asfortranarray(c), c),
+            (c, np.asfortranarray(c)),
+            (np.asfortranarray(c),) * 2,
+        ] * 2:
+            np.testing.assert_array_equal(jitted(a, b), f(a, b))

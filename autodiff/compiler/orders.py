@@ -3,16 +3,27 @@
 It decides whether `reshape` and `ravel` show the memory of their operand or copy it, and so where later writes are
 seen. Such arrays are noted; once one has been reshaped, a write to it, or to what came of it, is refused. So it is once
 somebody has asked for the order, as `np.asarray(x, order="F")` does, which then copies or does not. A program in which
-all are in C order, and that has such writes, is for inputs in C order.
+all are in C order, and that has such writes, is for C order in those inputs from which the arrays that are written to
+may have theirs.
 """
 
 from typing import Any
 
 import numpy as np
 
+from .graph import Graph, Node
 from .recorded import ASKED, REORDERED, RESHAPED, Recorded
 
-__all__ = ["RESHAPING", "are_in_order", "check_write", "keep_order", "note_copy", "note_order", "note_reshape"]
+__all__ = [
+    "RESHAPING",
+    "are_in_order",
+    "check_write",
+    "deciding",
+    "keep_order",
+    "note_copy",
+    "note_order",
+    "note_reshape",
+]
 
 RESHAPING = frozenset((np.reshape, np.ravel))
 
@@ -56,9 +67,26 @@ def note_copy(x: Recorded, copy: Recorded, order: Any) -> None:
 
 def check_write(x: Recorded) -> None:
     """Raises Unrecordable if it cannot be told where a write is seen, and notes if that is told by C order only."""
-    x.buffer.recorder.ordered = x.buffer.recorder.ordered or x.buffer.shown
+    if x.buffer.shown:
+        x.buffer.recorder.ordered.add(x.buffer.first)
     if x.buffer.order >= RESHAPED:
         raise x.buffer.recorder.escape("writes to a reshaped array whose order in memory is not that of C")
+
+
+def deciding(graph: Graph, written: set[Node]) -> tuple[int, ...]:
+    """Which inputs may decide the order of the arrays that begin with the nodes `written`: those that they are computed
+    from. An array that is like another one, as np.zeros_like makes it, does not say which: then any may."""
+    found: set[int] = set()
+    waiting = [*written]
+    while waiting:
+        node = waiting.pop()
+        if node.number in found:
+            continue
+        found.add(node.number)
+        if node.op == "constant" and len(node.shape) > 1:
+            return tuple([i for i, x in enumerate(graph.inputs) if len(x.shape) > 1])
+        waiting += node.inputs
+    return tuple([i for i, x in enumerate(graph.inputs) if len(x.shape) > 1 and x.number in found])
 
 
 def are_in_order(arrays: Any) -> bool:

@@ -27,7 +27,7 @@ from .interpret import Interpreted, Mismatch
 from .lower import lower
 from .native import Program as Native
 from .objects import MISSING
-from .orders import are_in_order
+from .orders import are_in_order, deciding
 from .places import Places
 from .plan import Plan
 from .recorder import Recorder
@@ -68,7 +68,7 @@ class Program:
         self.text: Any = None
         self.state = 0  # programs for the same captured things have the same one
         self.flagged = recorder.flagged and not recorder.masked
-        self.ordered = recorder.ordered
+        self.ordered = deciding(self.graph, recorder.ordered)  # inputs that have to be in C order
         self.sources = recorder.sources
         self.asked: Mapping[int, str] = recorder.asked
         self.draws = {id(d.generator): d.generator for d in self.sources if type(d) is Draw}
@@ -150,7 +150,7 @@ class Program:
         for source in self.sources:
             x = source.get()
             given.append(np.asarray(x._array if isinstance(x, Box) else x))
-        if self.ordered and not are_in_order(given):
+        if self.ordered and not are_in_order([given[i] for i in self.ordered]):
             raise Mismatch(None, "arrays are in another order in memory")
         arrays = [np.asarray(a, order="C") for a in given]
         if any(a.shape != n.shape or a.dtype != n.dtype for a, n in zip(arrays, self.graph.inputs, strict=True)):
@@ -218,7 +218,7 @@ class Program:
             if any(isinstance(x, Inner) for x in further):
                 return None
             arrays = (*arrays, *[np.asarray(x._array if isinstance(x, Box) else x) for x in further])
-        if self.ordered and not are_in_order(arrays):
+        if self.ordered and not are_in_order([arrays[i] for i in self.ordered]):
             return None
         outputs = whole(*arrays)
         if type(outputs) is tuple:

@@ -27,13 +27,14 @@ REORDERED, RESHAPED, ASKED = 1, 2, 3
 class Buffer:
     """Memory: a C-contiguous array, and the node of what is in it now.
 
-    `order`: how NumPy's may be another; `shown`: whether it would matter for writes if it were.
+    `order`: how NumPy's may be another; `shown`: whether it would matter for writes if it were; `first`: the node of
+    what was in it before any write.
     """
 
-    __slots__ = ("_root", "data", "node", "order", "recorder", "shown")
+    __slots__ = ("_root", "data", "first", "node", "order", "recorder", "shown")
 
     def __init__(self, recorder: "Recorder", node: "Node", data: Any) -> None:
-        self.recorder, self.node, self.data = recorder, node, data
+        self.recorder, self.first, self.node, self.data = recorder, node, node, data
         self._root: Any = None
         self.order, self.shown = 0, False  # as it is
 

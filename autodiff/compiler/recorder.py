@@ -55,7 +55,7 @@ class Recorder(Calling, Writing, Reading):
         self.results: list[Recorded] = []
         self.loops: dict[Any, Any] = {}  # what has been found out of ufuncs
         self.reordered = False  # whether an array has another order in memory with NumPy
-        self.ordered = False  # whether it matters that it has not, so that the program is for inputs in C order
+        self.ordered: set[Node] = set()  # what is written to where it matters that it has not: see `orders`
         self.masked = False  # whether derivatives are to mask what may be invalid, in any case
         self.flagged = False  # whether one has left that out
         self.checked: set[int] = set()  # guards of indices
