@@ -13,6 +13,7 @@ from domains import ROWS, Case, Row
 from test_rules import differentiable, is_smooth, rows
 
 import autodiff as ad
+from autodiff import nn
 from autodiff.record import Record
 from autodiff.rule import RULES
 from autodiff.sparse import structures
@@ -390,3 +391,24 @@ def test_what_is_not_sparse_says_so() -> None:
     with pytest.raises(ad.GraphError, match="is not sparse"):
         ad.jacobian_sparsity(np.cumsum)(np.ones(200_000))
     assert ad.jacobian_sparsity(lambda u: (u - u.mean())[:2])(np.ones(300)).nnz == 600
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"stride": 2, "padding": 1}, {"dilation": 2, "padding": "same"}, {"groups": 2}]
+)
+def test_convolution_and_pooling_are_exact(options: Any, rng: Any) -> None:
+    """Stencils are sparse; zeros of a constant kernel do not count."""
+    x = rng.normal(size=(1, 2, 6, 5))
+    kernel = rng.normal(size=(2, 2 // options.get("groups", 1), 3, 3))
+    kernel[:, :, 0, 0] = 0
+    functions: dict[str, Any] = {
+        "image": (lambda x: nn.conv(x, kernel, **options), x),
+        "kernel": (lambda k: nn.conv(x, k, **options), np.where(kernel == 0, 1.0, kernel)),
+        "gradient": (ad.grad(lambda x: (nn.conv(x, kernel, **options) ** 3).sum()), x),
+        "average": (lambda x: nn.avg_pool(x, (2, 2)), x),
+        "average, gradient": (ad.grad(lambda x: (nn.avg_pool(x, (2, 2)) ** 3).sum()), x),
+    }
+    for name, (f, point) in functions.items():
+        np.testing.assert_array_equal(pattern(f, point), pushed_jacobian(f, point) != 0, err_msg=name)
+    assert_within(lambda x: nn.max_pool(x, (2, 2)), x)
+    assert pattern(lambda x: nn.max_pool(x, (2, 2)), x).sum(axis=1).max() == 4

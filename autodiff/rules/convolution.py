@@ -20,7 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from ..arrays import dispatchable, zeros
 from ..rule import bilinear
 
-__all__ = ["Geometry", "conv", "conv_input", "conv_kernel"]
+__all__ = ["Geometry", "conv", "conv_input", "conv_kernel", "patches"]
 
 
 class Geometry(NamedTuple):

@@ -15,7 +15,7 @@ from ..arrays import dispatchable, zeros
 from ..rule import general, linear
 from .convolution import Geometry
 
-__all__ = ["max_pool", "pick", "spread", "sum_pool", "unpick"]
+__all__ = ["max_pool", "padded", "pick", "places", "spread", "sum_pool", "unpick"]
 
 
 def places(geometry: Geometry) -> Iterator[tuple[int, tuple[Any, ...]]]:

@@ -17,12 +17,15 @@ from ..mutation import WriteCase
 from ..regions import embed, follow, punch, walk, zero
 from ..rules.activations import log_softmax, logsumexp, softmax
 from ..rules.contract import cross_product
+from ..rules.convolution import conv, conv_input, conv_kernel
 from ..rules.einsum import contract, rearrange
 from ..rules.linalg import cofactors, cofactors_along, inverse, norm_along
 from ..rules.linalg_decompositions import fold, half, mirror, qr_factors, svd_factors
 from ..rules.numeric import piecewise_linear
 from ..rules.pad import extended, folded, framed
 from ..rules.polynomial import horner
+from ..rules.pooling import max_pool, pick, sum_pool, unpick
+from ..rules.pooling import spread as spread_pool
 from ..rules.reduce import magnitude, running_extremum, segment_sum, spread, variance
 from ..rules.sort import gather, order_statistics, scatter
 from ..rules.statistics import weighted_counts
@@ -52,6 +55,7 @@ from .special import (
     solution,
     triangle,
 )
+from .windows import convolved, pooled_windows, spread_windows
 
 __all__ = ["applied", "is_of_shapes"]
 
@@ -105,6 +109,11 @@ STRUCTURES: dict[Any, Structure] = {
     horner: polynomial,
     piecewise_linear: interpolation,
     np.linalg.solve: solution,
+    **dict.fromkeys([conv, conv_input, conv_kernel], convolved),
+    **dict.fromkeys([max_pool, sum_pool], pooled_windows),
+    spread_pool: spread_windows,
+    pick: moved,
+    unpick: gathered,
 }  # fmt: skip
 
 
