@@ -306,3 +306,22 @@ def test_integers_of_what_is_none() -> None:
     with pytest.raises(OverflowError):
         jitted(X * np.inf)
     like(jitted(X * 0 + 2.0**70), np.float64(2.0**140))
+
+
+def test_integers_that_no_array_holds_are_no_inputs() -> None:
+    f = ad.jit(lambda x, n, big: x * n + big % 7)
+    for n in range(1, 9):
+        np.testing.assert_array_equal(f(np.ones(2), n, 2**70), np.full(2, n + 2**70 % 7))
+    for big in (2**63, 5, -(2**63), 2**71):
+        np.testing.assert_array_equal(f(np.ones(2), 3, big), np.full(2, 3 + big % 7))
+    assert f.cache_info().hits >= 4
+
+
+def test_integers_that_no_array_holds_and_higher_derivatives() -> None:
+    def f(x: Any, n: Any, big: Any) -> Any:
+        return (x**3 * n * (big % 7)).sum()
+
+    jitted = ad.jit(f)
+    for n in range(1, 8):
+        expected = ad.hessian(f)(X, n, 2**70)
+        np.testing.assert_allclose(ad.hessian(jitted)(X, n, 2**70), expected, 1e-12)

@@ -48,8 +48,9 @@ def jit(f: Callable[..., Any], *, strict: bool = False, eager: bool = True) -> C
     argument is tracked, or a captured Value on which it depends, and can be differentiated.
 
     `if` and `while` are recorded for each path that is taken, at most 64 for one signature; `float(v)` for each number,
-    at most 8. What `f` captures is looked up at each call. Arrays, Values with their gradients, optimizers, counters
-    and draws of a `np.random.Generator` are inputs of the program, and outputs where `f` changes them.
+    at most 8, but one that is only returned is an output. What `f` captures is looked up at each call. Arrays, Values
+    with their gradients, optimizers, counters and draws of a `np.random.Generator` are inputs of the program, and
+    outputs where `f` changes them.
 
     The program is compiled at the second call; with `eager=False` at the first one, when it is recorded.
 
@@ -139,7 +140,7 @@ class _Jitted:
         found = self._found(entry, search, given, args, kwargs)
         if found is not None:
             return found[0]
-        if entry.full and not self.strict:
+        if not self.strict and entry.is_full():
             return self._eagerly(args, kwargs)
         lock = RECORDINGS.lock
         if not lock.acquire(timeout=RECORDINGS.patience):
@@ -221,8 +222,16 @@ class _Jitted:
         if not args and not kwargs:
             return overview(self.entries.values())
         given = signature(args, kwargs, bool(self.integers))
-        entry = self.entries.get(given.key) if given else None
+        entry = self._known(given) if given else None
         return timed(name_of(self.f), entry, given.leaves if given else [])
+
+    def _known(self, given: Signature) -> Entry | None:
+        """What a call uses that was made before."""
+        recording = RECORDING.get()
+        entry = self.entries.get(given.link() if given.tracked and recording else given.key)
+        if entry is not None and entry.linked and not recording:
+            entry = self.entries.get((False, given.key))
+        return entry
 
     def cache_info(self) -> CacheInfo:
         """Counts of calls that ran a program, of recordings, of signatures, and of programs."""

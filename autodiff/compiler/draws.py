@@ -5,7 +5,9 @@ stand-ins, as creation functions have (see stand_ins); these ask DRAWS. Draws th
 package, or with the bits of a generator, are found by its state, which is looked at before and after each noted one.
 """
 
+import os
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,12 +20,17 @@ from ..value import Value
 from .recorded import Recorded
 
 __all__ = [
-    "GENERATORS", "GLOBAL", "Draw", "GlobalDraws", "bits_of", "drawing", "noted", "put_state", "same_state", "state_of",
+    "DRAWING", "GENERATORS", "GLOBAL", "Draw", "GlobalDraws", "bits_of", "drawing", "noted", "put_state", "same_state",
+    "state_of",
 ]  # fmt: skip
 
 GLOBAL: Any = np.random.get_state.__self__  # type: ignore[attr-defined]
 STATES = frozenset(("seed", "get_state", "set_state", "bytes", "spawn"))  # what is no draw of numbers
 GENERATORS = (np.random.Generator, np.random.RandomState)
+# programs that draw run one at a time: one whose guard fails puts its generators back, and would undo others' draws
+DRAWING = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=DRAWING.acquire, after_in_parent=DRAWING.release, after_in_child=DRAWING.release)
 
 
 class Draw:

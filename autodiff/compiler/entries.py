@@ -26,11 +26,30 @@ class _Recordings:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.forking = False  # whether a fork holds it
+
+    def before_fork(self) -> None:
+        """Wait for other threads: in the child nobody would put back what holds their recorded arrays."""
+        self.forking = self.lock.acquire(timeout=self.patience)
+
+    def after_fork(self) -> None:
+        if self.forking:
+            self.forking = False
+            self.lock.release()
+
+    def in_child(self) -> None:
+        """As after the fork; but a lock whose thread is not there is a new one."""
+        if self.forking:
+            self.after_fork()
+        else:
+            self.lock = threading.RLock()
 
 
 RECORDINGS = _Recordings()
-if hasattr(os, "register_at_fork"):  # another thread may have held it
-    os.register_at_fork(after_in_child=lambda: setattr(RECORDINGS, "lock", threading.RLock()))
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=RECORDINGS.before_fork, after_in_parent=RECORDINGS.after_fork, after_in_child=RECORDINGS.in_child
+    )
 
 
 class Entry:
@@ -57,8 +76,13 @@ class Entry:
         """The last used one first."""
         return self.paths.programs
 
+    def is_full(self) -> bool:
+        """Whether it is still full: what is captured may be what there is room for."""
+        return bool(self.full) and any(p.holds() for p in self.programs if p.state == self.state)
+
     def crowded(self, search: Search) -> str:
         """Why there is no room for a further program, after this search for one; "" if there is."""
+        self.full = ""
         if self.paths.values(search) >= VALUES:
             how = "as float(v), int(v) and lengths do; v.item() can be computed with"
             return f"asks for a number that has had {VALUES} values, {how}"

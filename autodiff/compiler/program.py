@@ -2,7 +2,6 @@
 
 import functools
 import os
-import threading
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,13 +19,13 @@ from . import llvm_math
 from .aliases import Aliases, overlap
 from .bounds import BoundsError
 from .captures import Captures
-from .draws import Draw, put_state, state_of
+from .draws import DRAWING, Draw, put_state, state_of
 from .entry import Out, filler
 from .graph import Graph
 from .interpret import Interpreted, Mismatch
 from .lower import lower
 from .native import Program as Native
-from .objects import MISSING
+from .objects import CODES, MISSING
 from .orders import are_in_order
 from .places import Places
 from .plan import Plan
@@ -80,7 +79,6 @@ class Program:
         captures.settle()
         places.settle()
         self.runner: Any = None
-        self.lock = threading.Lock()
 
     def graphs(self) -> dict[str, tuple[Graph, Mapping[int, str]]]:
         """What it runs, by name, and where the source asks for what guards compare."""
@@ -113,7 +111,7 @@ class Program:
 
     def compile(self) -> Any:
         """What runs it, made at the first time."""
-        with self.lock:
+        with CODES.lock:  # which a fork waits for
             self.runner = self.runner or runner_of(self.graph)
         return self.runner
 
@@ -122,6 +120,12 @@ class Program:
         if self.aliasing and not self._is_apart(given.leaves):
             raise Mismatch(None, "arguments share memory")
         runner = self.runner or self.compile()
+        if not self.draws:
+            return self._run(runner, given)
+        with DRAWING:
+            return self._run(runner, given)
+
+    def _run(self, runner: Any, given: Signature) -> Any:
         states = self._states()
         try:
             arrays = self.arrays(given.leaves)
@@ -131,7 +135,8 @@ class Program:
         except BaseException as error:
             for generator, state in states:
                 put_state(generator, state)
-            if isinstance(error, (BoundsError, InvalidError, Mismatch)) or not isinstance(error, Exception):
+            ours = isinstance(error, (BoundsError, InvalidError, MemoryError, Mismatch))
+            if ours or not isinstance(error, Exception):
                 raise
             raise Mismatch(None, error) from error  # the function itself may raise it, or catch it
         return self.fill(self.ended(arrays, outputs, given.nodes(), given.levels))
@@ -162,12 +167,14 @@ class Program:
         runner = self.runner or self.compile()
         if type(runner) is not Native:
             raise OperandError("explain: NumPy runs this program, which has no steps to time; leave out the arguments")
-        states = self._states()
-        try:
-            return runner.plan, times(runner.plan, self.arrays(leaves))
-        finally:
-            for generator, state in states:
-                put_state(generator, state)
+        with DRAWING:
+            states = self._states()
+            try:
+                arrays = self.arrays(leaves)
+            finally:
+                for generator, state in states:
+                    put_state(generator, state)
+        return runner.plan, times(runner.plan, arrays)
 
     def _states(self) -> list[tuple[Any, Any]]:
         """The generators that it draws from, and their states."""
