@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import linecache
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 import autodiff as ad
 from autodiff import JitWarning
+from autodiff.compiler import returned
 
 X = np.array([0.5, -1.0, 2.0])
 COUNT = 12  # calls with a number each: more than there may be values of one
@@ -325,3 +327,39 @@ def test_integers_that_no_array_holds_and_higher_derivatives() -> None:
     for n in range(1, 8):
         expected = ad.hessian(f)(X, n, 2**70)
         np.testing.assert_allclose(ad.hessian(jitted)(X, n, 2**70), expected, 1e-12)
+
+
+# -- the source is read once
+
+
+def on_paths(x: Any) -> Any:
+    for i in range(2):
+        if x[i] > 0:
+            x = x * 1.5
+    return x, float(x.sum())
+
+
+def test_a_file_is_parsed_for_the_first_recording_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    parse = returned._parsed
+    monkeypatch.setattr(returned, "_parsed", lambda name: parsed.append(name) or parse(name))  # type: ignore[func-returns-value]
+    paths = [np.array([a, b, 1.0]) for a in (-1.0, 1.0) for b in (-1.0, 1.0)]
+    assert recordings(on_paths, paths) == 4
+    assert parsed == [__file__]
+
+
+def test_a_file_that_has_changed_is_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "def f(x):\n    return float(x.sum())\n"
+    names: dict[str, Any] = {}
+    exec(compile(text, "changing.py", "exec", dont_inherit=True), names)
+    lines = linecache.cache
+    monkeypatch.setitem(lines, "changing.py", (len(text), None, text.splitlines(True), "changing.py"))
+    jitted = ad.jit(names["f"])
+    for n in range(1, 5):
+        jitted(np.ones(n))
+        jitted(np.full(n, 2.0))
+    assert jitted.cache_info().recordings == 4
+    lines["changing.py"] = (1, None, text.replace("return", "return 1 + ").splitlines(True), "changing.py")
+    jitted(np.ones(7))
+    jitted(np.full(7, 2.0))  # nobody knows what becomes of the number
+    assert jitted.cache_info().recordings == 6

@@ -5,6 +5,7 @@ was recorded for still holds: shapes and dtypes, numbers that `f` branches on, w
 again; and what cannot be a program runs as it is, after one warning that says why. It never refuses.
 """
 
+import functools
 import threading
 import warnings
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from .recording import (
     TrackedError,
     recorded,
 )
+from .returned import Sources
 from .signature import Signature, signature
 
 __all__ = ["CacheInfo", "jit"]
@@ -94,6 +96,7 @@ class _Jitted:
         self.integers: bool | None = False  # whether integers are inputs; None: never again
         self.seen: Kept[list[int]] = Kept()  # how many signatures differ in integers only
         self.lock = threading.RLock()
+        self.sources = Sources()
         self.hits = self.recordings = 0
         self.last: _Way | None = None
 
@@ -275,13 +278,16 @@ class _Jitted:
     def _run(self, entry: Entry, given: Signature, args: Any, kwargs: Any, merged: bool = False) -> Any:
         """Run the function on arrays that record, keep the program if there is one, and give the result."""
         self.recordings += 1
+        again = functools.partial(jit, strict=self.strict)  # for further derivatives
         try:
-            outcome = recorded(self.f, entry, given, args, kwargs, jit, merged)
+            outcome = recorded(self.f, entry, given, args, kwargs, self.sources, again, merged)
         except TrackedError:
             entry.linked, entry.flat = True, None
             return self._run(entry, given, args, kwargs)
-        except AgainError as again:
-            return self._run(entry, given, args, kwargs, again.merged)
+        except AgainError as error:
+            return self._run(entry, given, args, kwargs, error.merged)
+        finally:
+            self.sources.release()
         if outcome.reason:
             self._warn(entry, outcome.reason)
         elif outcome.program is not None:

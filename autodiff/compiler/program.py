@@ -122,7 +122,7 @@ class Program:
         runner = self.runner or self.compile()
         if not self.draws:
             return self._run(runner, given)
-        with DRAWING:
+        with DRAWING.lock:
             return self._run(runner, given)
 
     def _run(self, runner: Any, given: Signature) -> Any:
@@ -167,7 +167,7 @@ class Program:
         runner = self.runner or self.compile()
         if type(runner) is not Native:
             raise OperandError("explain: NumPy runs this program, which has no steps to time; leave out the arguments")
-        with DRAWING:
+        with DRAWING.lock:
             states = self._states()
             try:
                 arrays = self.arrays(leaves)

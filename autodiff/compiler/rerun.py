@@ -63,6 +63,20 @@ def _replaying(generator: Any, drawn: Iterator[tuple[Draw, Any]]) -> Any:
     return _Replayed(generator.bit_generator).giving(drawn)
 
 
+class _Derivative(Transform):
+    """What is recorded as a derivative of `f`. What f captures is looked at, and nothing of ours."""
+
+    def __init__(self, method: Any, f: Any) -> None:
+        super().__init__(method, method, f, (), {})
+        self.order: int = f.order + 1 if isinstance(f, _Derivative) else 1
+        self.of: Any = f.of if isinstance(f, _Derivative) else f
+
+    def __repr__(self) -> str:
+        names = ("first", "second", "third")
+        order = names[self.order - 1] if self.order <= len(names) else f"{self.order}th"
+        return f"the {order} derivative of {name_of(self.of)}"
+
+
 class Rerun:
     """A function of `xs`, the inputs at the positions `smooth`, and of the `others`; `jit` compiles its derivatives."""
 
@@ -106,8 +120,7 @@ class Rerun:
         self._check(inputs)
         jitted = self.made.get(name)
         if jitted is None:
-            method = getattr(self, name)
-            made = Transform(method, method, self.f, (), {})  # what f captures is looked at, and nothing of ours
+            made = _Derivative(getattr(self, name), self.f)
             jitted = self.made.setdefault(name, self.jit(made))
         smooth = {*self.smooth}
         others = [self._shown(i, x) for i, x in enumerate(inputs) if i not in smooth]
