@@ -126,3 +126,39 @@ inside.wait()
         + CHILD.format(child="ad.jit(lambda x: x + 1)(np.ones(3))")
         + "forked.set(); t.join(); ad.jit(lambda x: x + 1)(np.ones(3))"
     )
+
+
+@pytest.mark.parametrize("way", ["native", "numpy"])
+def test_second_derivatives_that_are_not_compiled_do_not_disturb_other_threads(way: str) -> None:
+    """They put back what the function captured, for a while; others must not see that."""
+    script(
+        f"os.environ['AUTODIFF_JIT'] = '{way if way == 'numpy' else ''}'"
+        + """
+import sys
+sys.setswitchinterval(1e-5)
+w, x, wrong, done = ad.Value(np.array([1.0, -2.0, 3.0])), np.array([1.0, 2.0, 0.5]), [], threading.Event()
+def f(x):
+    y = x * w
+    return (y[y > 0] ** 3).sum()
+j = ad.jit(f)
+expected = ad.grad(f)(x).data
+for _ in range(3):
+    j(x), ad.grad(j)(x), ad.hessian(j)(x)
+def user():
+    try:
+        while not done.is_set():
+            found = ad.grad(j)(x)
+            assert np.allclose(found.data, expected)
+    except Exception as error:
+        wrong.append(error)
+t = threading.Thread(target=user)
+t.start()
+try:
+    for _ in range(200):
+        ad.hessian(j)(x)
+finally:
+    done.set()
+    t.join()
+assert not wrong, wrong
+"""
+    )

@@ -85,6 +85,17 @@ class _Way:
     def __init__(self, flat: Any, boxed: bool, program: Program, paths: Paths) -> None:
         self.flat, self.boxed, self.program, self.paths = flat, boxed, program, paths
         self.quickly = program.quickly_boxed if boxed else program.quickly
+        if program.reads:
+            self.quickly = RECORDINGS.reading(self.quickly)
+
+
+def _attempted(program: Program, given: Signature) -> tuple[Any] | None:
+    """The result of a program; None if it is for other things that f captures."""
+    if not program.holds() or (given.shared and program.aliases.opened):
+        return None
+    if program.spoiled:
+        raise InvalidError
+    return (program.run(given),)
 
 
 class _Jitted:
@@ -176,12 +187,8 @@ class _Jitted:
         """The result of a program, if there is one."""
         paths = entry.paths
         for attempt in paths.candidates(search):
-            if not attempt.holds() or (given.shared and attempt.aliases.opened):
-                continue
             try:
-                if attempt.spoiled:
-                    raise InvalidError
-                result = attempt.run(given)
+                found = RECORDINGS.reading(_attempted)(attempt, given)
             except Mismatch as mismatch:
                 search.failed(attempt, mismatch)
                 continue
@@ -189,10 +196,12 @@ class _Jitted:
                 with self.lock:
                     entry.masked, entry.paths = True, Paths()
                 break
+            if found is None:
+                continue
             boxed = entry.linked or bool(given.levels)
             entry.flat = entry.flat or flattener(args, kwargs, given.integers, boxed)
             self._use(_Way(entry.flat, boxed, attempt, paths), search)
-            return (result,)
+            return found
         return None
 
     def _use(self, way: _Way, search: Search) -> None:

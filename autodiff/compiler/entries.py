@@ -2,8 +2,9 @@
 
 import os
 import threading
+import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from .paths import Paths, Search
@@ -27,6 +28,50 @@ class _Recordings:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.forking = False  # whether a fork holds it
+        self.readers: list[int] = []  # threads that run programs of what they capture
+        self.staging = 0  # the thread that has put something else there for a while
+
+    def reading(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        """`run`, which reads what a program captures, when no other thread has put something else there."""
+        readers, thread = self.readers, threading.get_ident
+
+        def runs(*args: Any) -> Any:
+            me = thread()
+            readers.append(me)  # before the question: one of the two sees the other
+            try:
+                if self.staging and self.staging != me:
+                    self._wait(me)
+                return run(*args)
+            finally:
+                readers.remove(me)
+
+        return runs
+
+    def _wait(self, me: int) -> None:
+        while self.staging not in (0, me):
+            self.readers.remove(me)
+            waited = self.lock.acquire(timeout=self.patience)
+            self.readers.append(me)
+            if not waited:
+                return
+            self.lock.release()
+
+    def stage(self) -> int:
+        """Hold the lock, and wait for those who read: what they capture may be something else, until `unstage`."""
+        self.lock.acquire()
+        me, before = threading.get_ident(), self.staging
+        self.staging, end = me, time.monotonic() + self.patience
+        try:
+            while any(reader != me for reader in [*self.readers]) and time.monotonic() < end:
+                time.sleep(1e-5)
+        except BaseException:
+            self.unstage(before)
+            raise
+        return before
+
+    def unstage(self, before: int) -> None:
+        self.staging = before
+        self.lock.release()
 
     def before_fork(self) -> None:
         """Wait for other threads: in the child nobody would put back what holds their recorded arrays."""
@@ -39,10 +84,11 @@ class _Recordings:
 
     def in_child(self) -> None:
         """As after the fork; but a lock whose thread is not there is a new one."""
+        self.readers.clear()
         if self.forking:
             self.after_fork()
         else:
-            self.lock = threading.RLock()
+            self.lock, self.staging = threading.RLock(), 0
 
 
 RECORDINGS = _Recordings()

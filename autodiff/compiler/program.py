@@ -19,7 +19,7 @@ from . import llvm_math
 from .aliases import Aliases, overlap
 from .bounds import BoundsError
 from .captures import Captures
-from .draws import DRAWING, Draw, put_state, state_of
+from .draws import DRAWING, GENERATORS, Draw, put_state, state_of
 from .entry import Out, filler
 from .graph import Graph
 from .interpret import Interpreted, Mismatch
@@ -31,10 +31,13 @@ from .places import Places
 from .plan import Plan
 from .recorder import Recorder
 from .signature import Signature
-from .slots import spot
+from .slots import Kind, spot
 from .timing import times
 
 __all__ = ["InvalidError", "Program", "filled", "hidden", "mark", "runner_of", "wrap_batches"]
+
+
+REPLACED = (Kind, np.ndarray, np.generic, int, float, complex, *GENERATORS)  # what is in places
 
 
 class InvalidError(Exception):
@@ -76,6 +79,8 @@ class Program:
             slot: mark(x) for x, slot in captures.arrays.values() if spot(*captures.slots[slot][:2]) not in replaced
         }
         self.writes = places.active
+        # whether it reads what others may put something else into for a while
+        self.reads = bool(captures.values) or any(isinstance(value, REPLACED) for _, _, value in captures.slots)
         captures.settle()
         places.settle()
         self.runner: Any = None

@@ -138,7 +138,7 @@ class Rerun:
         """Raise GraphError if something that cannot be put back for a while has changed since."""
         token = RECORDING.set(self.program.captures.recording)
         try:
-            holds = self.program.holds()
+            holds = RECORDINGS.reading(self.program.holds)()
         finally:
             RECORDING.reset(token)
         for source, x in zip(self.program.sources, inputs[self.count :], strict=True):
@@ -159,7 +159,7 @@ class _Staged:
         self.program, self.inputs = program, inputs
 
     def __enter__(self) -> None:
-        RECORDINGS.lock.acquire()
+        self.outer = RECORDINGS.stage()
         program = self.program
         self.before = [(place, place.get()) for place in program.places.places]
         self.nodes = [(root, root._node) for root in program.roots]
@@ -197,7 +197,7 @@ class _Staged:
         for root, node in self.nodes:
             set_node(root, node)
             stale(root)
-        RECORDINGS.lock.release()
+        RECORDINGS.unstage(self.outer)
 
 
 def _boxed(x: Any) -> Any:
