@@ -27,7 +27,7 @@ class _Recordings:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.forking = False  # whether a fork holds it
+        self.forking: list[int] = []  # threads that hold it for a fork
         self.readers: list[int] = []  # threads that run programs of what they capture
         self.staging = 0  # the thread that has put something else there for a while
 
@@ -50,8 +50,10 @@ class _Recordings:
     def _wait(self, me: int) -> None:
         while self.staging not in (0, me):
             self.readers.remove(me)
-            waited = self.lock.acquire(timeout=self.patience)
-            self.readers.append(me)
+            try:
+                waited = self.lock.acquire(timeout=self.patience)
+            finally:
+                self.readers.append(me)
             if not waited:
                 return
             self.lock.release()
@@ -75,17 +77,20 @@ class _Recordings:
 
     def before_fork(self) -> None:
         """Wait for other threads: in the child nobody would put back what holds their recorded arrays."""
-        self.forking = self.lock.acquire(timeout=self.patience)
+        if self.lock.acquire(timeout=self.patience):
+            self.forking.append(threading.get_ident())
 
     def after_fork(self) -> None:
-        if self.forking:
-            self.forking = False
+        me = threading.get_ident()
+        if me in self.forking:
+            self.forking.remove(me)
             self.lock.release()
 
     def in_child(self) -> None:
         """As after the fork; but a lock whose thread is not there is a new one."""
-        self.readers.clear()
-        if self.forking:
+        me = threading.get_ident()
+        self.readers[:] = [reader for reader in self.readers if reader == me]
+        if me in self.forking:
             self.after_fork()
         else:
             self.lock, self.staging = threading.RLock(), 0
