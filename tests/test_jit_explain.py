@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any
 
@@ -130,3 +131,17 @@ def test_long_lines_are_cut(rng: Any) -> None:
     title, line, _ = f.explain().split("\n")
     assert title.endswith("float64[3, 4], ... 12 in all") and " in all " in line
     assert all(len(each) <= 120 for each in f.explain(*[rng.normal(size=(3, 4)) for _ in range(12)]).split("\n")[1:-1])
+
+
+def test_the_program_for_tracked_arguments_is_found() -> None:
+    w = np.ones(3)
+    f, captured = ad.jit(lambda v: (v * v).sum()), ad.Value(w)
+    g = ad.jit(lambda x: (x * captured).sum())
+    for _ in range(2):
+        f(ad.Value(w)), g(w)
+        with ad.no_grad():
+            f(ad.Value(w)), g(w)
+    for recording in (True, False):
+        with contextlib.nullcontext() if recording else ad.no_grad():
+            assert "program 1: " in f.explain(ad.Value(w))
+            assert "program 1: " in g.explain(w)

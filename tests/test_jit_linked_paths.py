@@ -467,3 +467,21 @@ def test_random_programs_that_branch(program: tuple[Any, ...], seed: int) -> Non
     info = jitted.cache_info()
     assert info.recordings == info.programs == len(taken)
     assert info.hits == 25 - len(taken)
+
+
+def test_strict_is_for_further_derivatives_too(recwarn: pytest.WarningsRecorder) -> None:
+    x = np.array([1.0, -2.0, 3.0])
+    text = "jit: the second derivative of f needs a plain array"
+
+    def f(x: Any) -> Any:
+        y = x * 2.0
+        return (y[y > 0] ** 3).sum()
+
+    expected, lenient = ad.hessian(f)(x), ad.jit(f)
+    np.testing.assert_allclose(ad.hessian(lenient)(x), expected)
+    np.testing.assert_allclose(ad.hessian(lenient)(x), expected)
+    assert any(str(w.message).startswith(text) for w in recwarn)
+    jitted = ad.jit(f, strict=True)
+    np.testing.assert_allclose(ad.grad(jitted)(x), ad.grad(f)(x))
+    with pytest.raises(ad.OperandError, match=f"{text}.*leave out strict=True"):
+        ad.hessian(jitted)(x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import linecache
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 import autodiff as ad
 from autodiff import JitWarning
+from autodiff.compiler import returned
 
 X = np.array([0.5, -1.0, 2.0])
 COUNT = 12  # calls with a number each: more than there may be values of one
@@ -306,3 +308,58 @@ def test_integers_of_what_is_none() -> None:
     with pytest.raises(OverflowError):
         jitted(X * np.inf)
     like(jitted(X * 0 + 2.0**70), np.float64(2.0**140))
+
+
+def test_integers_that_no_array_holds_are_no_inputs() -> None:
+    f = ad.jit(lambda x, n, big: x * n + big % 7)
+    for n in range(1, 9):
+        np.testing.assert_array_equal(f(np.ones(2), n, 2**70), np.full(2, n + 2**70 % 7))
+    for big in (2**63, 5, -(2**63), 2**71):
+        np.testing.assert_array_equal(f(np.ones(2), 3, big), np.full(2, 3 + big % 7))
+    assert f.cache_info().hits >= 4
+
+
+def test_integers_that_no_array_holds_and_higher_derivatives() -> None:
+    def f(x: Any, n: Any, big: Any) -> Any:
+        return (x**3 * n * (big % 7)).sum()
+
+    jitted = ad.jit(f)
+    for n in range(1, 8):
+        expected = ad.hessian(f)(X, n, 2**70)
+        np.testing.assert_allclose(ad.hessian(jitted)(X, n, 2**70), expected, 1e-12)
+
+
+# -- the source is read once
+
+
+def on_paths(x: Any) -> Any:
+    for i in range(2):
+        if x[i] > 0:
+            x = x * 1.5
+    return x, float(x.sum())
+
+
+def test_a_file_is_parsed_for_the_first_recording_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    parse = returned._parsed
+    monkeypatch.setattr(returned, "_parsed", lambda name: parsed.append(name) or parse(name))  # type: ignore[func-returns-value]
+    paths = [np.array([a, b, 1.0]) for a in (-1.0, 1.0) for b in (-1.0, 1.0)]
+    assert recordings(on_paths, paths) == 4
+    assert parsed == [__file__]
+
+
+def test_a_file_that_has_changed_is_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "def f(x):\n    return float(x.sum())\n"
+    names: dict[str, Any] = {}
+    exec(compile(text, "changing.py", "exec", dont_inherit=True), names)
+    lines = linecache.cache
+    monkeypatch.setitem(lines, "changing.py", (len(text), None, text.splitlines(True), "changing.py"))
+    jitted = ad.jit(names["f"])
+    for n in range(1, 5):
+        jitted(np.ones(n))
+        jitted(np.full(n, 2.0))
+    assert jitted.cache_info().recordings == 4
+    lines["changing.py"] = (1, None, text.replace("return", "return 1 + ").splitlines(True), "changing.py")
+    jitted(np.ones(7))
+    jitted(np.full(7, 2.0))  # nobody knows what becomes of the number
+    assert jitted.cache_info().recordings == 6

@@ -143,6 +143,33 @@ def test_further_paths_run_as_they_are(recwarn: pytest.WarningsRecorder) -> None
     assert jitted.explain().startswith("further paths run without a program: it took 64 paths\nprogram 1: ")
 
 
+@pytest.mark.filterwarnings("ignore::autodiff.JitWarning")
+def test_there_is_room_again_when_what_is_captured_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entries, "PATHS", 8)
+    mode = {"branches": True}
+
+    def f(x: Any) -> Any:
+        return branching(x) if mode["branches"] else x * 2
+
+    for strict in (False, True):
+        mode["branches"] = True
+        jitted = ad.jit(f, strict=strict)
+        for number in range(8 if strict else 9):
+            jitted(bits_of(number))
+        mode["branches"] = False
+        for _ in range(3):
+            np.testing.assert_array_equal(jitted(bits_of(8)), f(bits_of(8)))
+        info = jitted.cache_info()
+        assert (info.recordings, info.hits) == (9, 2)
+        mode["branches"] = True
+        if strict:
+            with pytest.raises(ad.OperandError, match="took 8 paths"):
+                jitted(bits_of(8))
+        else:
+            np.testing.assert_array_equal(jitted(bits_of(8)), f(bits_of(8)))
+        assert jitted.cache_info().recordings == 9  # it is as full as it was
+
+
 def test_strict_raises_at_a_further_path() -> None:
     jitted = ad.jit(branching, strict=True)
     for number in range(64):

@@ -18,6 +18,7 @@ from test_programs import programs as random_programs
 import autodiff as ad
 from autodiff import JitWarning
 from autodiff.compiler import llvm_math
+from autodiff.compiler.interpret import Interpreted
 from autodiff.compiler.lower import lower
 from autodiff.compiler.plan import Check, Gemm, Launch
 
@@ -128,3 +129,17 @@ def test_random_programs(program: Random) -> None:
             both = [(found, expected)] if not isinstance(expected, tuple) else zip(found, expected, strict=True)
             for a, b in both:
                 np.testing.assert_allclose(a, b, 1e-8, 1e-8 * max(1e-3, float(np.max(np.abs(b), initial=0))))
+
+
+def test_out_of_memory_is_no_reason_to_run_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTODIFF_JIT", "numpy")
+    jitted, x = ad.jit(lambda x: np.exp(x) + 1), np.ones(3)
+    jitted(x)
+
+    def run(self: Any, arrays: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(Interpreted, "run", run)
+    with pytest.raises(MemoryError):
+        jitted(x)
+    assert jitted.cache_info().recordings == 1

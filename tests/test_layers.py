@@ -310,6 +310,7 @@ STATEFUL = {"Lock", "RLock", "Condition", "local", "count", "defaultdict", "Weak
 STATE = {
     ("batched", "BATCHING"): "the registry of batching rules, filled at import",
     ("buffers", "SWAPS"): "the table of swapped names, with its lock",
+    ("compiler.draws", "DRAWING"): "the lock under which programs draw",
     ("compiler.entries", "RECORDINGS"): "the lock under which functions are recorded",
     ("compiler.primitives", "PRIMITIVES"): "the registry of primitives, filled at import",
     ("stand_ins", "SWAPPED"): "the table of stand-ins, filled at import; that of np.random by the compiler's",

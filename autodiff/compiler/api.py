@@ -5,6 +5,7 @@ was recorded for still holds: shapes and dtypes, numbers that `f` branches on, w
 again; and what cannot be a program runs as it is, after one warning that says why. It never refuses.
 """
 
+import functools
 import threading
 import warnings
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from .recording import (
     TrackedError,
     recorded,
 )
+from .returned import Sources
 from .signature import Signature, signature
 
 __all__ = ["CacheInfo", "jit"]
@@ -48,8 +50,9 @@ def jit(f: Callable[..., Any], *, strict: bool = False, eager: bool = True) -> C
     argument is tracked, or a captured Value on which it depends, and can be differentiated.
 
     `if` and `while` are recorded for each path that is taken, at most 64 for one signature; `float(v)` for each number,
-    at most 8. What `f` captures is looked up at each call. Arrays, Values with their gradients, optimizers, counters
-    and draws of a `np.random.Generator` are inputs of the program, and outputs where `f` changes them.
+    at most 8, but one that is only returned is an output. What `f` captures is looked up at each call. Arrays, Values
+    with their gradients, optimizers, counters and draws of a `np.random.Generator` are inputs of the program, and
+    outputs where `f` changes them.
 
     The program is compiled at the second call; with `eager=False` at the first one, when it is recorded.
 
@@ -82,6 +85,17 @@ class _Way:
     def __init__(self, flat: Any, boxed: bool, program: Program, paths: Paths) -> None:
         self.flat, self.boxed, self.program, self.paths = flat, boxed, program, paths
         self.quickly = program.quickly_boxed if boxed else program.quickly
+        if program.reads:
+            self.quickly = RECORDINGS.reading(self.quickly)
+
+
+def _attempted(program: Program, given: Signature) -> tuple[Any] | None:
+    """The result of a program; None if it is for other things that f captures."""
+    if not program.holds() or (given.shared and program.aliases.opened):
+        return None
+    if program.spoiled:
+        raise InvalidError
+    return (program.run(given),)
 
 
 class _Jitted:
@@ -93,6 +107,7 @@ class _Jitted:
         self.integers: bool | None = False  # whether integers are inputs; None: never again
         self.seen: Kept[list[int]] = Kept()  # how many signatures differ in integers only
         self.lock = threading.RLock()
+        self.sources = Sources()
         self.hits = self.recordings = 0
         self.last: _Way | None = None
 
@@ -139,7 +154,7 @@ class _Jitted:
         found = self._found(entry, search, given, args, kwargs)
         if found is not None:
             return found[0]
-        if entry.full and not self.strict:
+        if not self.strict and entry.is_full():
             return self._eagerly(args, kwargs)
         lock = RECORDINGS.lock
         if not lock.acquire(timeout=RECORDINGS.patience):
@@ -172,12 +187,8 @@ class _Jitted:
         """The result of a program, if there is one."""
         paths = entry.paths
         for attempt in paths.candidates(search):
-            if not attempt.holds() or (given.shared and attempt.aliases.opened):
-                continue
             try:
-                if attempt.spoiled:
-                    raise InvalidError
-                result = attempt.run(given)
+                found = RECORDINGS.reading(_attempted)(attempt, given)
             except Mismatch as mismatch:
                 search.failed(attempt, mismatch)
                 continue
@@ -185,10 +196,12 @@ class _Jitted:
                 with self.lock:
                     entry.masked, entry.paths = True, Paths()
                 break
+            if found is None:
+                continue
             boxed = entry.linked or bool(given.levels)
             entry.flat = entry.flat or flattener(args, kwargs, given.integers, boxed)
             self._use(_Way(entry.flat, boxed, attempt, paths), search)
-            return (result,)
+            return found
         return None
 
     def _use(self, way: _Way, search: Search) -> None:
@@ -221,8 +234,16 @@ class _Jitted:
         if not args and not kwargs:
             return overview(self.entries.values())
         given = signature(args, kwargs, bool(self.integers))
-        entry = self.entries.get(given.key) if given else None
+        entry = self._known(given) if given else None
         return timed(name_of(self.f), entry, given.leaves if given else [])
+
+    def _known(self, given: Signature) -> Entry | None:
+        """What a call uses that was made before."""
+        recording = RECORDING.get()
+        entry = self.entries.get(given.link() if given.tracked and recording else given.key)
+        if entry is not None and entry.linked and not recording:
+            entry = self.entries.get((False, given.key))
+        return entry
 
     def cache_info(self) -> CacheInfo:
         """Counts of calls that ran a program, of recordings, of signatures, and of programs."""
@@ -266,13 +287,16 @@ class _Jitted:
     def _run(self, entry: Entry, given: Signature, args: Any, kwargs: Any, merged: bool = False) -> Any:
         """Run the function on arrays that record, keep the program if there is one, and give the result."""
         self.recordings += 1
+        again = functools.partial(jit, strict=self.strict)  # for further derivatives
         try:
-            outcome = recorded(self.f, entry, given, args, kwargs, jit, merged)
+            outcome = recorded(self.f, entry, given, args, kwargs, self.sources, again, merged)
         except TrackedError:
             entry.linked, entry.flat = True, None
             return self._run(entry, given, args, kwargs)
-        except AgainError as again:
-            return self._run(entry, given, args, kwargs, again.merged)
+        except AgainError as error:
+            return self._run(entry, given, args, kwargs, error.merged)
+        finally:
+            self.sources.release()
         if outcome.reason:
             self._warn(entry, outcome.reason)
         elif outcome.program is not None:

@@ -5,7 +5,9 @@ stand-ins, as creation functions have (see stand_ins); these ask DRAWS. Draws th
 package, or with the bits of a generator, are found by its state, which is looked at before and after each noted one.
 """
 
+import os
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,12 +20,28 @@ from ..value import Value
 from .recorded import Recorded
 
 __all__ = [
-    "GENERATORS", "GLOBAL", "Draw", "GlobalDraws", "bits_of", "drawing", "noted", "put_state", "same_state", "state_of",
+    "DRAWING", "GENERATORS", "GLOBAL", "Draw", "GlobalDraws", "bits_of", "drawing", "noted", "put_state", "same_state",
+    "state_of",
 ]  # fmt: skip
 
 GLOBAL: Any = np.random.get_state.__self__  # type: ignore[attr-defined]
 STATES = frozenset(("seed", "get_state", "set_state", "bytes", "spawn"))  # what is no draw of numbers
 GENERATORS = (np.random.Generator, np.random.RandomState)
+
+
+class _Drawing:
+    """Programs that draw run one at a time: one whose guard fails puts its generators back, and would undo the draws of
+    others."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+
+DRAWING = _Drawing()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=DRAWING.lock.acquire, after_in_parent=DRAWING.lock.release, after_in_child=DRAWING.lock.release
+    )
 
 
 class Draw:
@@ -162,11 +180,11 @@ class _Notes:
         return _Method(self.original, name, self.recorder)
 
 
-class _Drawing(_Notes, np.random.Generator):
+class _NotedGenerator(_Notes, np.random.Generator):
     pass
 
 
-class _DrawingState(_Notes, np.random.RandomState):
+class _NotedState(_Notes, np.random.RandomState):
     pass
 
 
@@ -186,8 +204,8 @@ def drawing(generator: Any, recorder: Any) -> Any:
     """What stands for a generator while a function is recorded."""
     _note_state(recorder, generator)
     if isinstance(generator, np.random.RandomState):
-        return _DrawingState(generator._bit_generator).noting(generator, recorder)
-    return _Drawing(generator.bit_generator).noting(generator, recorder)
+        return _NotedState(generator._bit_generator).noting(generator, recorder)
+    return _NotedGenerator(generator.bit_generator).noting(generator, recorder)
 
 
 # -- the global one

@@ -2,8 +2,9 @@
 
 import os
 import threading
+import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from .paths import Paths, Search
@@ -26,11 +27,80 @@ class _Recordings:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.forking: list[int] = []  # threads that hold it for a fork
+        self.readers: list[int] = []  # threads that run programs of what they capture
+        self.staging = 0  # the thread that has put something else there for a while
+
+    def reading(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        """`run`, which reads what a program captures, when no other thread has put something else there."""
+        readers, thread = self.readers, threading.get_ident
+
+        def runs(*args: Any) -> Any:
+            me = thread()
+            readers.append(me)  # before the question: one of the two sees the other
+            try:
+                if self.staging and self.staging != me:
+                    self._wait(me)
+                return run(*args)
+            finally:
+                readers.remove(me)
+
+        return runs
+
+    def _wait(self, me: int) -> None:
+        while self.staging not in (0, me):
+            self.readers.remove(me)
+            try:
+                waited = self.lock.acquire(timeout=self.patience)
+            finally:
+                self.readers.append(me)
+            if not waited:
+                return
+            self.lock.release()
+
+    def stage(self) -> int:
+        """Hold the lock, and wait for those who read: what they capture may be something else, until `unstage`."""
+        self.lock.acquire()
+        me, before = threading.get_ident(), self.staging
+        self.staging, end = me, time.monotonic() + self.patience
+        try:
+            while any(reader != me for reader in [*self.readers]) and time.monotonic() < end:
+                time.sleep(1e-5)
+        except BaseException:
+            self.unstage(before)
+            raise
+        return before
+
+    def unstage(self, before: int) -> None:
+        self.staging = before
+        self.lock.release()
+
+    def before_fork(self) -> None:
+        """Wait for other threads: in the child nobody would put back what holds their recorded arrays."""
+        if self.lock.acquire(timeout=self.patience):
+            self.forking.append(threading.get_ident())
+
+    def after_fork(self) -> None:
+        me = threading.get_ident()
+        if me in self.forking:
+            self.forking.remove(me)
+            self.lock.release()
+
+    def in_child(self) -> None:
+        """As after the fork; but a lock whose thread is not there is a new one."""
+        me = threading.get_ident()
+        self.readers[:] = [reader for reader in self.readers if reader == me]
+        if me in self.forking:
+            self.after_fork()
+        else:
+            self.lock, self.staging = threading.RLock(), 0
 
 
 RECORDINGS = _Recordings()
-if hasattr(os, "register_at_fork"):  # another thread may have held it
-    os.register_at_fork(after_in_child=lambda: setattr(RECORDINGS, "lock", threading.RLock()))
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=RECORDINGS.before_fork, after_in_parent=RECORDINGS.after_fork, after_in_child=RECORDINGS.in_child
+    )
 
 
 class Entry:
@@ -57,8 +127,13 @@ class Entry:
         """The last used one first."""
         return self.paths.programs
 
+    def is_full(self) -> bool:
+        """Whether it is still full: what is captured may be what there is room for."""
+        return bool(self.full) and any(p.holds() for p in self.programs if p.state == self.state)
+
     def crowded(self, search: Search) -> str:
         """Why there is no room for a further program, after this search for one; "" if there is."""
+        self.full = ""
         if self.paths.values(search) >= VALUES:
             how = "as float(v), int(v) and lengths do; v.item() can be computed with"
             return f"asks for a number that has had {VALUES} values, {how}"

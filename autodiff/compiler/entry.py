@@ -17,7 +17,7 @@ from ..box import Inner
 from ..codegen import compile_function
 from ..tape import LEAF
 from ..value import Value
-from .signature import STATIC
+from .signature import STATIC, is_leaf
 
 __all__ = ["Out", "filler", "flattener", "odd_one"]
 
@@ -97,7 +97,7 @@ def flattener(
         kind = type(x)
         if kind is np.ndarray:
             leaves.append(name)
-        elif kind is float or (kind is int and integers):
+        elif kind is float or (kind is int and is_leaf(x, integers)):
             lines.append(f"    if type({name}) is not {kind.__name__}: return None")
             leaves.append(f"asarray({name})")
         elif boxes and kind is Value:

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import threading
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,22 +19,25 @@ from . import llvm_math
 from .aliases import Aliases, overlap
 from .bounds import BoundsError
 from .captures import Captures
-from .draws import Draw, put_state, state_of
+from .draws import DRAWING, GENERATORS, Draw, put_state, state_of
 from .entry import Out, filler
 from .graph import Graph
 from .interpret import Interpreted, Mismatch
 from .lower import lower
 from .native import Program as Native
-from .objects import MISSING
+from .objects import CODES, MISSING
 from .orders import are_in_order, deciding
 from .places import Places
 from .plan import Plan
 from .recorder import Recorder
 from .signature import Signature
-from .slots import spot
+from .slots import Kind, spot
 from .timing import times
 
 __all__ = ["InvalidError", "Program", "filled", "hidden", "mark", "runner_of", "wrap_batches"]
+
+
+REPLACED = (Kind, np.ndarray, np.generic, int, float, complex, *GENERATORS)  # what is in places
 
 
 class InvalidError(Exception):
@@ -77,10 +79,11 @@ class Program:
             slot: mark(x) for x, slot in captures.arrays.values() if spot(*captures.slots[slot][:2]) not in replaced
         }
         self.writes = places.active
+        # whether it reads what others may put something else into for a while
+        self.reads = bool(captures.values) or any(isinstance(value, REPLACED) for _, _, value in captures.slots)
         captures.settle()
         places.settle()
         self.runner: Any = None
-        self.lock = threading.Lock()
 
     def graphs(self) -> dict[str, tuple[Graph, Mapping[int, str]]]:
         """What it runs, by name, and where the source asks for what guards compare."""
@@ -113,7 +116,7 @@ class Program:
 
     def compile(self) -> Any:
         """What runs it, made at the first time."""
-        with self.lock:
+        with CODES.lock:  # which a fork waits for
             self.runner = self.runner or runner_of(self.graph)
         return self.runner
 
@@ -122,6 +125,12 @@ class Program:
         if self.aliasing and not self._is_apart(given.leaves):
             raise Mismatch(None, "arguments share memory")
         runner = self.runner or self.compile()
+        if not self.draws:
+            return self._run(runner, given)
+        with DRAWING.lock:
+            return self._run(runner, given)
+
+    def _run(self, runner: Any, given: Signature) -> Any:
         states = self._states()
         try:
             arrays = self.arrays(given.leaves)
@@ -131,7 +140,8 @@ class Program:
         except BaseException as error:
             for generator, state in states:
                 put_state(generator, state)
-            if isinstance(error, (BoundsError, InvalidError, Mismatch)) or not isinstance(error, Exception):
+            ours = isinstance(error, (BoundsError, InvalidError, MemoryError, Mismatch))
+            if ours or not isinstance(error, Exception):
                 raise
             raise Mismatch(None, error) from error  # the function itself may raise it, or catch it
         return self.fill(self.ended(arrays, outputs, given.nodes(), given.levels))
@@ -162,12 +172,14 @@ class Program:
         runner = self.runner or self.compile()
         if type(runner) is not Native:
             raise OperandError("explain: NumPy runs this program, which has no steps to time; leave out the arguments")
-        states = self._states()
-        try:
-            return runner.plan, times(runner.plan, self.arrays(leaves))
-        finally:
-            for generator, state in states:
-                put_state(generator, state)
+        with DRAWING.lock:
+            states = self._states()
+            try:
+                arrays = self.arrays(leaves)
+            finally:
+                for generator, state in states:
+                    put_state(generator, state)
+        return runner.plan, times(runner.plan, arrays)
 
     def _states(self) -> list[tuple[Any, Any]]:
         """The generators that it draws from, and their states."""

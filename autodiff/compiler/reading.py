@@ -28,9 +28,9 @@ class Reading:
     record: Callable[..., Any]
     cast: Callable[..., Any]
 
-    def __init__(self, function: Any, runner: CodeType | None) -> None:
+    def __init__(self, function: Any, runner: CodeType | None, sources: Sources | None) -> None:
         self.function, self.runner = function, runner  # what is recorded, and the code that calls it
-        self.sources_seen = Sources()
+        self.sources_seen = sources or Sources()
         self.asked: dict[int, str] = {}  # where in the source, by position of the guard
         self.numbers: dict[int, tuple[float, Recorded]] = {}  # numbers that are only returned, by id
 

@@ -28,6 +28,7 @@ from .orders import keep_order, note_copy, note_order
 from .primitives import CALLED, PRIMITIVES
 from .reading import Reading
 from .recorded import Buffer, Recorded
+from .returned import Sources
 from .writing import Writing, noting
 
 __all__ = ["Recorder", "Template", "Unrecordable"]
@@ -42,8 +43,8 @@ ERRORS: Any = getattr(importlib.import_module("numpy._core.umath"), "_extobj_con
 class Recorder(Calling, Writing, Reading):
     """One run of a function, as a graph."""
 
-    def __init__(self, function: Any = None, runner: CodeType | None = None) -> None:
-        super().__init__(function, runner)
+    def __init__(self, function: Any = None, runner: CodeType | None = None, sources: Sources | None = None) -> None:
+        super().__init__(function, runner, sources)
         self.graph = Graph()
         self.reason = ""  # why it cannot be replayed, if so
         self.raised = ""  # the same, if the function does not end with an exception

@@ -30,6 +30,7 @@ from .places import Fixed, Places, UnstableError, scrub, scrub_error
 from .program import Program, filled, hidden, wrap_batches
 from .recorded import Recorded
 from .recorder import Recorder, Unrecordable
+from .returned import Sources
 from .signature import Signature
 from .slots import spot
 from .undo import Undo
@@ -79,7 +80,9 @@ class Outcome:
         self.program, self.reason, self.circular, self.finish = program, reason, circular, finish
 
 
-def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit: Any, merged: bool = False) -> Outcome:
+def recorded(
+    f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, sources: Sources, jit: Any, merged: bool = False
+) -> Outcome:
     """Run `f` on arrays that record. `merged`: an array that is several arguments is one Value.
 
     Raises GiveUpError, OverlapError or AgainError; then all is as it was.
@@ -94,7 +97,7 @@ def recorded(f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, jit
         raise InlineError("captures a batch")
     if not entry.linked and any(v._node is not None and v._node.number != LEAF for v in captures.values):
         raise (TrackedError if RECORDING.get() else GiveUpError)("captures a Value that was computed from tracked ones")
-    recorder = Recorder(f, sys._getframe().f_code)
+    recorder = Recorder(f, sys._getframe().f_code, sources)
     recorder.masked = entry.masked
     recorder.captured = {i: Fixed(captures, slot) for i, (_, slot) in captures.arrays.items()}
     links = None

@@ -63,6 +63,20 @@ def _replaying(generator: Any, drawn: Iterator[tuple[Draw, Any]]) -> Any:
     return _Replayed(generator.bit_generator).giving(drawn)
 
 
+class _Derivative(Transform):
+    """What is recorded as a derivative of `f`. What f captures is looked at, and nothing of ours."""
+
+    def __init__(self, method: Any, f: Any) -> None:
+        super().__init__(method, method, f, (), {})
+        self.order: int = f.order + 1 if isinstance(f, _Derivative) else 1
+        self.of: Any = f.of if isinstance(f, _Derivative) else f
+
+    def __repr__(self) -> str:
+        names = ("first", "second", "third")
+        order = names[self.order - 1] if self.order <= len(names) else f"{self.order}th"
+        return f"the {order} derivative of {name_of(self.of)}"
+
+
 class Rerun:
     """A function of `xs`, the inputs at the positions `smooth`, and of the `others`; `jit` compiles its derivatives."""
 
@@ -106,8 +120,7 @@ class Rerun:
         self._check(inputs)
         jitted = self.made.get(name)
         if jitted is None:
-            method = getattr(self, name)
-            made = Transform(method, method, self.f, (), {})  # what f captures is looked at, and nothing of ours
+            made = _Derivative(getattr(self, name), self.f)
             jitted = self.made.setdefault(name, self.jit(made))
         smooth = {*self.smooth}
         others = [self._shown(i, x) for i, x in enumerate(inputs) if i not in smooth]
@@ -125,7 +138,7 @@ class Rerun:
         """Raise GraphError if something that cannot be put back for a while has changed since."""
         token = RECORDING.set(self.program.captures.recording)
         try:
-            holds = self.program.holds()
+            holds = RECORDINGS.reading(self.program.holds)()
         finally:
             RECORDING.reset(token)
         for source, x in zip(self.program.sources, inputs[self.count :], strict=True):
@@ -146,7 +159,7 @@ class _Staged:
         self.program, self.inputs = program, inputs
 
     def __enter__(self) -> None:
-        RECORDINGS.lock.acquire()
+        self.outer = RECORDINGS.stage()
         program = self.program
         self.before = [(place, place.get()) for place in program.places.places]
         self.nodes = [(root, root._node) for root in program.roots]
@@ -184,7 +197,7 @@ class _Staged:
         for root, node in self.nodes:
             set_node(root, node)
             stale(root)
-        RECORDINGS.lock.release()
+        RECORDINGS.unstage(self.outer)
 
 
 def _boxed(x: Any) -> Any:

@@ -75,20 +75,22 @@ class _Function:
 
 
 class Sources:
-    """The sources that one recording has looked at."""
+    """The sources that recordings of one function have looked at: to parse a long file takes longer than to record."""
 
     def __init__(self) -> None:
         self.files: dict[str, tuple[ast.AST, list[CodeType]] | None] = {}
-        self.functions: dict[CodeType, _Function | None] = {}
+        self.functions: dict[CodeType, tuple[list[str], _Function | None]] = {}  # with the lines of their files
+
+    def release(self) -> None:
+        """Forget whole files: they are large."""
+        self.files = {}
 
     def returned(self, frame: FrameType | None, f: Any, runner: CodeType | None) -> bool:
         """Whether the number that `float` is making in a frame only becomes a part of the result of `f`, which
         `runner` calls."""
         callee: Any = float
         while frame is not None:
-            if frame.f_code not in self.functions:
-                self.functions[frame.f_code] = self._of(frame.f_code)
-            function = self.functions[frame.f_code]
+            function = self._function(frame.f_code)
             call = function.call(frame) if function else None
             if function is None or call is None or not _calls(call, callee, frame):
                 return False
@@ -100,6 +102,15 @@ class Sources:
             if frame is not None and frame.f_code is runner:
                 return _code(f) is callee
         return False
+
+    def _function(self, code: CodeType) -> _Function | None:
+        lines = linecache.getlines(code.co_filename)
+        known = self.functions.get(code)
+        if known is None or (known[0] is not lines and known[0] != lines):
+            if known:
+                self.files.pop(code.co_filename, None)
+            known = self.functions[code] = lines, self._of(code)
+        return known[1]
 
     def _of(self, code: CodeType) -> _Function | None:
         """Its source, if that is what has been compiled."""

@@ -108,7 +108,9 @@ def _note_levels(found: Signature) -> None:
 
 def is_leaf(x: Any, integers: bool = False) -> bool:
     """Whether it is a number that may differ from call to call."""
-    return isinstance(x, (np.ndarray, np.generic, float, complex, Box)) or (integers and type(x) is int)
+    if type(x) is int:
+        return integers and abs(x) < LARGE
+    return isinstance(x, (np.ndarray, np.generic, float, complex, Box))
 
 
 def _kind_of(x: Any) -> int:
@@ -149,7 +151,7 @@ def _key(x: Any, found: Signature) -> Any:
         found.leaves.append(x)
         found.originals.append(x)
         return (x.shape, x.dtype)
-    if kind is float or kind is complex or (kind is int and found.integers and abs(x) < LARGE):
+    if kind is float or kind is complex or (kind is int and is_leaf(x, found.integers)):
         found.leaves.append(x)
         found.originals.append(x)
         return kind
