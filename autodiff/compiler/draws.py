@@ -16,6 +16,7 @@ from ..context import DRAWS
 from ..stand_ins import swap_module
 from ..value import Value
 from .recorded import Recorded
+from .slots import Source
 
 __all__ = [
     "GENERATORS", "GLOBAL", "Draw", "GlobalDraws", "bits_of", "drawing", "noted", "put_state", "same_state", "state_of",
@@ -26,7 +27,7 @@ STATES = frozenset(("seed", "get_state", "set_state", "bytes", "spawn"))  # what
 GENERATORS = (np.random.Generator, np.random.RandomState)
 
 
-class Draw:
+class Draw(Source):
     """A call of a method of a random generator. `picks`: it draws places, for a selection of what is recorded."""
 
     def __init__(self, generator: Any, name: str, args: Any, kwargs: Any, picks: bool = False) -> None:

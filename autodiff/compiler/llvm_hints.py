@@ -110,7 +110,8 @@ def _is_split(nest: Nest, phase: Phase) -> bool:
     it does with `where(isnan(x), -inf, x)`, and the rest is no fold to it."""
     if not any(fold.kind in ("max", "min") and fold.dtype in FLOATS for fold in phase.folds):
         return False
-    known, computed = _constants(nest), set()
+    known = _constants(nest)
+    computed: set[int] = set()
     for op in phase.body:
         if op.name == "where" and op.args[0] in computed and any(abs(known.get(a, 0)) == inf for a in op.args[1:]):
             return True
