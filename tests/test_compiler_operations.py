@@ -438,3 +438,12 @@ def test_errors_are_numpys(f: Any) -> None:
     with pytest.raises(expected.type) as found:
         ad.jit(f)(x)
     assert str(found.value) == str(expected.value)
+
+
+@pytest.mark.parametrize("width", [1.0, True, [1.0, 2.0], np.uint8(1)])
+def test_pad_takes_integers_only_as_numpy_does(width: Any) -> None:
+    x = np.ones((2, 2))
+    for f in (lambda x: np.pad(x, width, mode="edge"), lambda x: np.pad(x + 1, width, mode="wrap")):
+        for refuses in (f, ad.jit(f), ad.jit(ad.jacobian(f))):
+            with pytest.raises(TypeError, match="pad_width"):
+                refuses(x)

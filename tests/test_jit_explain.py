@@ -59,6 +59,13 @@ def test_with_arguments_the_steps_are_timed(jitted: Any, rng: Any) -> None:
     assert all(len(line) <= 120 for line in lines)
 
 
+def test_times_that_are_nothing_but_rounding_errors(jitted: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("autodiff.compiler.program.times", lambda plan, arrays: [3.6379788e-12] * len(plan.steps))
+    _, *lines, total = jitted.explain(np.ones((100, 10)), np.ones(10)).split("\n")
+    assert len(lines) == 4 and all(re.search(r"B +0 µs +$", line) for line in lines), lines
+    assert "; 0 µs, " in total
+
+
 def test_the_program_that_is_timed_is_that_for_the_arguments(jitted: Any, rng: Any) -> None:
     jitted(rng.normal(size=(100, 10)), np.zeros(10))  # the other branch
     assert "rfft" not in jitted.explain(rng.normal(size=(100, 10)), np.zeros(10))

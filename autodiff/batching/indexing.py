@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arrays import add_at, along_axis, as_index, getitem, scatter_add, sum_levels
+from ..arrays import add_at, along_axis, as_index, getitem, inner_of, scatter_add, sum_levels
 from ..batched import Batched, Level, aligned, batch, hide, levels_of, union, widened
 from ..box import Inner
 from ..errors import BatchError
@@ -31,7 +31,7 @@ class Place(NamedTuple):
     levels: tuple[Level, ...]
 
     def read(self, x: Any) -> Any:
-        found = x[self.key]
+        found = _adopted(x, self.key)[self.key]
         return hide(found if self.order is None else found.transpose(self.order), self.levels)
 
     def arranged(self, values: Any, shape: tuple[int, ...]) -> Any:
@@ -203,14 +203,21 @@ def _setitem(x: Batched, key: Any, value: Any) -> None:
         x.whole[place.key] = place.arranged(value, _shape_of(x.whole, place))
 
 
+def _adopted(array: Any, key: Any) -> Any:
+    """A plain array that is indexed by what is recorded: as a recorded one."""
+    inner = inner_of(key)
+    return array if inner is None else inner.__autodiff_adopt__(array)
+
+
 def _zeros_like(numbers: Any) -> Any:
     return numbers if numbers.dtype == bool else np.broadcast_to(0, numbers.shape)
 
 
 def _shape_of(array: Any, place: Place) -> tuple[int, ...]:
     """The shape of what is at the place in a whole, with the hidden axes in front."""
-    key = [_zeros_like(k) if isinstance(k, Inner) else k for k in place.key]  # recorded numbers are not known
-    shape = np.broadcast_to(0, array.shape)[tuple(key)].shape
+    key = tuple([_zeros_like(k) if isinstance(k, Inner) else k for k in place.key])  # recorded numbers are not known
+    known = np.broadcast_to(0, array.shape) if inner_of(key) is None else _adopted(array, key)  # a mask is recorded
+    shape = known[key].shape
     return shape if place.order is None else tuple([shape[i] for i in place.order])
 
 
@@ -236,8 +243,9 @@ def _scatter_add(g: Any, key: Any, shape: tuple[int, ...], summed: tuple[Level, 
     levels = tuple([level for level in union((levels_of(g), of_key)) if level not in summed])
     array = g.whole if type(g) is Batched else g
     array = np.zeros_like(array, shape=tuple(level.size for level in levels) + tuple(shape))
+    place = indexed(hide(array, levels), key)
+    array = _adopted(array, place.key)
     out = hide(array, levels)
-    place = indexed(out, key)
     add_at(array, place.key, place.arranged(g, _shape_of(array, place)))
     return out
 

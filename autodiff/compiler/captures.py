@@ -16,18 +16,10 @@ import io
 import operator
 import os
 import random
+import types
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, MappingView
-from types import (
-    BuiltinFunctionType,
-    FunctionType,
-    MappingProxyType,
-    MethodDescriptorType,
-    MethodType,
-    ModuleType,
-    WrapperDescriptorType,
-)
 from typing import Any
 
 import numpy as np
@@ -38,13 +30,26 @@ from ..transform import Transform
 from .code import global_names, is_installed, is_known, makes_generators, modules_of, names_in
 from .draws import bits_of, same_state, state_of
 from .recorded import Recorded
-from .slots import MISSING, Attributes, Inside, Kind, Members, Variable, alike, content, equal, get, is_number, spot
+from .slots import (
+    ABSENT,
+    NUMBERS,
+    Attributes,
+    Inside,
+    Kind,
+    Members,
+    Variable,
+    alike,
+    content,
+    equal,
+    get,
+    is_number,
+    spot,
+)
 
 __all__ = ["Captures", "TooManyError"]
 
 LIMIT = 5000  # slots
 LARGE = 65536  # bytes of an array
-NUMBERS = (bool, int, float, complex, np.generic, str, bytes)
 OPAQUE = (Inner, np.ufunc, np.dtype, type(None), range, slice)
 WRAPPED = (staticmethod, classmethod)
 RANDOM = (
@@ -53,7 +58,7 @@ RANDOM = (
 DATA = (bytearray, memoryview, array.array, set)  # compared as a whole
 VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
 MUTATORS = ("__setitem__", "__delitem__", "__iadd__", "append", "put", "add")
-WRITTEN_IN_C = (WrapperDescriptorType, MethodDescriptorType)
+WRITTEN_IN_C = (types.WrapperDescriptorType, types.MethodDescriptorType)
 
 
 class TooManyError(Exception):
@@ -80,7 +85,7 @@ class Captures:
         self._seen: dict[int, Any] = {}
         self._spots: set[Any] = set()
         self._modules: set[int] = set()  # the globals of modules, by id
-        self._found: dict[int, ModuleType] = {}  # modules, but for known ones
+        self._found: dict[int, types.ModuleType] = {}  # modules, but for known ones
         self._names: set[str] = set()  # in functions
         roots = [*roots]
         self._roots = {id(x) for x in roots}
@@ -113,7 +118,7 @@ class Captures:
         self._look_into(value)
 
     def _look_into(self, x: Any) -> None:
-        if x is MISSING or isinstance(x, (*NUMBERS, *OPAQUE, np.ndarray)) or id(x) in self._seen:
+        if x is ABSENT or isinstance(x, (*NUMBERS, *OPAQUE, np.ndarray)) or id(x) in self._seen:
             self.circular = self.circular or id(x) in self._own
             return
         self._seen[id(x)] = x
@@ -122,10 +127,10 @@ class Captures:
         elif isinstance(x, RANDOM):
             bits = bits_of(x)
             self.generators.append((bits, _state_of(bits)))
-        elif isinstance(x, (MethodType, BuiltinFunctionType)):
+        elif isinstance(x, (types.MethodType, types.BuiltinFunctionType)):
             self._look_into(x.__self__)
             self._look_into(getattr(x, "__func__", None))
-        elif isinstance(x, FunctionType):
+        elif isinstance(x, types.FunctionType):
             self._function(x)
         elif isinstance(x, dict):
             self.lengths.append((x, len(x)))
@@ -137,7 +142,7 @@ class Captures:
             self._look_into(x.mapping)
         elif isinstance(x, MappingView):  # of a mapping written in Python
             self._look_into(getattr(x, "_mapping", None))
-        elif isinstance(x, MappingProxyType):
+        elif isinstance(x, types.MappingProxyType):
             self.orders.append((x, (*x,)))
             for key in (*x,):
                 self._slot(Inside(x), key, x[key])
@@ -158,8 +163,8 @@ class Captures:
         elif isinstance(x, type):
             self._class(x)
         elif isinstance(x, contextvars.ContextVar):
-            self._slot(Variable(x), "", x.get(MISSING))
-        elif isinstance(x, ModuleType):
+            self._slot(Variable(x), "", x.get(ABSENT))
+        elif isinstance(x, types.ModuleType):
             if not is_known(x.__name__):
                 self._found[id(x)] = x
                 self._modules.add(id(x.__dict__))
@@ -168,7 +173,7 @@ class Captures:
         else:
             self._object(x)
 
-    def _function(self, f: FunctionType) -> None:
+    def _function(self, f: types.FunctionType) -> None:
         for cell in f.__closure__ or ():
             self._slot(cell, None, get(cell, None))
         self._look_into(f.__defaults__)
@@ -185,7 +190,7 @@ class Captures:
             if name in f.__globals__:
                 self._slot(f.__globals__, name, f.__globals__[name])
             elif name in looked_up:
-                self._slot(f.__globals__, name, MISSING)
+                self._slot(f.__globals__, name, ABSENT)
         self._names |= names
         if not names.isdisjoint(("environ", "getenv")):
             self._look_into(os.environ)
@@ -251,7 +256,7 @@ class Captures:
         for cls in kind.__mro__:
             for name in _slots_of(cls):
                 self.circular = self.circular or id(x) in self._own
-                self._slot(Attributes(x), name, getattr(x, name, MISSING))
+                self._slot(Attributes(x), name, getattr(x, name, ABSENT))
 
     def is_replaceable(self, container: Any, x: Any = None) -> bool:
         """Whether what is in a container, `x`, may be something else for a while.
@@ -286,7 +291,7 @@ class Captures:
         for container, key, value in self.slots:
             kind = type(container)
             if kind is dict:
-                now = container.get(key, MISSING)
+                now = container.get(key, ABSENT)
             elif kind is list and key < len(container):
                 now = container[key]
             else:

@@ -10,39 +10,35 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..rules.special import erfc
-from .primitives import FLOATS, primitive
+from .primitives import is_real, primitive
 
 __all__: list[str] = []  # they are in the registry
 
 
-def _is_real(*arrays: Any) -> bool:
-    return all(hasattr(x, "dtype") and x.dtype.char in FLOATS for x in arrays)
-
-
 @primitive(np.outer)
 def _outer(recorder: Any, a: Any, b: Any, out: Any = None) -> Any:
-    if out is not None or not _is_real(a, b):
+    if out is not None or not is_real(a, b):
         return NotImplemented
     return np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1))
 
 
 @primitive(np.inner)
 def _inner(recorder: Any, a: Any, b: Any) -> Any:
-    if not _is_real(a, b) or np.ndim(a) != 1 or np.ndim(b) != 1:
+    if not is_real(a, b) or np.ndim(a) != 1 or np.ndim(b) != 1:
         return NotImplemented
     return recorder.record(np.dot, (a, b), {})
 
 
 @primitive(np.vdot)
 def _vdot(recorder: Any, a: Any, b: Any) -> Any:
-    if not _is_real(a, b):
+    if not is_real(a, b):
         return NotImplemented
     return recorder.record(np.dot, (np.reshape(a, -1), np.reshape(b, -1)), {})
 
 
 @primitive(np.linalg.norm)
 def _norm(recorder: Any, x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    if not _is_real(x) or not x.size:
+    if not is_real(x) or not x.size:
         return NotImplemented
     options = {"axis": axis, "keepdims": keepdims}
     if ord is None or (ord == "fro" and (x.ndim if axis is None else np.size(axis)) == 2):
@@ -92,14 +88,14 @@ _triangle(np.triu)
 
 @primitive(np.trace)
 def _trace(recorder: Any, a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, *more: Any, **named: Any) -> Any:
-    if any(x is not None for x in (*more, *named.values())) or not _is_real(a):
+    if any(x is not None for x in (*more, *named.values())) or not is_real(a):
         return NotImplemented
     return recorder.record(np.sum, (np.diagonal(a, offset, axis1, axis2),), {"axis": -1})
 
 
 @primitive(np.std)
 def _std(recorder: Any, a: Any, *args: Any, **kwargs: Any) -> Any:
-    variance = recorder.record(np.var, (a, *args), kwargs) if _is_real(a) and a.size else NotImplemented
+    variance = recorder.record(np.var, (a, *args), kwargs) if is_real(a) and a.size else NotImplemented
     return NotImplemented if variance is NotImplemented else np.sqrt(variance)
 
 
@@ -112,7 +108,7 @@ def _count_nonzero(recorder: Any, a: Any, axis: Any = None, *, keepdims: bool = 
 
 @primitive(np.round)
 def _round(recorder: Any, a: Any, decimals: Any = 0, out: Any = None) -> Any:
-    if out is not None or type(decimals) is not int or abs(decimals) > 22 or not _is_real(a):
+    if out is not None or type(decimals) is not int or abs(decimals) > 22 or not is_real(a):
         return NotImplemented
     scale = 10.0 ** abs(decimals)
     if not decimals:
@@ -122,7 +118,7 @@ def _round(recorder: Any, a: Any, decimals: Any = 0, out: Any = None) -> Any:
 
 @primitive(np.sinc)
 def _sinc(recorder: Any, x: Any) -> Any:
-    if not _is_real(x):
+    if not is_real(x):
         return NotImplemented
     y = np.pi * recorder.record(np.where, (x == 0, np.asarray(1e-20, x.dtype), x), {})
     return np.sin(y) / y
@@ -137,7 +133,7 @@ def _float_power(recorder: Any, x: Any, y: Any) -> Any:
 
 @primitive(np.modf)
 def _modf(recorder: Any, x: Any) -> Any:
-    if not _is_real(x):
+    if not is_real(x):
         return NotImplemented
     finite = recorder.record(np.where, (np.isinf(x), np.zeros((), x.dtype), x), {})
     return np.copysign(finite - np.trunc(finite), x), np.trunc(x)
@@ -167,7 +163,7 @@ _logaddexp(np.logaddexp2, np.exp2, lambda x: np.log1p(x) * np.log2(np.e).item(),
 
 @primitive(np.nan_to_num)
 def _nan_to_num(recorder: Any, x: Any, copy: Any = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
-    if copy is not True or not _is_real(x) or any(np.ndim(v) for v in (nan, posinf, neginf)):
+    if copy is not True or not is_real(x) or any(np.ndim(v) for v in (nan, posinf, neginf)):
         return NotImplemented
     info = np.finfo(x.dtype)
     top, bottom = info.max if posinf is None else posinf, info.min if neginf is None else neginf
@@ -179,7 +175,7 @@ def _nan_to_num(recorder: Any, x: Any, copy: Any = True, nan: Any = 0.0, posinf:
 
 @primitive(np.isclose)
 def _isclose(recorder: Any, a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: Any = False) -> Any:
-    if not all(type(v) in (int, float) or _is_real(v) for v in (a, b, rtol, atol)):
+    if not all(type(v) in (int, float) or is_real(v) for v in (a, b, rtol, atol)):
         return NotImplemented
     near = ((abs(a - b) <= atol + rtol * abs(b)) & np.isfinite(b)) | (a == b)
     return near | (np.isnan(a) & np.isnan(b)) if equal_nan else near
@@ -193,7 +189,7 @@ def _allclose(recorder: Any, a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-0
 
 def _extremum_of_numbers(function: Any, fold: Any, larger: Any, least: float) -> None:
     def body(recorder: Any, a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, **more: Any) -> Any:
-        if out is not None or any(v is not np._NoValue for v in more.values()) or not _is_real(a) or not a.size:
+        if out is not None or any(v is not np._NoValue for v in more.values()) or not is_real(a) or not a.size:
             return NotImplemented
         options = {"axis": axis, "keepdims": keepdims is not np._NoValue and bool(keepdims)}
         found = recorder.record(fold, (larger(a, least),), options)
@@ -209,6 +205,6 @@ _extremum_of_numbers(np.nanmin, np.min, np.fmin, np.inf)
 
 @primitive(erfc)
 def _erfc(recorder: Any, x: Any) -> Any:
-    if not _is_real(x) or not hasattr(x, "buffer"):
+    if not is_real(x) or not hasattr(x, "buffer"):
         return NotImplemented
     return recorder.add("erfc", [recorder.node(x, x.dtype)], (), erfc(x.data))

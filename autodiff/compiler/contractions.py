@@ -9,15 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
-from .primitives import FLOATS, MOST_PRODUCTS, primitive
+from .primitives import MOST_PRODUCTS, is_real, primitive
 
 __all__: list[str] = []  # they are in the registry
 
 MOST_TERMS = 64  # of a polynomial that is written out
-
-
-def _is_real(*arrays: Any) -> bool:
-    return all(hasattr(x, "dtype") and x.dtype.char in FLOATS for x in arrays)
 
 
 @primitive(np.einsum)
@@ -25,7 +21,7 @@ def _einsum(recorder: Any, subscripts: Any, *operands: Any, optimize: Any = Fals
     """Of one or two operands, as the rules call it: with a result and without an ellipsis."""
     if more or type(subscripts) is not str or "->" not in subscripts or "." in subscripts or " " in subscripts:
         return NotImplemented
-    if not _is_real(*operands):
+    if not is_real(*operands):
         return NotImplemented
     given, result = subscripts.split("->")
     if len({*result}) < len(result) or not {*result} <= {*given}:
@@ -91,7 +87,7 @@ def _spread(x: Any, term: str, axes: list[str]) -> Any:
 def _cross(
     recorder: Any, a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
 ) -> Any:
-    if not _is_real(a, b) or not np.ndim(a) or not np.ndim(b):
+    if not is_real(a, b) or not np.ndim(a) or not np.ndim(b):
         return NotImplemented
     if axis is not None:
         axisa = axisb = axisc = axis
@@ -104,7 +100,7 @@ def _cross(
 
 @primitive(np.convolve)
 def _convolve(recorder: Any, a: Any, v: Any, mode: str = "full") -> Any:
-    if not _is_real(a, v) or np.ndim(a) != 1 or np.ndim(v) != 1 or not a.size or not v.size:
+    if not is_real(a, v) or np.ndim(a) != 1 or np.ndim(v) != 1 or not a.size or not v.size:
         return NotImplemented
     if mode not in ("full", "same", "valid") or a.size * v.size > MOST_PRODUCTS:
         return NotImplemented
@@ -121,7 +117,7 @@ def _convolve(recorder: Any, a: Any, v: Any, mode: str = "full") -> Any:
 
 @primitive(np.polyval)
 def _polyval(recorder: Any, p: Any, x: Any) -> Any:
-    if not _is_real(p, x) or np.ndim(p) != 1 or not 0 < np.size(p) <= MOST_TERMS:
+    if not is_real(p, x) or np.ndim(p) != 1 or not 0 < np.size(p) <= MOST_TERMS:
         return NotImplemented
     found = x * 0 + p[0]
     for i in range(1, np.size(p)):
@@ -132,7 +128,7 @@ def _polyval(recorder: Any, p: Any, x: Any) -> Any:
 @primitive(np.vander)
 def _vander(recorder: Any, x: Any, N: int | None = None, increasing: bool = False) -> Any:
     n = np.size(x) if N is None else N
-    if not _is_real(x) or np.ndim(x) != 1 or type(n) is not int or n < 1:
+    if not is_real(x) or np.ndim(x) != 1 or type(n) is not int or n < 1:
         return NotImplemented
     powers = recorder.filled(1, (x.size, n), np.promote_types(x.dtype, int))
     powers[:, 1:] = x[:, None]

@@ -18,6 +18,7 @@ from ..context import DRAWS
 from ..stand_ins import swap_module
 from ..value import Value
 from .recorded import Recorded
+from .slots import Source
 
 __all__ = [
     "DRAWING", "GENERATORS", "GLOBAL", "Draw", "GlobalDraws", "bits_of", "drawing", "noted", "put_state", "same_state",
@@ -44,7 +45,7 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-class Draw:
+class Draw(Source):
     """A call of a method of a random generator. `picks`: it draws places, for a selection of what is recorded."""
 
     def __init__(self, generator: Any, name: str, args: Any, kwargs: Any, picks: bool = False) -> None:

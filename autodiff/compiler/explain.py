@@ -181,4 +181,6 @@ def _bytes(n: float) -> str:
 
 
 def _seconds(n: float) -> str:
+    if n < 1e-9:
+        return "0 µs"  # the differences that times are may be as small as rounding errors
     return f"{n * 1e6:.3g} µs" if n < 1e-3 else f"{n * 1e3:.3g} ms" if n < 1 else f"{n:.3g} s"

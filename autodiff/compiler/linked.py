@@ -85,7 +85,7 @@ class LinkedProgram(Program):
         order = [i for i, kind in enumerate(self.kinds) if kind > 0]  # of the nodes that a call brings
         self._from_leaves = [order.index(i) for i in smooth if i < count]
         self._from_roots = [self.roots[i - count] for i in smooth if i >= count]
-        where = {id(place.value): count + k for k, place in enumerate(self.sources) if hasattr(place, "value")}
+        where = {id(source.root): count + k for k, source in enumerate(self.sources) if source.root is not None}
         self.smooth = [i for i in smooth if i < count] + [where[id(root)] for root in self._from_roots]
         self._summed = walk.links.summed  # levels whose examples the gradients are summed over
         batches = [i for i, x in enumerate(given.originals) if isinstance(x, Value) and type(x._array) is Batched]
@@ -100,7 +100,7 @@ class LinkedProgram(Program):
         self._kept += [
             count + k
             for k, source in enumerate(self.sources)
-            if type(source) is not Draw and not hasattr(source, "value") and id(source) not in written
+            if type(source) is not Draw and source.root is None and id(source) not in written
         ]
         self._written = [count + k for k, source in enumerate(self.sources) if id(source) in written]
         self._back: Any = None

@@ -163,12 +163,11 @@ class Links:
         known = {stand for stand in stands if stand is not None}
         if any(node not in known for node in ends):
             raise recorder.escape("depends on a tracked Value that is not found among what it captures")
-        sources = [getattr(place, "value", None) for place in recorder.sources]
         roots = (*[None] * len(self.leaves), *self.roots)
         found: list[Gradient | None] = []
         for stand, root in zip(stands, roots, strict=True):
             d: Any = ends.get(stand) if stand is not None else None
-            if d is not None and root is not None and not any(root is value for value in sources):
+            if d is not None and root is not None and not any(root is source.root for source in recorder.sources):
                 raise recorder.escape("captures two tracked Values that have the same array")
             found.append(None if d is None else self._output(d))
         return cotangents, found

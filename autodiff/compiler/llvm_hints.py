@@ -8,11 +8,12 @@ is called, in vectors (see `llvm_math`), and their width has to be said. Each ca
 """
 
 from collections import Counter
-from math import prod
-from typing import NamedTuple
+from math import inf, prod
+from typing import Any, NamedTuple
 
 from .graph import SCANS
-from .loops import Nest, Phase, cost, quiet
+from .llvm_ops import FLOATS, is_power_of_two
+from .loops import SIZES, Nest, Phase, cost, quiet
 
 __all__ = ["PLAIN", "Hint", "hint", "often"]
 
@@ -20,6 +21,7 @@ UNROLLED = 8  # elements of a row that are unrolled
 MOST_WORK = 160  # additions in such a row
 MASKED = 31  # elements of a row that may end in masks
 OFTEN, MANY, MORE_OFTEN = 3, 4096, 8  # calls of a function that are written out; and where there are many elements
+REMAINDERS = frozenset(("remainder", "floor_divide", "fmod"))
 SEQUENTIAL = frozenset(("scatter", "scatter_add", *SCANS))
 
 
@@ -82,9 +84,41 @@ def hint(
         return PLAIN
     if not any((op.name, op.dtype) in apart for op in phase.body) and (n > MASKED or not whole):
         return PLAIN if phase.folds else Hint("SINGLE")
-    size = max([int(op.dtype[-1:].replace("?", "1")) for op in phase.body], default=8)
+    if _calls(nest, phase) or _is_split(nest, phase):
+        return PLAIN
+    size = max([SIZES[op.dtype] for op in phase.body], default=8)
     lanes = 64 // size
     if whole and masks and (not n % lanes or quiet(nest, phase)):
         return Hint("MASK", lanes)
     lanes = min(lanes, 1 << (n.bit_length() - 1))
     return Hint("VECTOR", lanes) if lanes * size >= 16 else Hint("SCALAR")  # else LLVM would take masks
+
+
+# What LLVM has no vectors for must not be asked of it: it would say so on stderr.
+
+
+def _calls(nest: Nest, phase: Phase) -> bool:
+    """Whether remainders are computed by calls, see `llvm_ops.helpers`."""
+    known = _constants(nest)
+    return any(
+        op.name in REMAINDERS and op.dtype in FLOATS and not is_power_of_two(known.get(op.args[1])) for op in phase.body
+    )
+
+
+def _is_split(nest: Nest, phase: Phase) -> bool:
+    """Whether LLVM may see that the numbers whose maximum or minimum is taken are never NaN, and skip some of them: so
+    it does with `where(isnan(x), -inf, x)`, and the rest is no fold to it."""
+    if not any(fold.kind in ("max", "min") and fold.dtype in FLOATS for fold in phase.folds):
+        return False
+    known = _constants(nest)
+    computed: set[int] = set()
+    for op in phase.body:
+        if op.name == "where" and op.args[0] in computed and any(abs(known.get(a, 0)) == inf for a in op.args[1:]):
+            return True
+        if op.dtype in FLOATS or (op.name not in ("load", "gather") and not computed.isdisjoint(op.args)):
+            computed.add(op.result)
+    return False
+
+
+def _constants(nest: Nest) -> dict[int, Any]:
+    return {op.result: op.args[0] for op in nest.start if op.name == "constant"}

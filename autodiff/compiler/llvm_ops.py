@@ -10,11 +10,13 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["BYTES", "MEMORY", "REGISTER", "cast", "fold", "further", "helpers", "identity", "literal", "operation"]
+__all__ = [
+    "FLOATS", "MEMORY", "REGISTER", "cast", "fold", "further", "helpers", "identity",
+    "is_power_of_two", "literal", "operation",
+]  # fmt: skip
 
 MEMORY = {"?": "i8", "i4": "i32", "i8": "i64", "f4": "float", "f8": "double"}
 REGISTER = MEMORY | {"?": "i1"}
-BYTES = {"?": 1, "i4": 4, "i8": 8, "f4": 4, "f8": 8}
 FLOATS = ("f4", "f8")
 Emit = Callable[[str], str]  # writes a right-hand side down and returns the name of its value
 
@@ -179,10 +181,15 @@ def _modulo(name: str, x: str, y: str, rest: str, kind: str, emit: Emit) -> str:
 
 def _rest(x: str, y: str, kind: str, constants: dict[str, Any]) -> str:
     """What truncated division leaves of x. By a power of two LLVM has vectors for it; else see `helpers`."""
-    type, by = REGISTER[kind], constants.get(y)
-    if by is not None and math.isfinite(by) and abs(math.frexp(by)[0]) == 0.5:
+    type = REGISTER[kind]
+    if is_power_of_two(constants.get(y)):
         return f"frem {type} {x}, {y}"
     return f"call {type} @rest.{kind}({type} {x}, {type} {y})"
+
+
+def is_power_of_two(by: Any) -> bool:
+    """Whether what is divided by is a constant by which LLVM divides vectors."""
+    return by is not None and math.isfinite(by) and abs(math.frexp(by)[0]) == 0.5
 
 
 def helpers(text: str, symbol: str) -> tuple[str, str]:

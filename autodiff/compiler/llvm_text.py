@@ -11,7 +11,7 @@ from . import bounds, llvm_ops
 from .graph import SCANS
 from .llvm_hints import PLAIN, Hint, hint, often
 from .llvm_ops import MEMORY, REGISTER
-from .loops import Fold, Nest, Op, Phase
+from .loops import SIZES, Fold, Nest, Op, Phase
 
 __all__ = ["Functions", "Writer"]
 
@@ -125,7 +125,7 @@ class Writer:
         """An address in array p, compared with where that is if kernels are checked."""
         if not self.checked:
             return address
-        size = llvm_ops.BYTES[kind or self.nest.pointers[p].dtype]
+        size = SIZES[kind or self.nest.pointers[p].dtype]
         return bounds.check(address, self.homes.get(p, p), size, self.emit)
 
     def further(self, at: str, kind: str, steps: Any, *indices: int) -> str:

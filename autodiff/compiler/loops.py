@@ -18,8 +18,8 @@ import numpy as np
 from .graph import SCANS
 
 __all__ = [
-    "COSTS",
     "DTYPES",
+    "SIZES",
     "Fold",
     "Nest",
     "Op",
@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 DTYPES = {np.dtype(name): name for name in ("?", "i4", "i8", "f4", "f8")}
+SIZES = {name: dtype.itemsize for dtype, name in DTYPES.items()}
 
 
 class Pointer(NamedTuple):
@@ -110,7 +111,7 @@ def moved(nest: Nest) -> int:
     chosen = {op.args[0] for op in ops if op.name in ("gather", "scatter", "scatter_add")}
     nbytes = 0
     for i, pointer in enumerate(nest.pointers):
-        size = int(pointer.dtype[-1].replace("?", "1"))
+        size = SIZES[pointer.dtype]
         for n, step in zip((*nest.rows, *nest.columns), pointer.strides, strict=True):
             size *= n if step or i in chosen else 1
         nbytes += size

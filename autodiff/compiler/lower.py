@@ -9,7 +9,7 @@ from .graph import WRITES, Graph, Node, c_strides
 from .groups import Group
 from .llvm_kernels import kernel
 from .llvm_text import Functions
-from .loops import DTYPES, Nest, moved, reason
+from .loops import DTYPES, SIZES, Nest, moved, reason
 from .memory import arrange
 from .nests import Operand, nest
 from .plan import Array, Buffer, Call, Check, Gemm, Kernel, Launch, Plan, Step
@@ -21,8 +21,6 @@ from .sums import runs, stacks
 from .tiles import tiles
 
 __all__ = ["lower"]
-
-SIZES = {kind: dtype.itemsize for dtype, kind in DTYPES.items()}
 
 
 class _Lowering:

@@ -25,13 +25,13 @@ try:
 except ImportError:
     llvmlite = None
 
-__all__ = ["CODES", "MISSING", "Code"]
+__all__ = ["CODES", "UNAVAILABLE", "Code"]
 
-MISSING = ""  # what there is no machine code without, if it is not there: NumPy runs the programs then
+UNAVAILABLE = ""  # why there is no machine code, if there is none: NumPy runs the programs then
 if llvmlite is None:
-    MISSING = "compiling needs llvmlite, which is not installed; `pip install autodiff[jit]` installs it"
+    UNAVAILABLE = "compiling needs llvmlite, which is not installed; `pip install autodiff[jit]` installs it"
 elif sys.maxsize < 2**32 or sys.byteorder != "little":
-    MISSING = "compiling needs a little-endian computer of 64 bits"
+    UNAVAILABLE = "compiling needs a little-endian computer of 64 bits"
 
 VERSION = 2  # of what is made of a text; counts up when the passes or their options change
 
@@ -40,8 +40,8 @@ class _Machine:
     """This computer, as LLVM knows it, and what an object file depends on beside its text."""
 
     def __init__(self) -> None:
-        if MISSING:
-            raise ImportError(MISSING)
+        if UNAVAILABLE:
+            raise ImportError(UNAVAILABLE)
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         cpu, features = llvm.get_host_cpu_name(), ""

@@ -12,7 +12,7 @@ helper that comes too late finds nothing to do.
 
 from .driver_text import CLEARED, Flags, word
 
-__all__ = ["JOB", "MOST", "POOL", "WORDS", "parallel"]
+__all__ = ["MOST", "POOL", "WORDS", "parallel"]
 
 SPIN = 150_000  # ns that a helper looks for the next job before it parks
 PAUSES = 32  # between two looks at the clock

@@ -19,7 +19,7 @@ from .aliases import overlap
 from .captures import Captures
 from .draws import GENERATORS, drawing
 from .recorded import Recorded
-from .slots import Members, get, is_number, put, spot
+from .slots import Members, Source, get, is_number, put, spot
 
 __all__ = ["Fixed", "Places", "UnstableError", "scrub", "scrub_error"]
 
@@ -30,7 +30,7 @@ class UnstableError(Exception):
     """The function has changed what it captures in a way that a program cannot repeat."""
 
 
-class _Place:
+class _Place(Source):
     """An array in a container."""
 
     def __init__(self, container: Any, key: Any) -> None:
@@ -57,26 +57,26 @@ class _Number(_Place):
         self.put(float(new) if becomes_float else type(before)(new))
 
 
-class _ValueArray:
+class _ValueArray(Source):
     """The array of a Value."""
 
-    def __init__(self, value: Any) -> None:
-        self.value = value
+    def __init__(self, root: Any) -> None:
+        self.root = root
 
     def get(self) -> Any:
-        return self.value._array
+        return self.root._array
 
     def put(self, x: Any) -> None:
-        set_array(self.value, x)
-        if type(self.value) is self.value._owner:
-            self.value.__class__ = self.value._plain
-        stale(self.value)
+        set_array(self.root, x)
+        if type(self.root) is self.root._owner:
+            self.root.__class__ = self.root._plain
+        stale(self.root)
 
     def write(self, before: Any, new: Any, in_place: bool) -> None:
         self.put(new if new.ndim else new[()])
 
 
-class _Gradient:
+class _Gradient(Source):
     """The gradient of a variable."""
 
     def __init__(self, value: Any) -> None:
@@ -92,7 +92,7 @@ class _Gradient:
         self.put(new)
 
 
-class Fixed:
+class Fixed(Source):
     """An array that is read where it is."""
 
     def __init__(self, captures: Captures, slot: int) -> None:
@@ -122,9 +122,7 @@ class Places:
         self.writes: list[tuple[Any, int, bool]] = []  # place, output, whether the array itself is written to
         for value in captures.values:
             root = origin(value)[0]
-            if isinstance(root._array, (np.ndarray, np.generic)) and not any(
-                type(p) is _ValueArray and p.value is root for p in self.places
-            ):
+            if isinstance(root._array, (np.ndarray, np.generic)) and not any(p.root is root for p in self.places):
                 self.places.append(_ValueArray(root))
                 if gradients and root._node is not None and hasattr(root._node, "grad"):
                     self.places.append(_Gradient(root))
@@ -167,6 +165,10 @@ class Places:
             place.put(Value._wrap(inside) if boxed else inside)
         for place, generator in self.generators:
             place.put(drawing(generator, recorder))
+
+    def replaces(self, array: Any) -> bool:
+        """Whether a recorded array stands for this one while the function is recorded."""
+        return id(array) in self.replaced
 
     def restore(self) -> None:
         """Put back what was there, whatever has happened."""
@@ -262,6 +264,10 @@ class Places:
     def settle(self) -> None:
         """Forget the arrays of the run that was recorded, which has ended; runs of the program need the places only."""
         self.before, self.inside, self.nodes, self.arrays, self.generators = [], [], {}, [], []
+
+    def stored(self) -> set[Any]:
+        """The slots that are written to, but for Values."""
+        return {spot(place.container, place.key) for place, _, _ in self.writes if isinstance(place, _Place)}
 
     def numbers(self) -> frozenset[Any]:
         """The slots of numbers that are inputs."""

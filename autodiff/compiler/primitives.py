@@ -12,7 +12,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from .operands import plain
 from .orders import note_order
 
-__all__ = ["CALLED", "FLOATS", "MOST_PRODUCTS", "PRIMITIVES", "STATIC", "primitive"]
+__all__ = ["CALLED", "FLOATS", "MOST_PRODUCTS", "PRIMITIVES", "STATIC", "is_real", "primitive"]
 
 PRIMITIVES: dict[Any, Callable[..., Any]] = {}
 FLOATS = frozenset("fd")
@@ -25,6 +25,11 @@ STATIC = frozenset(
 
 # functions of ours that are computed as they are
 CALLED = frozenset(("insertion", "choice"))
+
+
+def is_real(*arrays: Any) -> bool:
+    """Whether these are arrays of the floats that kernels compute."""
+    return all(hasattr(x, "dtype") and x.dtype.char in FLOATS for x in arrays)
 
 
 def primitive(*functions: Any) -> Callable[[Any], Any]:

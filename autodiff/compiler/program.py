@@ -25,13 +25,13 @@ from .graph import Graph
 from .interpret import Interpreted, Mismatch
 from .lower import lower
 from .native import Program as Native
-from .objects import CODES, MISSING
+from .objects import CODES, UNAVAILABLE
 from .orders import are_in_order, deciding
 from .places import Places
 from .plan import Plan
 from .recorder import Recorder
 from .signature import Signature
-from .slots import Kind, spot
+from .slots import Kind
 from .timing import times
 
 __all__ = ["InvalidError", "Program", "filled", "hidden", "mark", "runner_of", "wrap_batches"]
@@ -74,10 +74,7 @@ class Program:
         self.sources = recorder.sources
         self.asked: Mapping[int, str] = recorder.asked
         self.draws = {id(d.generator): d.generator for d in self.sources if type(d) is Draw}
-        replaced = {spot(p.container, p.key) for p in places.places if type(p).__name__ == "_Place"}
-        self.fixed = {
-            slot: mark(x) for x, slot in captures.arrays.values() if spot(*captures.slots[slot][:2]) not in replaced
-        }
+        self.fixed = {slot: mark(x) for x, slot in captures.arrays.values() if not places.replaces(x)}
         self.writes = places.active
         # whether it reads what others may put something else into for a while
         self.reads = bool(captures.values) or any(isinstance(value, REPLACED) for _, _, value in captures.slots)
@@ -256,7 +253,7 @@ class Program:
 
 def runner_of(graph: Graph) -> Any:
     """What runs a graph: native code where llvmlite is installed, else NumPy."""
-    if os.environ.get("AUTODIFF_JIT") == "numpy" or MISSING:
+    if os.environ.get("AUTODIFF_JIT") == "numpy" or UNAVAILABLE:
         return Interpreted(graph)
     return Native(lower(graph, llvm_math, checked=os.environ.get("AUTODIFF_JIT_DEBUG") == "1"))
 

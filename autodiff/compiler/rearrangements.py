@@ -93,10 +93,12 @@ def _pad(recorder: Any, array: Any, pad_width: Any, mode: Any = "constant", **mo
     if more or type(mode) is not str or mode not in BY_INDEX or not hasattr(array, "buffer") or 0 in array.shape:
         return NotImplemented
     try:
-        widths = np.broadcast_to(np.asarray(pad_width, int), (array.ndim, 2)).tolist()
+        widths = np.broadcast_to(np.asarray(pad_width), (array.ndim, 2))
     except (TypeError, ValueError):
         return NotImplemented
-    for axis, width in enumerate(widths):
+    if widths.dtype.kind != "i":
+        return NotImplemented
+    for axis, width in enumerate(widths.tolist()):
         if any(width):
             index = np.pad(np.arange(array.shape[axis]), width, mode=mode)  # type: ignore[call-overload]
             array = array[(slice(None),) * axis + (index,)]

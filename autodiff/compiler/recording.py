@@ -32,11 +32,10 @@ from .recorded import Recorded
 from .recorder import Recorder, Unrecordable
 from .returned import Sources
 from .signature import Signature
-from .slots import spot
 from .undo import Undo
 
 __all__ = [
-    "ACTIVE", "AgainError", "FailedError", "GiveUpError", "InlineError", "Outcome", "OverlapError", "TrackedError",
+    "ACTIVE", "AgainError", "FailedError", "GiveUpError", "InlineError", "OverlapError", "TrackedError",
     "recorded",
 ]  # fmt: skip
 
@@ -73,7 +72,7 @@ class AgainError(Exception):
         self.merged = merged
 
 
-class Outcome:
+class _Outcome:
     """What came of a run: the program, or the reason why there is none; and the result, with all that f has changed."""
 
     def __init__(self, program: Program | None, reason: str, circular: bool, finish: Callable[[], Any]) -> None:
@@ -82,7 +81,7 @@ class Outcome:
 
 def recorded(
     f: Any, entry: Entry, given: Signature, args: Any, kwargs: Any, sources: Sources, jit: Any, merged: bool = False
-) -> Outcome:
+) -> _Outcome:
     """Run `f` on arrays that record. `merged`: an array that is several arguments is one Value.
 
     Raises GiveUpError, OverlapError or AgainError; then all is as it was.
@@ -189,8 +188,7 @@ def recorded(
     if captures.drawn(seen):
         reason = "draws random numbers with a generator that is not in a variable, attribute, list or dict"
     changed = captures.numbers() - entry.volatile
-    written = {spot(p.container, p.key) for p, _, _ in places.writes if hasattr(p, "container")}
-    unsteady = captures.changed({*written, *entry.volatile, *changed})
+    unsteady = captures.changed({*places.stored(), *entry.volatile, *changed})
     if links and (reason or unsteady or changed):  # a node is for a run that can be repeated
         undo()
         if reason:
@@ -225,7 +223,7 @@ def recorded(
         places.write(values)
         return filled(template, values)
 
-    return Outcome(program, reason, captures.circular, finish)
+    return _Outcome(program, reason, captures.circular, finish)
 
 
 class _Arguments:

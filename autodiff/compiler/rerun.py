@@ -187,8 +187,8 @@ class _Staged:
     def _put(self, place: Any, x: Any) -> None:
         place.put(x._array if isinstance(x, Box) else x)
         if isinstance(x, Box) and x._node is not None:
-            set_node(place.value, x._node)
-            stale(place.value)
+            set_node(place.root, x._node)
+            stale(place.root)
 
     def __exit__(self, *exception: object) -> None:
         DRAWS.reset(self.token)

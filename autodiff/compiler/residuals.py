@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from .graph import Graph, Node
 
-__all__ = ["Parted", "parted", "readers"]
+__all__ = ["parted", "readers"]
 
 CHEAP = frozenset(
     ("add", "subtract", "multiply", "divide", "negative", "positive", "absolute", "square", "reciprocal", "sign")
@@ -22,7 +22,7 @@ CHAIN = 16  # operations, as many of which are computed again for one value
 DERIVED = frozenset(("input", "constant", "view", "item"))  # no arrays of their own
 
 
-class Parted(NamedTuple):
+class _Parted(NamedTuple):
     """The two programs. The backward one takes inputs of the forward one, residuals and cotangents, in this order."""
 
     forward: Graph
@@ -32,7 +32,7 @@ class Parted(NamedTuple):
     asked: list[int]  # which guards are in the forward program; the others are in the backward one
 
 
-def parted(graph: Graph, cotangents: Sequence[Node], count: int, private: Iterable[int]) -> Parted:
+def parted(graph: Graph, cotangents: Sequence[Node], count: int, private: Iterable[int]) -> _Parted:
     """Part a graph whose first `count` outputs do not depend on the `cotangents`, some of its inputs, from the others.
 
     Who has the outputs `private` may write to them, so these cannot be residuals.
@@ -78,7 +78,7 @@ def parted(graph: Graph, cotangents: Sequence[Node], count: int, private: Iterab
     backward.outputs = [new[n.number] for n in graph.outputs[count:]]
     backward.guards = [(new[n.number], value) for n, value in graph.guards if n.number in late]
     asked = [i for i, (n, _) in enumerate(graph.guards) if n.number not in late]
-    return Parted(forward, backward, positions, residuals, asked)
+    return _Parted(forward, backward, positions, residuals, asked)
 
 
 def readers(graph: Graph, inputs: Sequence[Node], outputs: Sequence[Node]) -> list[set[int]]:

@@ -10,12 +10,21 @@ import numpy as np
 from ..stand_ins import SWAPPED
 
 __all__ = [
-    "MISSING", "Attributes", "Inside", "Kind", "Members", "Variable", "alike", "content", "equal", "get",
-    "is_number", "put", "spot",
+    "ABSENT", "NUMBERS", "Attributes", "Inside", "Kind", "Members", "Source", "Variable", "alike", "content", "equal",
+    "get", "is_number", "put", "spot",
 ]  # fmt: skip
 
 NUMBERS = (bool, int, float, complex, np.generic, str, bytes)
-MISSING = object()
+ABSENT = object()  # what is found in a slot that is not there, or is empty
+
+
+class Source:
+    """What a program reads an array from that is not among its arguments."""
+
+    root: Any = None  # the Value whose array it is, if it is one's
+
+    def get(self) -> Any:
+        raise NotImplementedError
 
 
 class Attributes:
@@ -73,10 +82,10 @@ def get(container: Any, key: Any) -> Any:
         try:
             return container.cell_contents
         except ValueError:  # it is empty
-            return MISSING
+            return ABSENT
     if isinstance(container, (list, tuple, deque)):
-        return container[key] if key < len(container) else MISSING
-    return container.get(key, MISSING)
+        return container[key] if key < len(container) else ABSENT
+    return container.get(key, ABSENT)
 
 
 def is_number(x: Any) -> bool:

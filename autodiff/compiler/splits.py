@@ -7,20 +7,19 @@ so results have the same bits with any number of them.
 from collections.abc import Sequence
 from math import prod
 
-from .loops import DTYPES, Nest, Pointer, Split, carried, cost
+from .loops import SIZES, Nest, Pointer, Split, carried, cost
 from .nests import Operand
 
-__all__ = ["divided", "duration"]
+__all__ = ["divided"]
 
 PART = 20_000.0  # ns that a part takes at least, by the estimate below
 MOST = 32  # parts
 SHARE = 0.25  # of the work that putting parts together may be
 LINE = 64  # bytes that two parts do not share
 PER_COST, PER_BYTE = 0.004, 0.02  # ns: of an addition, for each byte of its result; of memory read or written
-SIZES = {kind: dtype.itemsize for dtype, kind in DTYPES.items()}
 
 
-def duration(nest: Nest, functions: frozenset[str]) -> float:
+def _duration(nest: Nest, functions: frozenset[str]) -> float:
     """About how many ns a nest takes, if LLVM vectorises it."""
     rows = prod(nest.rows)
     total, sizes = 0.0, (*nest.rows, *nest.columns)
@@ -65,7 +64,7 @@ def _is_free(nest: Nest, operands: Sequence[Operand]) -> bool:
 def divided(nest: Nest, operands: Sequence[Operand], functions: frozenset[str]) -> tuple[Nest, list[Operand]]:
     """The nest in parts, if it is worth it, with more operands: memory for what each part does on its own."""
     sizes = (*nest.rows, *nest.columns)
-    expected = duration(nest, functions)
+    expected = _duration(nest, functions)
     count = int(min(expected / PART, MOST, sizes[0]) if sizes else 1)
     if count < 2 or not _is_free(nest, operands):
         return nest, [*operands]

@@ -61,7 +61,7 @@ class Entries:
         self.checks: list[Check] = []
         self.launches: list[Launch] = []  # of kernels that check their addresses
         self.pool = POOLS.get() if any(type(s) is Launch and s.kernel.parts > 1 for s in plan.steps) else None
-        self.waking = dict(zip(map(id, plan.steps), _waking(plan.steps)))
+        self.waking = dict(zip(map(id, plan.steps), _waking(plan.steps))) if self.pool is not None else {}
 
     def of(self, step: Step) -> tuple[list[tuple[int, Sequence[int]]], int] | None:
         """None if Python has to do it."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from .graph import WRITES, Graph, Node
 from .products import Layout, layouts, native_product
 
-__all__ = ["Stack", "hoisted", "runs", "stacks", "summed"]
+__all__ = ["hoisted", "runs", "stacks", "summed"]
 
 SMALL = 1 << 21  # multiplications in a product that is better done with others
 TERMS = 32
@@ -19,7 +19,7 @@ BYTES = 1 << 18  # of the result of a chunk
 FIXED = WRITES | {"input", "constant", "view", "item", "call"}
 
 
-class Stack(NamedTuple):
+class _Stack(NamedTuple):
     """Nodes of one size that are to lie one after the other."""
 
     nodes: tuple[Node, ...]
@@ -181,7 +181,7 @@ class _Places:
     def __init__(self, taken: frozenset[int]) -> None:
         self.taken = taken  # nodes whose memory is given
         self.places: dict[int, tuple[int, int]] = {}  # of nodes in stacks: which, and how many elements into it
-        self.stacks: list[Stack] = []
+        self.stacks: list[_Stack] = []
 
     def is_free(self, a: Layout, step: int) -> bool:
         """Whether it is the whole of a node that may be put anywhere; slices of it would be `step` apart."""
@@ -215,7 +215,7 @@ class _Places:
                 if len({b.number for b in bases}) == len(bases):
                     for k, b in enumerate(bases):
                         self.places[b.number] = (len(self.stacks), k * steps[i])
-                    self.stacks.append(Stack(tuple(bases)))
+                    self.stacks.append(_Stack(tuple(bases)))
 
 
 def _step(a: Layout, side: int) -> int:
@@ -228,7 +228,7 @@ def _is_long(a: Layout, side: int) -> bool:
     return a.strides[side] == 1 and a.strides[1 - side] >= a.shape[side]
 
 
-def stacks(nodes: Sequence[Node], taken: frozenset[int]) -> list[Stack]:
+def stacks(nodes: Sequence[Node], taken: frozenset[int]) -> list[_Stack]:
     """What is to lie one after the other."""
     places = _Places(taken)
     for n in nodes:

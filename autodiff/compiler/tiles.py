@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import prod
 
 from .graph import SCANS
-from .loops import Nest, Pointer
+from .loops import SIZES, Nest, Pointer
 
 __all__ = ["tiles"]
 
@@ -46,7 +46,7 @@ def _across(nest: Nest, sizes: Sequence[int]) -> int | None:
     if any(op.name in ORDERED for op in phase.body):
         return None
     for pointer in nest.pointers:
-        size = int(pointer.dtype[-1].replace("?", "1"))
+        size = SIZES[pointer.dtype]
         if pointer.strides[inner] and pointer.strides[inner] * size % APART == 0:
             for d in range(inner):
                 if abs(pointer.strides[d]) == 1 and sizes[d] >= TILE:

@@ -10,7 +10,7 @@ import numpy as np
 from .captures import Captures
 from .draws import GLOBAL, put_state, state_of
 from .program import mark
-from .slots import MISSING, content, get, put
+from .slots import ABSENT, content, get, put
 
 __all__ = ["Undo"]
 
@@ -64,7 +64,7 @@ class Undo:
             elif content(x) != before:
                 np.frombuffer(x, np.uint8)[:] = np.frombuffer(before, np.uint8)
         for container, key, value in self.captures.slots:
-            if get(container, key) is not value and value is not MISSING:
+            if get(container, key) is not value and value is not ABSENT:
                 put(container, key, value)
         for array, copy in self.arrays:
             if not _same(array, copy):

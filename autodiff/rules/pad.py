@@ -182,9 +182,15 @@ def counts(value, ndim, name):
     else:
         table = pairs(value, ndim, name)
     for n in (n for pair in table for n in pair if n is not None):
+        if name == "pad_width" and not is_integer(n):
+            raise TypeError(f"pad: {name}={value}; it has to be integers, as NumPy takes no other number here")
         if n < 0 or int(n) != n:
             raise ValueError(f"pad: {name}={value}; it has to be integers, none of them negative")
     return [tuple(n if n is None else int(n) for n in pair) for pair in table]
+
+
+def is_integer(n):
+    return n.dtype.kind == "i" if hasattr(n, "dtype") else isinstance(n, int) and not isinstance(n, bool)
 
 
 def pad(array, pad_width, mode="constant", **kwargs):
