@@ -295,7 +295,9 @@ class Recorded(Inner):
         raise self.buffer.recorder.escape("pickles what depends on its arguments")
 
     def conjugate(self) -> Any:
-        return self._do(np.conjugate) if self.weak is None else self._known().conjugate()
+        if self.weak is None or self.weak is complex:
+            return self.buffer.recorder.operate(np.conjugate, (self,))
+        return self if self.weak is not bool else self._known().conjugate()
 
     def __getattr__(self, name: str) -> Any:
         """What only Python's numbers have: `is_integer` and the like."""

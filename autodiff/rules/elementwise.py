@@ -11,6 +11,7 @@ import numpy as np
 from numpy._core import umath
 
 from ..arrays import dispatchable, safe_divide
+from ..box import Inner
 from ..convert import as_operand
 from ..rule import composite, elementwise, nondiff
 
@@ -106,7 +107,7 @@ def power_exponent(g, ans, x, y):
 
 
 def choose_power(x, y, **kwargs):
-    if isinstance(y, (int, float)) and not isinstance(y, np.generic) and not kwargs:
+    if isinstance(y, (int, float)) and not isinstance(y, (np.generic, Inner)) and not kwargs:
         return scalar_power(x, y) if y else power(x, np.zeros_like(x, dtype=np.result_type(x, y)))
     return power(x, y.astype(getattr(x, "dtype", int)) if getattr(y, "dtype", None) == np.bool_ else y, **kwargs)
 
