@@ -261,6 +261,9 @@ class _Jitted:
                     return self._run(entry, given, args, kwargs)
                 except GiveUpError as again:
                     reason = again.args[0]
+            if given.integers and not any(known.eager for known in self.entries.values()):
+                self.integers, self.entries, self.last = None, Kept(), None  # for each of them it may be recorded
+                return self(*args, **kwargs)
             return self._give_up(entry, reason, args, kwargs)
 
     def _run(self, entry: Entry, given: Signature, args: Any, kwargs: Any, merged: bool = False) -> Any:

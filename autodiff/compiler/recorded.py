@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..box import Box, Inner
+from ..box import HASHED, Box, Inner
 
 if TYPE_CHECKING:
     from .graph import Node
@@ -212,11 +212,12 @@ class Recorded(Inner):
     def __hash__(self) -> int:
         if self.weak is None:
             raise TypeError("unhashable type: an array that records")
-        if self.buffer.recorder.closed:
-            return hash(self.data.item())
-        raise self.buffer.recorder.escape(  # it would stay in the dict or set
-            "has v.item() as a key, or in a set; take int(v) or float(v) there"
-        )
+        self.refuse(HASHED)  # it would stay in the dict or set
+        return hash(self.data.item())
+
+    def refuse(self, what: str) -> None:
+        if not self.ndim and not self.buffer.recorder.closed:
+            raise self.buffer.recorder.escape(what)
 
     def __round__(self, ndigits: Any = None) -> Any:
         if ndigits is None or self.weak is not float or self.buffer.recorder.closed:
