@@ -125,6 +125,8 @@ def _otherwise(function: Callable[..., Any], other: Any, x: Any, y: Any) -> Any:
         v = x if isinstance(x, Box) else y
         if v._node is None and isinstance(v._array, Inner) and not has_place(v):  # NumPy's integers repeat it
             v._array.refuse("multiplies a list by a number of NumPy's; take int(n), or np.array(list)")
+    if function is np.power and isinstance(y, Inner) and isinstance(x, Box) and x._array.dtype == np.bool_:
+        return x._wrap(x._array**y)  # whose dtype is not that of np.power
     known = isinstance(other, (Box, float, int, complex, list, tuple, np.ndarray))
     if known or is_array(other) or hasattr(other, "to_numpy"):
         return apply(function, (x, y), {})

@@ -56,6 +56,10 @@ class Inner:
     def refuse(self, what: str) -> None:
         """Note what is done with a Value of it that is other than with a number, which it may stand for."""
 
+    def integer(self, ufunc: Any, function: Any) -> Any:
+        """What `function`, as `math.floor`, makes of a NumPy scalar that it may stand for: an integer of Python's."""
+        return NotImplemented
+
     def copy(self, order: Any = "C") -> Any:
         """The same numbers in memory of their own."""
         raise NotImplementedError

@@ -220,6 +220,8 @@ class Recorded(Inner):
             raise self.buffer.recorder.escape(what)
 
     def __round__(self, ndigits: Any = None) -> Any:
+        if ndigits is None and self.weak is float:
+            return self.integer(np.rint, round)
         if ndigits is None or self.weak is not float or self.buffer.recorder.closed:
             return round(self._known(), ndigits)
         rounded = self._do(_rounded, operator.index(ndigits))
@@ -232,14 +234,19 @@ class Recorded(Inner):
     def __rdivmod__(self, other: Any) -> Any:
         return other // self, other % self
 
-    def __floor__(self) -> int:
-        return math.floor(self._known())
+    def __floor__(self) -> Any:
+        return self.integer(np.floor, math.floor)
 
-    def __ceil__(self) -> int:
-        return math.ceil(self._known())
+    def __ceil__(self) -> Any:
+        return self.integer(np.ceil, math.ceil)
 
-    def __trunc__(self) -> int:
-        return math.trunc(self._known())
+    def __trunc__(self) -> Any:
+        return self.integer(np.trunc, math.trunc)
+
+    def integer(self, ufunc: Any, function: Any) -> Any:
+        if self.weak is None and self.ndim:
+            return NotImplemented
+        return self.buffer.recorder.integer(self, ufunc, function)
 
     def _known(self) -> Any:
         """The number as Python's, which the program is for."""
@@ -379,6 +386,16 @@ for _name, _ufunc in BINARY.items():
     setattr(Recorded, f"__{_name}__", _operator(_ufunc, False))
     setattr(Recorded, f"__r{_name}__", _operator(_ufunc, True))
     setattr(Recorded, f"__i{_name}__", _in_place(_ufunc))
+
+
+def _power(self: Recorded, other: Any) -> Any:
+    if self.ndim and self.dtype.char == "?" and isinstance(other, int) and type(other) is not bool and other == 2:
+        return self.buffer.recorder.ufunc(np.square, "__call__", (self,), {})  # which has another dtype with NumPy
+    return _raised(self, other)
+
+
+_raised = _operator(np.power, False)
+Recorded.__pow__ = _power  # type: ignore[operator]
 for _name, _ufunc in COMPARISONS.items():
     setattr(Recorded, f"__{_name}__", _operator(_ufunc, False))
 for _name, _ufunc in UNARY.items():
