@@ -1,13 +1,12 @@
 """Python's protocols for Value, less its binary operators: those are in binary.py."""
 
-import math
 import operator
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import numpy as np
 
-from .box import Box, Inner
+from .box import Box
 from .dispatch import apply
 from .errors import DetachError, OperandError
 from .mutation import store
@@ -35,22 +34,6 @@ class Operators(Box):
 
     def __abs__(self) -> Self:
         return apply(np.absolute, (self,), {})
-
-    def __round__(self, ndigits: int | None = None) -> Self:
-        whole = _integer(self, np.rint, round) if ndigits is None else NotImplemented
-        return apply(np.round, (self, ndigits or 0), {}) if whole is NotImplemented else whole
-
-    def __floor__(self) -> Self:
-        whole = _integer(self, np.floor, math.floor)
-        return apply(np.floor, (self,), {}) if whole is NotImplemented else whole
-
-    def __ceil__(self) -> Self:
-        whole = _integer(self, np.ceil, math.ceil)
-        return apply(np.ceil, (self,), {}) if whole is NotImplemented else whole
-
-    def __trunc__(self) -> Self:
-        whole = _integer(self, np.trunc, math.trunc)
-        return apply(np.trunc, (self,), {}) if whole is NotImplemented else whole
 
     def __invert__(self) -> Self:
         return apply(np.invert, (self,), {})
@@ -128,12 +111,6 @@ class Operators(Box):
         node = self._node
         if node is not None and not (node.case and node.case.is_spent):
             raise DetachError(f"a tracked Value cannot become {target}, its gradient would be lost; {way_out}")
-
-
-def _integer(v: Any, ufunc: Any, function: Callable[[Any], Any]) -> Any:
-    """The integer of Python's that an element of an array would give, in a function that jit records."""
-    is_one = v._node is None and isinstance(v._array, Inner) and not has_place(v)
-    return v._array.integer(ufunc, function) if is_one else NotImplemented
 
 
 def _augmented(name: str, op: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
