@@ -5,15 +5,14 @@ once; what the graph is to know is read off. Arrays that share memory share a `B
 So a view is an offset and strides, and a write makes a new node for the whole buffer, which all views see.
 """
 
-import math
-import operator
 import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..box import HASHED, Box, Inner
+from ..box import Box, Inner
+from .asked import Asked
 
 if TYPE_CHECKING:
     from .graph import Node
@@ -47,7 +46,7 @@ class Buffer:
         return root
 
 
-class Recorded(Inner):
+class Recorded(Asked, Inner):
     """The array `data`, in the memory of `buffer`. `weak`: the type of the Python number that it stands for."""
 
     __slots__ = ("__weakref__", "buffer", "data", "weak")
@@ -179,79 +178,6 @@ class Recorded(Inner):
             return np.array(self._known(), dtype)
         raise self.buffer.recorder.escape("needs a plain array of what depends on its arguments")
 
-    # -- what depends on the numbers: noted as guards
-
-    def __bool__(self) -> bool:
-        return bool(self.buffer.recorder.truth(self))
-
-    def __int__(self) -> int:
-        return int(self.buffer.recorder.read(self, int))
-
-    def __index__(self) -> int:
-        return operator.index(
-            self.buffer.recorder.guard(self, operator.index(self.data.item() if self.size == 1 else self.data))
-        )
-
-    def __float__(self) -> float:
-        return float(self.buffer.recorder.read(self, float))
-
-    def __complex__(self) -> complex:
-        return complex(self.buffer.recorder.read(self, complex))
-
-    def item(self, *index: Any) -> Any:
-        if index:
-            return self[index[0] if len(index) == 1 and type(index[0]) is tuple else index].item()
-        return self.buffer.recorder.number(self)
-
-    def tolist(self) -> Any:
-        return self.item() if not self.ndim else [x.tolist() for x in self]
-
-    def __format__(self, spec: str) -> str:
-        return format(self._known(), spec) if spec or self.weak else repr(self)
-
-    def __hash__(self) -> int:
-        if self.weak is None:
-            raise TypeError("unhashable type: an array that records")
-        self.refuse(HASHED)  # it would stay in the dict or set
-        return hash(self.data.item())
-
-    def refuse(self, what: str) -> None:
-        if not self.ndim and not self.buffer.recorder.closed:
-            raise self.buffer.recorder.escape(what)
-
-    def __round__(self, ndigits: Any = None) -> Any:
-        if ndigits is None and self.weak is float:
-            return self.integer(np.rint, round)
-        if ndigits is None or self.weak is not float or self.buffer.recorder.closed:
-            return round(self._known(), ndigits)
-        rounded = self._do(_rounded, operator.index(ndigits))
-        rounded.weak = float
-        return rounded
-
-    def __divmod__(self, other: Any) -> Any:
-        return self // other, self % other
-
-    def __rdivmod__(self, other: Any) -> Any:
-        return other // self, other % self
-
-    def __floor__(self) -> Any:
-        return self.integer(np.floor, math.floor)
-
-    def __ceil__(self) -> Any:
-        return self.integer(np.ceil, math.ceil)
-
-    def __trunc__(self) -> Any:
-        return self.integer(np.trunc, math.trunc)
-
-    def integer(self, ufunc: Any, function: Any) -> Any:
-        if self.weak is None and self.ndim:
-            return NotImplemented
-        return self.buffer.recorder.integer(self, ufunc, function)
-
-    def _known(self) -> Any:
-        """The number as Python's, which the program is for."""
-        return self.buffer.recorder.guard(self, self.data.item())
-
     # -- elements
 
     def __getitem__(self, key: Any) -> Any:
@@ -318,11 +244,6 @@ class Recorded(Inner):
 
     def _do(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         return self.buffer.recorder.record(function, (self, *args), kwargs)
-
-
-def _rounded(x: Any, ndigits: int) -> Any:
-    """As Python rounds, which is not as NumPy does."""
-    return np.float64(round(float(x), ndigits))
 
 
 def _operator(ufunc: Any, swapped: bool) -> Callable[..., Any]:
