@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import json
 import math
 import numbers
 import warnings
@@ -208,6 +209,7 @@ LOOKED_UP: list[Callable[..., Any]] = [
     lambda a, n: a * hash(n),
     lambda a, n: {n: a},
     lambda a, n: a * collections.Counter([n, 4])[4],
+    lambda a, n: a * len(json.dumps({"n": n})),  # which raises for what is none of Python's integers
 ]
 
 
