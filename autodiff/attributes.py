@@ -1,17 +1,20 @@
 """What a Value says of itself: ndarray's attributes, and its elements as plain numbers."""
 
 import importlib
+import math
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 
 from .batched import Batched
 from .binary import Binary
+from .box import Inner
 from .dispatch import apply
 from .flat import Flat
 from .mutation import write
 from .tape import LEAF
-from .views import origin, peek
+from .views import has_place, origin, peek
 
 __all__ = ["Attributes"]
 
@@ -171,3 +174,25 @@ class Attributes(Binary):
         elif node.number != LEAF:
             facts.append(f"from={node.case.rule.name}")
         return f"Value({text}, {', '.join(facts)})"
+
+    def __round__(self, ndigits: int | None = None) -> Self:
+        whole = _integer(self, np.rint, round) if ndigits is None else NotImplemented
+        return apply(np.round, (self, ndigits or 0), {}) if whole is NotImplemented else whole
+
+    def __floor__(self) -> Self:
+        whole = _integer(self, np.floor, math.floor)
+        return apply(np.floor, (self,), {}) if whole is NotImplemented else whole
+
+    def __ceil__(self) -> Self:
+        whole = _integer(self, np.ceil, math.ceil)
+        return apply(np.ceil, (self,), {}) if whole is NotImplemented else whole
+
+    def __trunc__(self) -> Self:
+        whole = _integer(self, np.trunc, math.trunc)
+        return apply(np.trunc, (self,), {}) if whole is NotImplemented else whole
+
+
+def _integer(v: Any, ufunc: Any, function: Callable[[Any], Any]) -> Any:
+    """The integer of Python's that an element of an array would give, in a function that jit records."""
+    is_one = v._node is None and isinstance(v._array, Inner) and not has_place(v)
+    return v._array.integer(ufunc, function) if is_one else NotImplemented

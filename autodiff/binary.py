@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from .batched import Batched
-from .box import Box, Inner
+from .box import HASHED, Box, Inner
 from .case import Case
 from .codegen import compile_function
 from .constants import COPY_LIMIT, keep
@@ -25,6 +25,7 @@ from .rule import RULES
 from .rules.elementwise import power, scalar_power
 from .spec import Spec
 from .tape import RECORDING, Node, number
+from .views import has_place
 
 __all__ = ["Binary"]
 
@@ -120,6 +121,12 @@ def _unrecorded(function: Callable[..., Any], x: Any, y: Any, ans: Any) -> Any:
 
 def _otherwise(function: Callable[..., Any], other: Any, x: Any, y: Any) -> Any:
     """An operator with an operand of an unusual kind."""
+    if function is np.multiply and isinstance(other, (list, tuple)):
+        v = x if isinstance(x, Box) else y
+        if v._node is None and isinstance(v._array, Inner) and not has_place(v):  # NumPy's integers repeat it
+            v._array.refuse("multiplies a list by a number of NumPy's; take int(n), or np.array(list)")
+    if function is np.power and isinstance(y, Inner) and isinstance(x, Box) and x._array.dtype == np.bool_:
+        return x._wrap(x._array**y)  # whose dtype is not that of np.power
     known = isinstance(other, (Box, float, int, complex, list, tuple, np.ndarray))
     if known or is_array(other) or hasattr(other, "to_numpy"):
         return apply(function, (x, y), {})
@@ -277,7 +284,10 @@ class Binary(Operators):
     def __rrshift__(self, other: Any) -> Self:
         return _otherwise(np.right_shift, other, other, self)
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        if self._node is None and isinstance(self._array, Inner):
+            self._array.refuse(HASHED)  # what is one number to jit's program is another one outside of it
+        return object.__hash__(self)
 
     def __eq__(self, other: object) -> Self:  # type: ignore[override]
         return _compare(operator.eq, self, other)

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-__all__ = ["Box", "Inner"]
+__all__ = ["HASHED", "Box", "Inner"]
+
+HASHED = "has a number as a key, or in a set; take int(v) or float(v) there"
 
 
 class Box:
@@ -50,6 +52,13 @@ class Inner:
     def is_laid_out(self, order: str) -> bool:
         """Whether the memory is contiguous in this order, "C" or "F"."""
         return bool(self.flags.c_contiguous if order == "C" else self.flags.f_contiguous)
+
+    def refuse(self, what: str) -> None:
+        """Note what is done with a Value of it that is other than with a number, which it may stand for."""
+
+    def integer(self, ufunc: Any, function: Any) -> Any:
+        """What `function`, as `math.floor`, makes of a NumPy scalar that it may stand for: an integer of Python's."""
+        return NotImplemented
 
     def copy(self, order: Any = "C") -> Any:
         """The same numbers in memory of their own."""

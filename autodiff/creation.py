@@ -278,7 +278,7 @@ def untangling(function: Callable[..., Any]) -> Callable[..., Any]:
         if kwargs:
             kwargs = {name: entry(x) for name, x in kwargs.items()}
         if overlooks and args and type(args[0]) is np.ndarray:
-            if any(isinstance(x, Box) for x in (*args[1:], *kwargs.values())):
+            if any(isinstance(x, (Box, Inner)) for x in (*args[1:], *kwargs.values())):
                 args = (as_values(args[0]), *args[1:])  # whom NumPy asks for all of them
         return function(*map(entry, args), **kwargs)
 

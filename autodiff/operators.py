@@ -35,18 +35,6 @@ class Operators(Box):
     def __abs__(self) -> Self:
         return apply(np.absolute, (self,), {})
 
-    def __round__(self, ndigits: int | None = None) -> Self:
-        return apply(np.round, (self, ndigits or 0), {})
-
-    def __floor__(self) -> Self:
-        return apply(np.floor, (self,), {})
-
-    def __ceil__(self) -> Self:
-        return apply(np.ceil, (self,), {})
-
-    def __trunc__(self) -> Self:
-        return apply(np.trunc, (self,), {})
-
     def __invert__(self) -> Self:
         return apply(np.invert, (self,), {})
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .batched import Batched, check_running
+from .box import Inner
 from .buffers import watching
 from .context import CHECKS, FILLED
 from .convert import describe, is_array
@@ -108,7 +109,7 @@ class Record:
             return self._add(x.copy(order="K"), None, None)
         data = x._array if isinstance(x, Value) else x
         if isinstance(data, (float, complex, np.memmap)):
-            data = np.asarray(data)
+            data = data.copy() if isinstance(data, Inner) else np.asarray(data)  # jit's numbers become arrays too
         if not is_array(data) or data.dtype.kind not in "fc":
             raise OperandError(f"{self.transform}: differentiated argument {self._no_number(x, data)}")
         has = has_place(x) if isinstance(x, Value) else isinstance(x, np.ndarray) and not x.ndim

@@ -36,7 +36,7 @@ LAYERS = [
     "sparse.sparsity",
     "sparse.colouring sparse.matrices sparse",
     "memory.surroundings memory.replay memory.schedule memory.checkpointing memory.scan memory",
-    "compiler.graph compiler.interpret compiler.plan compiler.calls compiler.recorded compiler.orders",
+    "compiler.graph compiler.interpret compiler.plan compiler.calls compiler.asked compiler.recorded compiler.orders",
     "compiler.operands compiler.loops compiler.masks compiler.indexing compiler.writing compiler.returned",
     "compiler.reading compiler.primitives compiler.compositions compiler.contractions compiler.rearrangements",
     "compiler.calling compiler.recorder",

@@ -69,7 +69,7 @@ class Aliases:
         self.written = [
             i
             for i, (value, data, x) in enumerate(zip(values, given, inputs, strict=True))
-            if value._array is not data or x.buffer.node.op != "input"
+            if getattr(value, "_array", data) is not data or x.buffer.node.op != "input"
         ]
 
     @property

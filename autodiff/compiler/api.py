@@ -269,6 +269,8 @@ class _Jitted:
         except OverlapError as error:
             return self._give_up(entry, str(error), args, kwargs, True)
         except FailedError as failed:
+            if not failed.args[1] and self._fixes(given):
+                return self(*args, **kwargs)
             result = self._eagerly(args, kwargs)
             entry.failed += 1
             if not failed.args[1] or entry.failed > 3:
@@ -282,7 +284,16 @@ class _Jitted:
                     return self._run(entry, given, args, kwargs)
                 except GiveUpError as again:
                     reason = again.args[0]
+            if self._fixes(given):
+                return self(*args, **kwargs)
             return self._give_up(entry, reason, args, kwargs)
+
+    def _fixes(self, given: Signature) -> bool:
+        """Make integers a part of the program again, if it may be that f cannot be recorded because they are inputs."""
+        if not given.integers or any(entry.eager for entry in self.entries.values()):
+            return False
+        self.integers, self.entries, self.last = None, Kept(), None
+        return True
 
     def _run(self, entry: Entry, given: Signature, args: Any, kwargs: Any, merged: bool = False) -> Any:
         """Run the function on arrays that record, keep the program if there is one, and give the result."""

@@ -66,6 +66,14 @@ class Reading:
             return self.guard(x, x.data.item())
         return self._number(x, kind)
 
+    def integer(self, x: Recorded, ufunc: Any, function: Callable[[Any], Any]) -> Any:
+        """`round(v)`, `math.floor(v)`: an integer of Python's, that is still recorded if it is no large one."""
+        if self.closed or x.dtype.char not in FLOATS or not abs(x.data) < LARGE:
+            return self.guard(x, function(x.data.item()))
+        size = self.ufunc(np.absolute, "__call__", (x,), {})
+        self.guard(self.ufunc(np.less, "__call__", (size, LARGE), {}), True)
+        return self._number(self.ufunc(ufunc, "__call__", (x,), {}), int)
+
     def _number(self, x: Recorded, kind: type) -> Recorded:
         made: Recorded = self.cast(self.record(np.reshape, (x, ()), {}), np.dtype(kind))
         made.weak = kind

@@ -5,8 +5,6 @@ once; what the graph is to know is read off. Arrays that share memory share a `B
 So a view is an offset and strides, and a write makes a new node for the whole buffer, which all views see.
 """
 
-import math
-import operator
 import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..box import Box, Inner
+from .asked import Asked
 
 if TYPE_CHECKING:
     from .graph import Node
@@ -48,7 +47,7 @@ class Buffer:
         return root
 
 
-class Recorded(Inner):
+class Recorded(Asked, Inner):
     """The array `data`, in the memory of `buffer`. `weak`: the type of the Python number that it stands for."""
 
     __slots__ = ("__weakref__", "buffer", "data", "weak")
@@ -180,71 +179,6 @@ class Recorded(Inner):
             return np.array(self._known(), dtype)
         raise self.buffer.recorder.escape("needs a plain array of what depends on its arguments")
 
-    # -- what depends on the numbers: noted as guards
-
-    def __bool__(self) -> bool:
-        return bool(self.buffer.recorder.truth(self))
-
-    def __int__(self) -> int:
-        return int(self.buffer.recorder.read(self, int))
-
-    def __index__(self) -> int:
-        return operator.index(
-            self.buffer.recorder.guard(self, operator.index(self.data.item() if self.size == 1 else self.data))
-        )
-
-    def __float__(self) -> float:
-        return float(self.buffer.recorder.read(self, float))
-
-    def __complex__(self) -> complex:
-        return complex(self.buffer.recorder.read(self, complex))
-
-    def item(self, *index: Any) -> Any:
-        if index:
-            return self[index[0] if len(index) == 1 and type(index[0]) is tuple else index].item()
-        return self.buffer.recorder.number(self)
-
-    def tolist(self) -> Any:
-        return self.item() if not self.ndim else [x.tolist() for x in self]
-
-    def __format__(self, spec: str) -> str:
-        return format(self._known(), spec) if spec or self.weak else repr(self)
-
-    def __hash__(self) -> int:
-        if self.weak is None:
-            raise TypeError("unhashable type: an array that records")
-        if self.buffer.recorder.closed:
-            return hash(self.data.item())
-        raise self.buffer.recorder.escape(  # it would stay in the dict or set
-            "has v.item() as a key, or in a set; take int(v) or float(v) there"
-        )
-
-    def __round__(self, ndigits: Any = None) -> Any:
-        if ndigits is None or self.weak is not float or self.buffer.recorder.closed:
-            return round(self._known(), ndigits)
-        rounded = self._do(_rounded, operator.index(ndigits))
-        rounded.weak = float
-        return rounded
-
-    def __divmod__(self, other: Any) -> Any:
-        return self // other, self % other
-
-    def __rdivmod__(self, other: Any) -> Any:
-        return other // self, other % self
-
-    def __floor__(self) -> int:
-        return math.floor(self._known())
-
-    def __ceil__(self) -> int:
-        return math.ceil(self._known())
-
-    def __trunc__(self) -> int:
-        return math.trunc(self._known())
-
-    def _known(self) -> Any:
-        """The number as Python's, which the program is for."""
-        return self.buffer.recorder.guard(self, self.data.item())
-
     # -- elements
 
     def __getitem__(self, key: Any) -> Any:
@@ -296,7 +230,9 @@ class Recorded(Inner):
         raise self.buffer.recorder.escape("pickles what depends on its arguments")
 
     def conjugate(self) -> Any:
-        return self._do(np.conjugate) if self.weak is None else self._known().conjugate()
+        if self.weak is None or self.weak is complex:
+            return self.buffer.recorder.operate(np.conjugate, (self,))
+        return self if self.weak is not bool else self._known().conjugate()
 
     def __getattr__(self, name: str) -> Any:
         """What only Python's numbers have: `is_integer` and the like."""
@@ -309,11 +245,6 @@ class Recorded(Inner):
 
     def _do(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         return self.buffer.recorder.record(function, (self, *args), kwargs)
-
-
-def _rounded(x: Any, ndigits: int) -> Any:
-    """As Python rounds, which is not as NumPy does."""
-    return np.float64(round(float(x), ndigits))
 
 
 def _operator(ufunc: Any, swapped: bool) -> Callable[..., Any]:
@@ -377,6 +308,16 @@ for _name, _ufunc in BINARY.items():
     setattr(Recorded, f"__{_name}__", _operator(_ufunc, False))
     setattr(Recorded, f"__r{_name}__", _operator(_ufunc, True))
     setattr(Recorded, f"__i{_name}__", _in_place(_ufunc))
+
+
+def _power(self: Recorded, other: Any) -> Any:
+    if self.ndim and self.dtype.char == "?" and isinstance(other, int) and type(other) is not bool and other == 2:
+        return self.buffer.recorder.ufunc(np.square, "__call__", (self,), {})  # which has another dtype with NumPy
+    return _raised(self, other)
+
+
+_raised = _operator(np.power, False)
+Recorded.__pow__ = _power  # type: ignore[operator]
 for _name, _ufunc in COMPARISONS.items():
     setattr(Recorded, f"__{_name}__", _operator(_ufunc, False))
 for _name, _ufunc in UNARY.items():

@@ -34,7 +34,7 @@ from .writing import Writing, noting
 __all__ = ["Recorder", "Template", "Unrecordable"]
 
 FLOAT, LARGE = np.dtype(float), 2.0**62
-GROWING = frozenset((np.add, np.subtract, np.multiply, np.power))
+GROWING = frozenset((np.add, np.subtract, np.multiply, np.power, np.negative, np.absolute, np.floor_divide))
 NATIVE = frozenset("?ilqfd")  # dtypes that ufuncs are noted with by name; others are calls
 # what np.geterr() reads, in ten times the time
 ERRORS: Any = getattr(importlib.import_module("numpy._core.umath"), "_extobj_contextvar", None)

@@ -40,6 +40,7 @@ __all__ = [
 ]  # fmt: skip
 
 WRITES = "writes to an array that it captures"
+NUMBERS = frozenset((int, float, complex))
 
 ACTIVE: ContextVar[bool] = ContextVar("autodiff_jit_recording", default=False)  # whether a function is recorded now
 
@@ -230,21 +231,25 @@ class _Arguments:
     """What stands for the leaves of the arguments in a run."""
 
     def __init__(self, recorder: Recorder, given: Signature, links: Links | None, merged: bool) -> None:
-        self.inputs = [recorder.input(x, type(x) if type(x) in (int, float, complex) else None) for x in given.leaves]
+        self.inputs = [recorder.input(x, type(x) if type(x) in NUMBERS else None) for x in given.leaves]
         self._nodes = links.leaves if links else [None] * len(given.leaves)
         self.aliases = Aliases(given.leaves, apart=links is not None or bool(given.levels))
         self._merged = merged
-        self._values: list[Value] = []
+        self._values: list[Any] = []
         self._data: list[Any] = []
 
-    def next(self, x: Any) -> Value:
-        """The Value that stands for the next leaf, `x`."""
+    def next(self, x: Any) -> Any:
+        """What stands for the next leaf, `x`: a Value, or a recorded number for one of Python's."""
         i = len(self._values)
         first = self.aliases.same[i]
         data: Any = self.inputs[i]
+        if data.weak is not None:  # as numbers do that it captures: a Value is no number
+            self._values.append(data)
+            self._data.append(data)
+            return data
         if isinstance(x, Value) and type(x._array) is Batched:
             data = hide(data, x._array.levels)
-        value: Value = self._values[first] if self._merged and first < i else Value._wrap(data, self._nodes[i])
+        value: Any = self._values[first] if self._merged and first < i else Value._wrap(data, self._nodes[i])
         if type(x) is np.ndarray and not x.ndim:
             make_place(value)
         self._values.append(value)

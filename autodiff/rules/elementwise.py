@@ -11,6 +11,7 @@ import numpy as np
 from numpy._core import umath
 
 from ..arrays import dispatchable, safe_divide
+from ..box import Inner
 from ..convert import as_operand
 from ..rule import composite, elementwise, nondiff
 
@@ -46,7 +47,14 @@ elementwise(np.cbrt,         lambda g, ans: g / (3 * ans * ans))
 elementwise(np.fabs,         lambda g, x: g * np.sign(x))
 
 composite(np.divmod, lambda x, y, **kwargs: (np.floor_divide(x, y, **kwargs), np.remainder(x, y, **kwargs)))
-composite(np.modf,   lambda x, **kwargs: (fraction(x, **kwargs), np.trunc(x, **kwargs)))
+
+
+def modf(x, **kwargs):
+    part, whole = fraction(x, **kwargs), np.trunc(x, **kwargs)
+    return part, whole if whole.dtype == part.dtype else whole.astype(part.dtype)  # that of integers are integers
+
+
+composite(np.modf, modf)
 
 
 @dispatchable
@@ -106,7 +114,8 @@ def power_exponent(g, ans, x, y):
 
 
 def choose_power(x, y, **kwargs):
-    if isinstance(y, (int, float)) and not isinstance(y, np.generic) and not kwargs:
+    is_bool = getattr(x, "dtype", None) == np.bool_  # whose x ** 2 has another dtype
+    if isinstance(y, (int, float)) and not isinstance(y, (np.generic, Inner)) and not (kwargs or is_bool):
         return scalar_power(x, y) if y else power(x, np.zeros_like(x, dtype=np.result_type(x, y)))
     return power(x, y.astype(getattr(x, "dtype", int)) if getattr(y, "dtype", None) == np.bool_ else y, **kwargs)
 
