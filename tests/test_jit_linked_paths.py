@@ -471,11 +471,10 @@ def test_random_programs_that_branch(program: tuple[Any, ...], seed: int) -> Non
 
 def test_strict_is_for_further_derivatives_too(recwarn: pytest.WarningsRecorder) -> None:
     x = np.array([1.0, -2.0, 3.0])
-    text = "jit: the second derivative of f needs a plain array"
+    text = "jit: the second derivative of f"
 
     def f(x: Any) -> Any:
-        y = x * 2.0
-        return (y[y > 0] ** 3).sum()
+        return (np.histogram(x, weights=x**3)[0] ** 2).sum()
 
     expected, lenient = ad.hessian(f)(x), ad.jit(f)
     np.testing.assert_allclose(ad.hessian(lenient)(x), expected)
