@@ -446,3 +446,21 @@ def test_a_compiled_step_is_as_long_for_large_parameters(kind: type) -> None:
         (line,) = [line for line in step.explain().splitlines() if line.startswith("program")]
         counts.append(line.split(" operations")[0])
     assert counts[0] == counts[1]
+
+
+def test_a_compiled_step_makes_new_averages() -> None:
+    """Copying them into the old ones takes longer than the step. Not compiled they stay where they are."""
+    w = Value(np.ones(10))
+    w.grad = np.ones(10)
+    optimizer = optim.Adam([w], 0.1)
+    for _ in range(2):
+        optimizer.step()
+    mean = optimizer.state[0][0]
+    optimizer.step()
+    assert optimizer.state[0][0] is mean
+    step, states = jit(optimizer.step, strict=True), []
+    for _ in range(4):
+        step()
+        states.append(optimizer.state[0][0])
+    assert len({id(x) for x in states}) == 4 and step.cache_info().hits == 2
+    np.testing.assert_allclose(states[-1], 1 - 0.9**7, rtol=1e-12)

@@ -113,6 +113,10 @@ class Optimizer:
         alone = is_alone(p)
         data = p.data if alone else np.array(p.data) if isinstance(p.data, np.generic) else p.data.copy("C")
         averages = self._averages(i)
+        if isinstance(
+            data, Inner
+        ):  # recorded: a program makes new averages, as that is less work than to copy them back
+            averages[:] = [a.copy() for a in averages]
         self.steps[i] += 1
         arrays = [_flat(data), _flat(g.astype(data.dtype, order="C", copy=False)), *map(_flat, averages)]
         size = BLOCK if type(data) is np.ndarray else max(len(arrays[0]), 1)  # a program goes from element to element
