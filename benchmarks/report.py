@@ -214,7 +214,7 @@ def markdown(rows: Sequence[Row], orders: dict[str, Sequence[str]], facts: dict[
     head = ["workload", "peer", "ours", "peer's", "ours / peer", "must", "aim", "met"]
     parts = [
         INTRODUCTION.format(**({"blas": None} | facts | {"packages": packages, "results": results})),
-        "".join(f"Measured again on {date}: {group}.\n" for group, date in facts.get("again", {}).items()),
+        "".join(f"* Measured again on {date}: {group}.\n" for group, date in facts.get("again", {}).items()),
         "## Against the goals\n\nThe ratios that the project set itself; lower is better.\n",
         table(head, goal_lines(rows)),
         AHEAD,
@@ -245,7 +245,8 @@ def update(rows: Sequence[Row], orders: dict[str, Sequence[str]], facts: dict[st
     new = {row.group for row in rows}
     kept = [Row.from_json(row) for row in latest["rows"] if row["group"] not in new]
     order = {group: i for i, group in enumerate(orders)}
-    latest["machine"].setdefault("again", {}).update(dict.fromkeys(sorted(new), facts["date"]))
+    when = facts["date"] + (f", with NumPy's BLAS {blas}" if (blas := facts.get("blas")) else "")
+    latest["machine"].setdefault("again", {}).update(dict.fromkeys(sorted(new), when))
     write(sorted([*kept, *rows], key=lambda row: order[row.group]), orders, latest["machine"])
 
 
