@@ -8,7 +8,7 @@ import numpy as np
 from .calls import Counted
 from .graph import Node
 from .interpret import Hole
-from .operands import plain
+from .operands import inside, plain
 from .orders import RESHAPING, keep_order, note_reshape
 from .primitives import STATIC
 from .recorded import Recorded
@@ -69,14 +69,7 @@ class Calling:
             if isinstance(x, Recorded):
                 arrays.append(x)
                 return Hole(len(arrays) - 1, x.weak is not None)
-            kind = type(x)
-            if kind in (tuple, list):
-                return kind([hole(item) for item in x])
-            if kind is dict:
-                return {k: hole(v) for k, v in x.items()}
-            if kind is slice:
-                return slice(hole(x.start), hole(x.stop), hole(x.step))
-            return x
+            return inside(hole, x)
 
         template = Template((hole(tuple(args)), hole(dict(kwargs))))
         result = function(*plain(args), **plain(kwargs))

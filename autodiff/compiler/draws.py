@@ -5,10 +5,11 @@ stand-ins, as creation functions have (see stand_ins); these ask DRAWS. Draws th
 package, or with the bits of a generator, are found by its state, which is looked at before and after each noted one.
 """
 
+import functools
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,13 @@ from ..box import Box
 from ..context import DRAWS
 from ..stand_ins import swap_module
 from ..value import Value
+from .operands import inside
 from .recorded import Recorded
 from .slots import Source
 
 __all__ = [
     "DRAWING", "GENERATORS", "GLOBAL", "Draw", "GlobalDraws", "bits_of", "drawing", "noted", "put_state", "same_state",
-    "state_of",
+    "stand_in", "state_of",
 ]  # fmt: skip
 
 GLOBAL: Any = np.random.get_state.__self__  # type: ignore[attr-defined]
@@ -155,58 +157,59 @@ SELECTIONS = frozenset(("choice", "permutation", "shuffle"))
 
 def _kept(x: Any) -> Any:
     """Arguments as they are now: arrays and lists among them may be written to later."""
-    if isinstance(x, (tuple, list)) and type(x) in (tuple, list):
-        return type(x)([_kept(part) for part in x])
-    if type(x) is dict:
-        return {key: _kept(part) for key, part in x.items()}
-    return x.copy() if isinstance(x, np.ndarray) else x
+    return x.copy() if isinstance(x, np.ndarray) else inside(_kept, x)
 
 
 # -- generators that a function captures
 
 
-class _Notes:
-    """What a generator is that notes what is drawn from another one, whose bits it takes."""
+class _StandIn:
+    """What a generator is whose methods are `answer(name)`, and which has the bits of another one."""
 
-    def noting(self, original: Any, recorder: Any) -> Any:
-        self.original, self.recorder = original, recorder
+    def answering(self, answer: Callable[[str], Any]) -> Any:
+        self._answer = answer
         return self
 
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
-        if name in ("bit_generator", "_bit_generator") and not self.recorder.closed:
-            raise self.recorder.escape("takes the bits of a random generator")  # whose draws nobody notes
-        if name.startswith("_") or not callable(found) or name in ("noting", "original", "recorder"):
-            return found
-        return _Method(self.original, name, self.recorder)
+        if name in ("bit_generator", "_bit_generator"):
+            return self._answer(name) or found
+        return found if name.startswith("_") or not callable(found) or name == "answering" else self._answer(name)
 
 
-class _NotedGenerator(_Notes, np.random.Generator):
-    pass
+class _StandInGenerator(_StandIn, np.random.Generator):
+    """One of NumPy's kind."""
 
 
-class _NotedState(_Notes, np.random.RandomState):
-    pass
+class _StandInState(_StandIn, np.random.RandomState):
+    """One of the legacy kind."""
 
 
-class _Method:
-    """One of its methods."""
-
-    def __init__(self, generator: Any, name: str, recorder: Any) -> None:
-        self.generator, self.name, self.recorder = generator, name, recorder
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.name in STATES and not self.recorder.closed:
-            raise self.recorder.escape(f"calls {self.name} of a random generator")
-        return _noted(self.recorder, self.generator, self.name, args, kwargs)
+def stand_in(generator: Any, answer: Callable[[str], Any]) -> Any:
+    """A generator in the place of another one. `answer` gives its methods by name; asked for "bit_generator", or the
+    legacy "_bit_generator", it may raise, or give None for the real one."""
+    if isinstance(generator, np.random.RandomState):
+        return _StandInState(generator._bit_generator).answering(answer)
+    return _StandInGenerator(generator.bit_generator).answering(answer)
 
 
 def drawing(generator: Any, recorder: Any) -> Any:
     """What stands for a generator while a function is recorded."""
     _note_state(recorder, generator)
-    if isinstance(generator, np.random.RandomState):
-        return _NotedState(generator._bit_generator).noting(generator, recorder)
-    return _NotedGenerator(generator.bit_generator).noting(generator, recorder)
+
+    def answer(name: str) -> Any:
+        if name in ("bit_generator", "_bit_generator"):
+            if not recorder.closed:
+                raise recorder.escape("takes the bits of a random generator")  # whose draws nobody notes
+            return None
+        return functools.partial(method, name)
+
+    def method(name: str, /, *args: Any, **kwargs: Any) -> Any:
+        if name in STATES and not recorder.closed:
+            raise recorder.escape(f"calls {name} of a random generator")
+        return _noted(recorder, generator, name, args, kwargs)
+
+    return stand_in(generator, answer)
 
 
 # -- the global one

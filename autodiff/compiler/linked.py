@@ -21,17 +21,13 @@ from ..spec import Spec
 from ..tape import LEAF, RECORDING, Node, number
 from ..transform import name_of
 from ..value import Value
-from .aliases import Aliases
-from .captures import Captures
 from .draws import Draw
 from .entry import Out
 from .graph import Graph
 from .interpret import Interpreted, Mismatch
 from .links import Links
 from .native import Program as Native
-from .places import Places
-from .program import Program, runner_of, wrap_batches
-from .recorder import Recorder
+from .program import Program, Run, runner_of, wrap_batches
 from .rerun import Rerun
 from .residuals import parted, readers
 from .signature import Signature
@@ -52,21 +48,9 @@ class Walk:
 class LinkedProgram(Program):
     """A program whose tracked outputs are linked to the tracked inputs by a node, and the program of its walk back."""
 
-    def __init__(
-        self,
-        recorder: Recorder,
-        captures: Captures,
-        places: Places,
-        aliases: Aliases,
-        result: Any,
-        walk: Walk,
-        f: Any,
-        given: Signature,
-        call: Any,
-        jit: Any,
-    ) -> None:
-        generators = places.generators
-        super().__init__(recorder, captures, places, aliases, result, given)
+    def __init__(self, run: Run, walk: Walk, f: Any, call: Any, jit: Any) -> None:
+        recorder, places, given, generators = run.recorder, run.places, run.given, run.places.generators
+        super().__init__(run)
         self.drawing = [(place, generator) for place, generator in generators if id(generator) in self.draws]
         joint, last = self.graph, {n.number for n in walk.cotangents}
         self.weak = [w for n, w in zip(joint.inputs, recorder.weak, strict=True) if n.number not in last]

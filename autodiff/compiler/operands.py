@@ -1,5 +1,6 @@
 """What an operand is to NumPy, and what is in it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from ..box import Box
 from .recorded import Recorded
 
-__all__ = ["kind_of", "known_slice", "opened", "place_of", "plain"]
+__all__ = ["inside", "kind_of", "known_slice", "opened", "place_of", "plain"]
 
 
 PYTHON = frozenset((int, float, complex))  # truth values are promoted as arrays of them are
@@ -23,18 +24,23 @@ def kind_of(x: Any) -> Any:
     return x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
 
 
+def inside(f: Callable[[Any], Any], x: Any) -> Any:
+    """`x` with `f` of what is in it, if it is a tuple, a list, a dict or a slice, as arguments are."""
+    kind = type(x)
+    if kind is tuple or kind is list:
+        return kind([f(item) for item in x])
+    if kind is dict:
+        return {k: f(v) for k, v in x.items()}
+    if kind is slice:
+        return slice(f(x.start), f(x.stop), f(x.step))
+    return x
+
+
 def plain(x: Any) -> Any:
     """Arguments with the arrays themselves."""
     if isinstance(x, Recorded):
         return x.data if x.weak is None else x.data.item()
-    kind = type(x)
-    if kind is tuple or kind is list:
-        return kind([plain(item) for item in x])
-    if kind is dict:
-        return {k: plain(v) for k, v in x.items()}
-    if kind is slice:
-        return slice(plain(x.start), plain(x.stop), plain(x.step))
-    return x
+    return inside(plain, x)
 
 
 def opened(key: Any) -> Any:

@@ -4,7 +4,7 @@ import functools
 import os
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,7 +34,7 @@ from .signature import Signature
 from .slots import Kind
 from .timing import times
 
-__all__ = ["InvalidError", "Program", "filled", "hidden", "mark", "runner_of", "wrap_batches"]
+__all__ = ["InvalidError", "Program", "Run", "filled", "hidden", "mark", "runner_of", "wrap_batches"]
 
 
 REPLACED = (Kind, np.ndarray, np.generic, int, float, complex, *GENERATORS)  # what is in places
@@ -44,20 +44,24 @@ class InvalidError(Exception):
     """0/0 or the like occurred: the derivatives may need the masks that were left out."""
 
 
+class Run(NamedTuple):
+    """What was met in the run that is recorded, and its result with an Out in the place of each output."""
+
+    recorder: Recorder
+    captures: Captures
+    places: Places
+    aliases: Aliases
+    result: Any
+    given: Signature
+
+
 class Program:
     """What was recorded in one run: a graph, when it holds, how to make the result, and what to write back."""
 
     spoiled = False  # whether it turned out to need masks
 
-    def __init__(
-        self,
-        recorder: Recorder,
-        captures: Captures,
-        places: Places,
-        aliases: Aliases,
-        result: Any,
-        given: Signature,
-    ) -> None:
+    def __init__(self, run: Run) -> None:
+        recorder, captures, places, aliases, result, given = run
         self.captures, self.places, self.volatile = captures, places, places.numbers()
         self.aliases = aliases
         self.aliasing = bool(aliases.written or places.written)  # whether it matters what memory arguments share

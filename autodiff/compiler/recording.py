@@ -27,7 +27,7 @@ from .interpret import Mismatch
 from .linked import LinkedProgram, Walk
 from .links import Links
 from .places import Fixed, Places, UnstableError, scrub, scrub_error
-from .program import Program, filled, hidden, wrap_batches
+from .program import Program, Run, filled, hidden, wrap_batches
 from .recorded import Recorded
 from .recorder import Recorder, Unrecordable
 from .returned import Sources
@@ -205,10 +205,9 @@ def recorded(
         scrub(Captures([f, *given.objects]), captures)
         reason = reason or (unsteady or "changes a number that it captures" if entry.unsteady > 3 else "")
     program: Program | None = None
+    run = Run(recorder, captures, places, aliases, template, given)
     if walk:
-        program = made = LinkedProgram(
-            recorder, captures, places, aliases, template, walk, f, given, (args, kwargs), jit
-        )
+        program = made = LinkedProgram(run, walk, f, (args, kwargs), jit)
         try:
             values = made.first(given)
         except Mismatch:
@@ -218,7 +217,7 @@ def recorded(
         values = recorder.values()
         wrap_batches(values, hidden(template), given.levels)
         if not (reason or unsteady or changed or written_to):
-            program = Program(recorder, captures, places, aliases, template, given)
+            program = Program(run)
 
     def finish() -> Any:
         places.write(values)

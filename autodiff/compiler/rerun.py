@@ -3,6 +3,7 @@
 It leaves everything as it was, so it is a pure function of these inputs, and can be differentiated like any other.
 """
 
+import functools
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -20,7 +21,7 @@ from ..transforms import jvp, vjp
 from ..tree import leaves, tree_map
 from ..value import Value
 from ..views import set_node, stale
-from .draws import GLOBAL, Draw
+from .draws import GLOBAL, Draw, stand_in
 from .entries import RECORDINGS
 from .entry import Out
 from .places import Fixed
@@ -30,37 +31,21 @@ from .signature import Signature, is_leaf
 __all__ = ["Rerun"]
 
 
-class _Replay:
-    """What a generator is that gives out what another one has drawn before, whose bits it takes."""
+def _replaying(generator: Any, drawn: Iterator[tuple[Draw, Any]]) -> Any:
+    """What gives out what a generator has drawn before."""
 
-    def giving(self, drawn: Iterator[tuple[Draw, Any]]) -> Any:
-        self.drawn = drawn
-        return self
+    def answer(name: str) -> Any:
+        return None if name in ("bit_generator", "_bit_generator") else functools.partial(method, name)
 
-    def __getattribute__(self, name: str) -> Any:
-        found = super().__getattribute__(name)
-        if name.startswith("_") or not callable(found) or name in ("giving", "drawn"):
-            return found
-        return lambda *args, **kwargs: _next(self.drawn, name, args)
+    def method(name: str, /, *args: Any, **kwargs: Any) -> Any:
+        return _next(drawn, name, args)
 
-
-class _Replayed(_Replay, np.random.Generator):
-    pass
-
-
-class _ReplayedState(_Replay, np.random.RandomState):
-    pass
+    return stand_in(generator, answer)
 
 
 def _next(drawn: Iterator[tuple[Draw, Any]], name: str, args: Any) -> Any:
     draw, x = next(drawn)
     return draw.again(x, name, args)
-
-
-def _replaying(generator: Any, drawn: Iterator[tuple[Draw, Any]]) -> Any:
-    if isinstance(generator, np.random.RandomState):
-        return _ReplayedState(generator._bit_generator).giving(drawn)
-    return _Replayed(generator.bit_generator).giving(drawn)
 
 
 class _Derivative(Transform):
